@@ -1,0 +1,125 @@
+"""Weights on disk: safetensors with the configuration of their modules inside, so that the two cannot disagree.
+
+A file holds f_S, f_T or both: tensors are named `spatial.*` and `temporal.*`, and the header's metadata holds, as JSON,
+`{"spatial": {"name", "config"}, "temporal": {...}, "training": {...}}`. Nothing in a file is ever executed.
+"""
+
+import hashlib
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, cast
+
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+from torch import Tensor
+
+from stsr_cli import registry
+from stsr_cli.errors import StsrError, UsageError, WeightsError
+from stsr_cli.modules import SpatialModule, TemporalModule
+
+_FORMAT = "stsr-1"
+_KINDS: tuple[registry.Kind, ...] = ("spatial", "temporal")
+
+
+@dataclass(frozen=True)
+class Weights:
+    """What a weights file holds.
+
+    Attributes:
+        spatial: f_S in eval mode on the CPU, or None.
+        temporal: f_T, likewise.
+        training: how it was trained: plain JSON, for people.
+    """
+
+    spatial: SpatialModule | None = None
+    temporal: TemporalModule | None = None
+    training: Mapping[str, Any] = field(default_factory=dict)
+
+
+def write_atomically(path: Path, content: bytes) -> None:
+    """Write a file under a temporary name, fsync it, rename it: `path` is the old file or the new one, never half.
+
+    Raises:
+        StsrError: the folder is missing or the disk is full; `path` is untouched.
+    """
+    part = path.with_name(f".{path.name}.part")
+    try:
+        with part.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        part.replace(path)
+    except OSError as error:
+        part.unlink(missing_ok=True)
+        raise StsrError(f"cannot write {path}: {error.strerror}; free some space or choose another place") from error
+
+
+def sha256(path: Path) -> str:
+    """Hex digest of a file's bytes."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def save_weights(path: Path, weights: Weights) -> None:
+    """Write `weights` to `path` atomically (see `write_atomically` for what is raised)."""
+    tensors: dict[str, Tensor] = {}
+    header: dict[str, Any] = {"training": dict(weights.training)}
+    for kind in _KINDS:
+        module: SpatialModule | TemporalModule | None = getattr(weights, kind)
+        if module is not None:
+            header[kind] = {"name": type(module).__module__.split(".")[2], "config": module.config}
+            for name, tensor in module.state_dict().items():
+                tensors[f"{kind}.{name}"] = tensor.detach().cpu().contiguous()
+    metadata = {"format": _FORMAT, "stsr": json.dumps(header, sort_keys=True)}
+    write_atomically(path, save(tensors, metadata))
+
+
+def read_header(path: Path) -> dict[str, Any]:
+    """Return the configuration inside a weights file without reading its tensors.
+
+    Raises:
+        WeightsError: the file is missing, damaged, or not one of stsr's.
+    """
+    try:
+        with safe_open(path, framework="pt") as file:
+            metadata = file.metadata() or {}
+    except (OSError, SafetensorError) as error:
+        raise WeightsError(f"cannot read weights {path}: {error}; expected a .safetensors file") from error
+    if metadata.get("format") != _FORMAT:
+        raise WeightsError(f"{path} holds no stsr weights (format {metadata.get('format')!r}, expected {_FORMAT!r})")
+    try:
+        return cast(dict[str, Any], json.loads(metadata["stsr"]))
+    except (KeyError, ValueError) as error:
+        raise WeightsError(f"{path}: damaged configuration in the header; fetch the file again") from error
+
+
+def load_weights(path: Path) -> Weights:
+    """Build the modules a weights file describes and fill them.
+
+    Raises:
+        WeightsError: see `read_header`; also a module this version does not have, or tensors that do not fit it.
+    """
+    header = read_header(path)
+    with safe_open(path, framework="pt") as file:
+        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
+    built: dict[str, Any] = {}
+    for kind in _KINDS:
+        if kind in header:
+            part = {name.removeprefix(f"{kind}."): t for name, t in tensors.items() if name.startswith(f"{kind}.")}
+            built[kind] = _build(path, kind, header[kind], part)
+    return Weights(built.get("spatial"), built.get("temporal"), header.get("training", {}))
+
+
+def _build(
+    path: Path, kind: registry.Kind, description: Mapping[str, Any], tensors: Mapping[str, Tensor]
+) -> SpatialModule | TemporalModule:
+    try:
+        module = registry.load(kind, str(description["name"]))(**description["config"])
+        module.load_state_dict(tensors)
+    except (UsageError, KeyError, TypeError, RuntimeError) as error:
+        reason = str(error).splitlines()[0]
+        raise WeightsError(f"{path}: {kind} weights do not fit this version: {reason}") from error
+    return module.eval()

@@ -1,0 +1,52 @@
+"""The `stsr` command: a group whose commands are imported when they are called, and the one place that exits.
+
+One file a command: parse -> options -> one library call -> print. torch and av are imported inside the commands.
+"""
+
+import importlib
+import sys
+from typing import Any
+
+import click
+
+from stsr_cli import __version__
+from stsr_cli.errors import StsrError
+
+# Command -> (its file here, help line), so that `stsr --help` imports no command.
+_COMMANDS = {
+    "upscale": ("upscale", "Upscale a video in space and time."),
+    "train": ("train", "Train f_S, f_T, or both streams together."),
+    "eval": ("evaluate", "Measure PSNR and SSIM of interpolated frames on test sets."),
+    "bench": ("bench", "Measure latency, throughput and memory on this machine."),
+}
+
+
+class _LazyGroup(click.Group):
+    """Lists its commands without importing them and maps `StsrError` to exit codes."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(_COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in _COMMANDS:
+            return None
+        module = importlib.import_module(f"stsr_cli.cli.{_COMMANDS[cmd_name][0]}")
+        command: click.Command = module.command
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, line) for name, (_, line) in _COMMANDS.items()])
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except StsrError as error:
+            click.echo(f"stsr: {error}", err=True)
+            sys.exit(error.exit_code)
+
+
+@click.group(cls=_LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(__version__, "-V", "--version", prog_name="stsr")
+def main() -> None:
+    """Spatiotemporal video super-resolution: 4x the resolution and 2x the frame rate, on the CPU or a GPU."""

@@ -1,0 +1,46 @@
+"""Where tensors live and how precise they are: one place that turns `--device` and `--precision` into torch's terms."""
+
+import torch
+
+from stsr_cli.errors import DeviceError
+from stsr_cli.options import Precision
+
+_DTYPES = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
+
+
+def resolve_device(name: str) -> torch.device:
+    """Return the device that `name` asks for; "auto" is cuda, then mps, then cpu.
+
+    Raises:
+        DeviceError: no such device here; a GPU that was asked for is never silently replaced by the CPU.
+    """
+    if name == "auto":
+        if torch.cuda.is_available():
+            return torch.device("cuda")
+        return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+    except RuntimeError as error:
+        raise DeviceError(f"unknown device {name!r}; allowed: auto, cpu, cuda, cuda:N, mps") from error
+    is_there = {
+        "cpu": lambda: True,
+        "cuda": lambda: torch.cuda.is_available() and (device.index or 0) < torch.cuda.device_count(),
+        "mps": torch.backends.mps.is_available,
+    }.get(device.type)
+    if is_there is None or not is_there():
+        raise DeviceError(f"device {name!r} is not available here; use --device auto or cpu")
+    return device
+
+
+def resolve_dtype(precision: Precision, device: torch.device) -> torch.dtype:
+    """Return the dtype the networks run in; "auto" is fp16 on a CUDA device with fast half precision, else fp32.
+
+    Raises:
+        DeviceError: fp16 on a CPU, where convolutions have no fast half-precision kernels.
+    """
+    if precision == "auto":
+        is_fast = device.type == "cuda" and torch.cuda.get_device_capability(device) >= (7, 0)
+        return torch.float16 if is_fast else torch.float32
+    if precision == "fp16" and device.type == "cpu":
+        raise DeviceError("--precision fp16 needs a GPU; on the CPU use fp32 or bf16")
+    return _DTYPES[precision]

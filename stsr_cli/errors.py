@@ -1,0 +1,41 @@
+"""The errors stsr raises on purpose, each with the exit code that `cli/` maps it to.
+
+The library raises these and never prints or exits. A message is one line that says what, the value, what is allowed
+and what to do next. Anything else that escapes is a bug and keeps its traceback.
+"""
+
+
+class StsrError(Exception):
+    """Processing failed: an encoder refused, the disk filled up, a written file did not verify."""
+
+    exit_code = 1
+
+
+class UsageError(StsrError):
+    """The request itself is wrong: an unknown module name, an output that exists, options that exclude each other."""
+
+    exit_code = 2
+
+
+class InputError(StsrError):
+    """An input file is missing, unreadable, or holds nothing that can be used."""
+
+    exit_code = 4
+
+
+class WeightsError(StsrError):
+    """A weights file is missing, damaged, or belongs to another module."""
+
+    exit_code = 5
+
+
+class DeviceError(StsrError):
+    """The device or precision that was asked for is not there."""
+
+    exit_code = 6
+
+
+class InterruptedRun(StsrError):
+    """The user stopped the run (Ctrl-C, SIGTERM)."""
+
+    exit_code = 130

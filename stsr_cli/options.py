@@ -1,0 +1,143 @@
+"""Every option of a run, as frozen dataclasses: a default is written here and nowhere else. Standard library only."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+Stream = Literal["t2s", "s2t"]
+Precision = Literal["auto", "fp32", "fp16", "bf16"]
+
+DEFAULT_SPATIAL = "span"
+DEFAULT_TEMPORAL = "rife"
+
+
+@dataclass(frozen=True)
+class EncodeOptions:
+    """How the output video is encoded.
+
+    Attributes:
+        codec: name of an encoder, e.g. libx264, ffv1.
+        crf: constant rate factor of x264/x265, 0 (lossless) to 51; ignored by encoders without one.
+        preset: speed preset of x264/x265; ignored by encoders without one.
+        pix_fmt: pixel format of the output, or "auto": the source's family at a depth the encoder takes.
+    """
+
+    codec: str = "libx264"
+    crf: int = 18
+    preset: str = "medium"
+    pix_fmt: str = "auto"
+
+
+@dataclass(frozen=True)
+class ModelOptions:
+    """Which networks run, with which weights, and where.
+
+    Attributes:
+        spatial: name of f_S.
+        temporal: name of f_T.
+        weights: name of embedded weights, path of a .safetensors file, or None for the embedded ones of the modules.
+        stream: t2s (Eq. 4, first line) or s2t (second line).
+        device: "auto" (cuda, then mps, then cpu), or a torch device such as "cuda:1".
+        precision: "auto" (fp16 on CUDA, else fp32), "fp32", "fp16" or "bf16".
+    """
+
+    spatial: str = DEFAULT_SPATIAL
+    temporal: str = DEFAULT_TEMPORAL
+    weights: str | None = None
+    stream: Stream = "t2s"
+    device: str = "auto"
+    precision: Precision = "auto"
+
+
+@dataclass(frozen=True)
+class UpscaleOptions:
+    """One `stsr upscale` run.
+
+    Attributes:
+        source: video file to read.
+        target: video file to write.
+        scale: spatial factor, a power of the module's (1, 4, 16); 1 leaves the size alone.
+        time_scale: frame-rate factor, a power of two; 1 leaves the rate alone.
+        batch_size: frame pairs per network call, or None: 1 on a CPU, 4 on a GPU.
+        overwrite: replace an existing target.
+    """
+
+    source: Path
+    target: Path
+    scale: int = 4
+    time_scale: int = 2
+    batch_size: int | None = None
+    overwrite: bool = False
+    model: ModelOptions = field(default_factory=ModelOptions)
+    encode: EncodeOptions = field(default_factory=EncodeOptions)
+
+
+Stage = Literal["spatial", "temporal", "joint"]
+
+
+@dataclass(frozen=True)
+class TrainOptions:
+    """One `stsr train` run.
+
+    Attributes:
+        labeled: D_L: folders of videos and images, single videos, or lists of `path<TAB>first frame` lines (.txt).
+        unlabeled: D_U, the same; low-resolution footage used as it is, in the joint stage only.
+        out: weights file to write; OUT.state (to resume) and OUT.log.jsonl lie beside it.
+        stage: f_S alone, f_T alone, or both streams with L_R + lambda L_C.
+        spatial, temporal: module names.
+        spatial_config, temporal_config: keyword arguments of the modules that differ from their defaults.
+        init: weights to start from, names or paths; later ones win.
+        resume: go on from OUT.state.
+        steps: optimizer steps to reach, or None.
+        minutes: training time to reach, resumed runs included, or None.
+        seed: of initialisation and sampling.
+        batch_size: samples a step, or None: 16, 8, 4 for the three stages.
+        crop: side of a low-resolution crop in pixels; high-resolution crops are `scale` times as large.
+        optimizer: "adamw" (cosine to zero after a short warm-up) or "sgd" (the paper: momentum 0.9, constant rate).
+        learning_rate, weight_decay: of the optimizer.
+        consistency_weight: lambda (Eq. 5).
+        given_weight: weight of f_S's loss on the two given frames; 0 in the paper.
+        penalty, reduction: see `losses.Objective`.
+        clip_norm: gradients are scaled down to this global norm.
+        ema_decay: of the averaged weights that are validated and saved; 0 turns averaging off.
+        stills_share: share of f_S's training samples taken from images that belong to no clip, where there are any.
+        validate_minutes: time between validations; the best weights so far are OUT.
+        save_minutes: time between checkpoints.
+        device: as in `ModelOptions`.
+        threads: CPU threads, or None for torch's choice.
+        cache: folder of decoded frames, or None for the user's cache folder.
+        cache_gib: bound of the decoded videos there, in GiB; longer clips give their first frames.
+    """
+
+    labeled: tuple[Path, ...]
+    out: Path
+    stage: Stage
+    unlabeled: tuple[Path, ...] = ()
+    spatial: str = DEFAULT_SPATIAL
+    temporal: str = DEFAULT_TEMPORAL
+    spatial_config: Mapping[str, int | float | bool | str | list[int]] = field(default_factory=dict)
+    temporal_config: Mapping[str, int | float | bool | str | list[int]] = field(default_factory=dict)
+    init: tuple[str, ...] = ()
+    resume: bool = False
+    steps: int | None = None
+    minutes: float | None = None
+    seed: int = 0
+    batch_size: int | None = None
+    crop: int = 48
+    optimizer: Literal["adamw", "sgd"] = "adamw"
+    learning_rate: float = 1e-3
+    weight_decay: float = 1e-4
+    consistency_weight: float = 0.5
+    given_weight: float = 0.0
+    penalty: Literal["squared", "charbonnier"] = "charbonnier"
+    reduction: Literal["sum", "mean"] = "mean"
+    clip_norm: float = 1.0
+    ema_decay: float = 0.999
+    stills_share: float = 0.5
+    validate_minutes: float = 5.0
+    save_minutes: float = 5.0
+    device: str = "auto"
+    threads: int | None = None
+    cache: Path | None = None
+    cache_gib: float = 16.0

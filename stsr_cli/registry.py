@@ -1,0 +1,51 @@
+"""The folder is the registry: which modules there are is read from `spatial/` and `temporal/` without importing them.
+
+Standard library only; a module's file (and so torch) is imported by `load` alone.
+"""
+
+import difflib
+import importlib
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal, overload
+
+from stsr_cli.errors import UsageError
+
+if TYPE_CHECKING:
+    from stsr_cli.modules import SpatialModule, TemporalModule
+
+Kind = Literal["spatial", "temporal"]
+
+
+def available(kind: Kind) -> tuple[str, ...]:
+    """Return the names of the modules of one kind, sorted."""
+    folder = Path(__file__).parent / kind
+    return tuple(
+        sorted(
+            entry.stem
+            for entry in folder.iterdir()
+            if not entry.name.startswith(("_", "."))
+            and (entry.suffix == ".py" or (entry / "__init__.py").is_file())
+        )
+    )
+
+
+@overload
+def load(kind: Literal["spatial"], name: str) -> "type[SpatialModule]": ...
+@overload
+def load(kind: Literal["temporal"], name: str) -> "type[TemporalModule]": ...
+
+
+def load(kind: Kind, name: str) -> "type[SpatialModule] | type[TemporalModule]":
+    """Import the class of module `name`.
+
+    Raises:
+        UsageError: there is no such module; the message names the closest one and lists all.
+    """
+    names = available(kind)
+    if name not in names:
+        close = difflib.get_close_matches(name, names, n=1)
+        hint = f"did you mean {close[0]!r}? " if close else ""
+        raise UsageError(f"no {kind} module {name!r}; {hint}available: {', '.join(names)}")
+    module = importlib.import_module(f"stsr_cli.{kind}.{name}")
+    found: type[SpatialModule] | type[TemporalModule] = module.MODULE
+    return found

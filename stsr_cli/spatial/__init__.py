@@ -1,0 +1,1 @@
+"""f_S: the spatial super-resolution modules, one file each."""

@@ -1,0 +1,42 @@
+"""ESPCN: an efficient sub-pixel convolutional network (Shi et al., CVPR 2016, Sec. 3).
+
+Works on luma alone; chroma is upsampled bicubically, as in the paper. The output is linear (the paper's; some
+re-implementations end in a sigmoid or a clamp) and the loss of gradient that a clamp would cause is avoided.
+"""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from stsr_cli.modules import Card, SpatialModule
+from stsr_cli.ops import rgb_to_ycbcr, upsample, ycbcr_to_rgb
+
+
+class ESPCN(SpatialModule):
+    """conv5 1->C tanh, conv3 C->C/2 tanh, conv3 C/2->scale^2, pixel shuffle; 24,752 parameters at C = 64, x4."""
+
+    card = Card("ESPCN", 2016, "Shi et al., CVPR 2016, Sec. 3", scales=(2, 3, 4, 8))
+
+    def __init__(self, scale: int = 4, num_channels: int = 64) -> None:
+        super().__init__({"scale": scale, "num_channels": num_channels})
+        self.scale = scale
+        self.conv1 = nn.Conv2d(1, num_channels, 5, padding=2)
+        self.conv2 = nn.Conv2d(num_channels, num_channels // 2, 3, padding=1)
+        self.conv3 = nn.Conv2d(num_channels // 2, scale**2, 3, padding=1)
+        nn.init.normal_(self.conv3.weight, std=1e-3)
+        nn.init.zeros_(self.conv3.bias)  # type: ignore[arg-type]
+
+    def upsample_luma(self, luma: Tensor) -> Tensor:
+        """(B, 1, H, W) -> (B, 1, sH, sW), before any clamp."""
+        features = torch.tanh(self.conv1(luma))
+        features = torch.tanh(self.conv2(features))
+        return F.pixel_shuffle(self.conv3(features), self.scale)
+
+    def forward(self, frames: Tensor) -> Tensor:
+        ycbcr = rgb_to_ycbcr(frames)
+        luma = self.upsample_luma(ycbcr[:, :1])
+        chroma = upsample(ycbcr[:, 1:], self.scale)
+        return ycbcr_to_rgb(torch.cat((luma, chroma), dim=1))
+
+
+MODULE = ESPCN

@@ -1,0 +1,58 @@
+"""SPAN: swift parameter-free attention network (Wan et al., NTIRE 2024), the f_S that ships.
+
+Deviations from the paper: plain 3x3 convolutions are trained directly instead of being folded from wider training-time
+branches, and a bicubic skip is added, so that the network starts at the bicubic result and learns only what it misses.
+"""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from stsr_cli.modules import Card, SpatialModule
+from stsr_cli.ops import upsample_phases
+
+
+class SPAB(nn.Module):
+    """Three 3x3 convolutions whose output, passed through an odd function, weighs itself (paper, Eq. 4-6)."""
+
+    def __init__(self, num_channels: int) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(num_channels, num_channels, 3, padding=1)
+        self.conv2 = nn.Conv2d(num_channels, num_channels, 3, padding=1)
+        self.conv3 = nn.Conv2d(num_channels, num_channels, 3, padding=1)
+
+    def forward(self, features: Tensor) -> tuple[Tensor, Tensor]:
+        """(B, C, H, W) -> the block's output and its first convolution's, both (B, C, H, W)."""
+        first = self.conv1(features)
+        last = self.conv3(F.silu(self.conv2(F.silu(first))))
+        return (last + features) * (torch.sigmoid(last) - 0.5), first
+
+
+class SPAN(SpatialModule):
+    """`num_blocks` attention blocks between a 3x3 head and a pixel-shuffle tail; 195 K parameters at 32 x 6, x4."""
+
+    card = Card("SPAN", 2024, "Wan et al., CVPRW 2024 (NTIRE), Sec. 3", scales=(2, 3, 4))
+
+    def __init__(self, scale: int = 4, num_channels: int = 32, num_blocks: int = 6) -> None:
+        super().__init__({"scale": scale, "num_channels": num_channels, "num_blocks": num_blocks})
+        self.scale = scale
+        self.head = nn.Conv2d(3, num_channels, 3, padding=1)
+        self.blocks = nn.ModuleList(SPAB(num_channels) for _ in range(num_blocks))
+        self.body_end = nn.Conv2d(num_channels, num_channels, 3, padding=1)
+        self.fuse = nn.Conv2d(4 * num_channels, num_channels, 1)
+        self.tail = nn.Conv2d(num_channels, 3 * scale**2, 3, padding=1)
+        nn.init.normal_(self.tail.weight, std=1e-3)
+        nn.init.zeros_(self.tail.bias)  # type: ignore[arg-type]
+
+    def forward(self, frames: Tensor) -> Tensor:
+        head = self.head(frames)
+        features, inner = self.blocks[0](head)
+        after_first = features
+        for block in self.blocks[1:]:
+            features, inner = block(features)
+        # The paper fuses the head, the end of the body, the first block and the inside of the last one.
+        fused = self.fuse(torch.cat((head, self.body_end(features), after_first, inner), dim=1))
+        return F.pixel_shuffle(self.tail(fused) + upsample_phases(frames, self.scale), self.scale)
+
+
+MODULE = SPAN

@@ -1,0 +1,123 @@
+"""The two streams of the paper: T->S, f_S(f_T(.)), and S->T, f_T(f_S(.), f_S(.)), built from one f_S and one f_T.
+
+Lin, Hsiu, Kuo, Lin: Spatiotemporal Super-Resolution with Cross-Task Consistency, Sec. 3.1-3.2.
+
+| here | in the paper |
+|---|---|
+| `lr_frame0`, `lr_frame1` | I_{t-1}^L, I_{t+1}^L: two neighbouring frames, a frame interval apart |
+| `upscale` | f_S with padding, applied k times for s^k (Eq. 2) |
+| `interpolate` | f_T with padding (Eq. 3), applied k times for 2^k |
+| `t2s`, `s2t` | F_T->S, F_S->T (Eq. 4) |
+
+Padding to what a module needs happens here and nowhere else; nothing is clamped, so gradients live.
+"""
+
+import math
+from collections.abc import Sequence
+from typing import Literal
+
+from torch import Tensor, nn
+
+from stsr_cli.errors import UsageError
+from stsr_cli.modules import SpatialModule, TemporalModule
+from stsr_cli.ops import pad_to_multiple
+
+Stream = Literal["t2s", "s2t"]
+
+
+class TwoStream(nn.Module):
+    """Both streams over one pair of modules; every copy of a module in Fig. 2 is the same object, so weights are shared.
+
+    Args:
+        spatial: f_S, any module of the contract.
+        temporal: f_T, any module of the contract.
+        scale: spatial factor to reach, a power of `spatial.scale`; 1 leaves the size alone.
+        time_scale: temporal factor to reach, a power of two; 1 leaves the frame rate alone.
+
+    Raises:
+        UsageError: a factor that repeating the module cannot reach.
+    """
+
+    def __init__(
+        self,
+        spatial: SpatialModule,
+        temporal: TemporalModule,
+        scale: int | None = None,
+        time_scale: int = 2,
+    ) -> None:
+        super().__init__()
+        self.spatial = spatial
+        self.temporal = temporal
+        self.scale = spatial.scale if scale is None else scale
+        self.time_scale = time_scale
+        self.spatial_passes = _passes(self.scale, spatial.scale, "scale")
+        self.temporal_passes = _passes(time_scale, 2, "time scale")
+
+    def upscale(self, lr_frames: Tensor) -> Tensor:
+        """(B, 3, H, W) -> (B, 3, scale*H, scale*W): f_S applied k times raises the resolution by s^k (Eq. 2)."""
+        card = self.spatial.card
+        frames = lr_frames
+        for _ in range(self.spatial_passes):
+            height, width = frames.shape[-2:]
+            padded = pad_to_multiple(frames, card.multiple_of, card.min_size)
+            frames = self.spatial(padded)
+            frames = frames[..., : height * self.spatial.scale, : width * self.spatial.scale]
+        return frames
+
+    def interpolate(self, frame0: Tensor, frame1: Tensor, t: float = 0.5) -> Tensor:
+        """Two (B, 3, H, W) frames of any resolution -> the (B, 3, H, W) frame at t between them (Eq. 3)."""
+        height, width = frame0.shape[-2:]
+        card = self.temporal.card
+        padded0 = pad_to_multiple(frame0, card.multiple_of, card.min_size)
+        padded1 = pad_to_multiple(frame1, card.multiple_of, card.min_size)
+        return self.temporal(padded0, padded1, t)[..., :height, :width]
+
+    def between(self, frame0: Tensor, frame1: Tensor) -> list[Tensor]:
+        """The time_scale - 1 evenly spaced frames between two: f_T applied k times gives 2^k (Eq. 3, below)."""
+        frames = [frame0, frame1]
+        for _ in range(self.temporal_passes):
+            pairs = list(zip(frames, frames[1:], strict=False))
+            middles = [self.interpolate(before, after) for before, after in pairs]
+            frames = [frame for pair in zip(frames, middles, strict=False) for frame in pair]
+            frames.append(frame1)
+        return frames[1:-1]
+
+    def t2s(self, lr_frame0: Tensor, lr_frame1: Tensor) -> list[Tensor]:
+        """F_T->S: interpolate, then upscale (Eq. 4, first line); the time_scale - 1 new HR frames."""
+        return [self.upscale(lr_frame) for lr_frame in self.between(lr_frame0, lr_frame1)]
+
+    def s2t(self, hr_frame0: Tensor, hr_frame1: Tensor) -> list[Tensor]:
+        """F_S->T from frames that f_S has already upscaled (Eq. 4, second line); the time_scale - 1 new HR frames."""
+        return self.between(hr_frame0, hr_frame1)
+
+    def forward(
+        self, lr_frame0: Tensor, lr_frame1: Tensor, stream: Stream = "t2s", hr_frame0: Tensor | None = None
+    ) -> Sequence[Tensor]:
+        """Eq. 1: a pair of LR frames -> (I_{t-1}^H, I_t^H, I_{t+1}^H), through one stream.
+
+        Args:
+            lr_frame0: (B, 3, H, W), [0, 1].
+            lr_frame1: (B, 3, H, W), [0, 1].
+            stream: which order of f_S and f_T makes the new frames.
+            hr_frame0: f_S(lr_frame0), where the pair before has computed it already.
+
+        Returns:
+            time_scale + 1 frames (B, 3, sH, sW): the two given ones upscaled, the new ones between them.
+        """
+        if hr_frame0 is None:
+            hr_frame0 = self.upscale(lr_frame0)
+        hr_frame1 = self.upscale(lr_frame1)
+        if stream == "t2s":
+            middles = self.t2s(lr_frame0, lr_frame1)
+        else:
+            middles = self.s2t(hr_frame0, hr_frame1)
+        return (hr_frame0, *middles, hr_frame1)
+
+
+def _passes(factor: int, base: int, what: str) -> int:
+    """How often a module of factor `base` is applied to reach `factor`."""
+    passes = round(math.log(factor, base)) if factor >= 1 else -1
+    if passes < 0 or base**passes != factor:
+        allowed = ", ".join(str(base**k) for k in range(4))
+        raise UsageError(f"{what} {factor} cannot be reached by repeating a module of factor {base}; try {allowed}")
+    return passes

@@ -1,0 +1,1 @@
+"""f_T: the temporal super-resolution modules, one file each."""

@@ -1,0 +1,333 @@
+"""The training run: batches in, weights out, resumable at any checkpoint.
+
+OUT holds the best weights so far by the validation split (averaged ones, when averaging is on), OUT.state what is needed
+to go on, OUT.log.jsonl a line for every validation.
+"""
+
+import io
+import json
+import math
+import signal
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+
+from stsr_cli.checkpoint import Weights, load_weights, save_weights, write_atomically
+from stsr_cli.data import Sampler, concatenate, load_clips, split
+from stsr_cli.device import resolve_device
+from stsr_cli.errors import InterruptedRun, StsrError, UsageError, WeightsError
+from stsr_cli.hub import resolve_weights
+from stsr_cli.losses import Objective
+from stsr_cli.modules import SpatialModule, TemporalModule
+from stsr_cli.options import TrainOptions
+from stsr_cli.registry import Kind, load
+from stsr_cli.streams import TwoStream
+from stsr_cli.training.joint import freeze_batch_norm, joint_loss
+from stsr_cli.training.pretrain import spatial_loss, temporal_batch, temporal_loss
+from stsr_cli.training.validation import Validation
+
+_BATCH_SIZES = {"spatial": 16, "temporal": 8, "joint": 4}
+_WARMUP_STEPS = 100
+
+
+@dataclass(frozen=True)
+class TrainStatus:
+    """What a log line says.
+
+    Attributes:
+        step: optimizer steps so far.
+        elapsed_minutes: training time so far, earlier runs included.
+        progress: share of the run that is done, 0 to 1.
+        loss: mean since the last status.
+        psnr: RGB PSNR in dB on the held-out split, by name.
+        baseline: the same of bicubic and blend.
+        is_best: these weights were saved.
+    """
+
+    step: int
+    elapsed_minutes: float
+    progress: float
+    loss: float
+    psnr: dict[str, float]
+    baseline: dict[str, float]
+    is_best: bool
+
+
+class Trainer:
+    """One run of one stage. `run` trains; everything that can be refused is refused on construction."""
+
+    def __init__(self, options: TrainOptions, on_source: Callable[[int, int], None] = lambda done, total: None) -> None:
+        if options.steps is None and options.minutes is None:
+            raise UsageError("a training run needs an end: give --steps or --minutes")
+        if not options.out.parent.is_dir():
+            raise UsageError(f"the folder of --out {options.out} does not exist; create it first")
+        if options.threads:
+            torch.set_num_threads(options.threads)
+        self.options = options
+        self.device = resolve_device(options.device)
+        torch.manual_seed(options.seed)
+        self.model = _build(options).to(self.device, memory_format=torch.channels_last)
+        self.batch_size = options.batch_size or _BATCH_SIZES[options.stage]
+        self.objective = Objective(
+            options.consistency_weight, options.given_weight, options.penalty, options.reduction
+        )
+        self._load_data(on_source)
+        trained = self._trained_module()
+        parameters = [parameter for parameter in trained.parameters() if parameter.requires_grad]
+        if not parameters:
+            raise UsageError(f"nothing to train: {options.stage} stage of {options.spatial} + {options.temporal}")
+        self.parameters = parameters
+        self.optimizer = _make_optimizer(options, parameters)
+        average = get_ema_multi_avg_fn(options.ema_decay)
+        self.ema = AveragedModel(self.model, multi_avg_fn=average, use_buffers=True)
+        self.step, self.elapsed_seconds, self.best = 0, 0.0, -math.inf
+        if options.resume:
+            self._load_state()
+
+    @property
+    def state_path(self) -> Path:
+        """Where the run's state lies."""
+        return self.options.out.with_name(self.options.out.name + ".state")
+
+    def _load_data(self, on_source: Callable[[int, int], None]) -> None:
+        options, scale = self.options, self.model.scale
+        load_from = {"scale": scale, "cache": options.cache, "cache_gib": options.cache_gib, "on_source": on_source}
+        training, held_out = split(load_clips(options.labeled, is_labeled=True, **load_from))
+        lr_crop = options.crop if options.stage != "temporal" else options.crop * 4 // 3
+        self.sampler = Sampler(
+            training, scale=scale, crop=lr_crop, seed=options.seed, stills_share=options.stills_share
+        )
+        # High-resolution crops of f_T have twice the side of its low-resolution ones.
+        self.hr_sampler = Sampler(training, scale=scale, crop=max(lr_crop * 2 // scale, 8), seed=options.seed)
+        self.unlabeled = None
+        if options.unlabeled:
+            clips = load_clips(options.unlabeled, is_labeled=False, **load_from)
+            self.unlabeled = Sampler(clips, scale=scale, crop=lr_crop, seed=options.seed + 1)
+        self.validation = Validation(held_out, options.stage, scale, self.device)
+
+    def _trained_module(self) -> nn.Module:
+        stages: dict[str, nn.Module] = {
+            "spatial": self.model.spatial,
+            "temporal": self.model.temporal,
+            "joint": self.model,
+        }
+        return stages[self.options.stage]
+
+    def _loss(self) -> Tensor:
+        options, step, size = self.options, self.step, self.batch_size
+        if options.stage == "spatial":
+            return spatial_loss(self.model, self.sampler.singles(step, size).to(self.device), self.objective)
+        if options.stage == "temporal":
+            frames = temporal_batch(self.sampler, self.hr_sampler, step, size)
+            return temporal_loss(self.model, tuple(frame.to(self.device) for frame in frames), self.objective)
+        if self.unlabeled is None:
+            batch = self.sampler.triplets(step, size)
+        else:  # half and half, as D_L and D_U meet in Eq. 8
+            num_unlabeled = max(size // 2, 1)
+            batch = concatenate(
+                self.sampler.triplets(step, max(size - num_unlabeled, 1)),
+                self.unlabeled.triplets(step, num_unlabeled),
+            )
+        return joint_loss(self.model, batch.to(self.device), self.objective)[0]
+
+    def _progress(self) -> float:
+        shares = []
+        if self.options.steps is not None:
+            shares.append(self.step / self.options.steps)
+        if self.options.minutes is not None:
+            shares.append(self.elapsed_seconds / 60 / self.options.minutes)
+        return min(max(shares), 1.0)
+
+    def _train_step(self) -> float:
+        options = self.options
+        if options.optimizer == "adamw":
+            rate = 0.5 * (1 + math.cos(math.pi * self._progress())) * min((self.step + 1) / _WARMUP_STEPS, 1)
+            for group in self.optimizer.param_groups:
+                group["lr"] = options.learning_rate * rate
+        loss = self._loss()
+        self.optimizer.zero_grad(set_to_none=True)
+        loss.backward()  # type: ignore[no-untyped-call]
+        norm = nn.utils.clip_grad_norm_(self.parameters, options.clip_norm)
+        if not torch.isfinite(norm):
+            raise StsrError(f"training diverged at step {self.step} (gradient {norm}); lower --learning-rate")
+        self.optimizer.step()
+        self.ema.update_parameters(self.model)
+        self.step += 1
+        return float(loss.detach())
+
+    def run(self, on_status: Callable[[TrainStatus], None] = lambda status: None) -> TrainStatus:
+        """Train to the end, validating and saving on the way.
+
+        Raises:
+            InterruptedRun: Ctrl-C or SIGTERM; the state was saved and the run can be resumed.
+            StsrError: training diverged, or a file could not be written.
+        """
+        options, stop = self.options, _StopSignals()
+        self.model.train()
+        if options.stage == "joint":
+            freeze_batch_norm(self.model)
+        losses: list[float] = []
+        validated = saved = mark = time.monotonic()
+        with stop:
+            while self._progress() < 1:
+                losses.append(self._train_step())
+                now = time.monotonic()
+                self.elapsed_seconds += now - mark
+                mark = now
+                if stop.is_set:
+                    self._save_state()
+                    raise InterruptedRun(f"stopped at step {self.step}; the same command with --resume goes on")
+                if now - validated >= options.validate_minutes * 60 and self._progress() < 1:
+                    on_status(self._validate(losses))
+                    losses, validated = [], now
+                    mark = time.monotonic()
+                if now - saved >= options.save_minutes * 60:
+                    self._save_state()
+                    saved = mark = time.monotonic()
+            status = self._validate(losses or [math.nan])
+            on_status(status)
+            self._save_state()
+        return status
+
+    def _averaged(self) -> TwoStream:
+        model: TwoStream = self.ema.module if self.options.ema_decay else self.model
+        return model
+
+    def _validate(self, losses: list[float]) -> TrainStatus:
+        psnr = self.validation.measure(self._averaged())
+        score = sum(psnr.values())
+        is_best = score >= self.best
+        status = TrainStatus(
+            step=self.step,
+            elapsed_minutes=self.elapsed_seconds / 60,
+            progress=self._progress(),
+            loss=sum(losses) / len(losses),
+            psnr=psnr,
+            baseline=self.validation.baseline,
+            is_best=is_best,
+        )
+        if is_best:
+            self.best = score
+            self._save_weights(status)
+        with self.options.out.with_name(self.options.out.name + ".log.jsonl").open("a") as log:
+            log.write(json.dumps(vars(status)) + "\n")
+        return status
+
+    def _save_weights(self, status: TrainStatus) -> None:
+        options, model = self.options, self._averaged()
+        training: dict[str, Any] = {
+            "stage": options.stage,
+            "step": status.step,
+            "minutes": round(status.elapsed_minutes, 1),
+            "seed": options.seed,
+            "batch_size": self.batch_size,
+            "crop": options.crop,
+            "learning_rate": options.learning_rate,
+            "psnr": status.psnr,
+            "baseline": status.baseline,
+        }
+        spatial = model.spatial if options.stage != "temporal" else None
+        temporal = model.temporal if options.stage != "spatial" else None
+        save_weights(options.out, Weights(spatial, temporal, training))
+
+    def _identity(self) -> dict[str, Any]:
+        """What must be the same for a state to be resumed."""
+        model = self.model
+        return {
+            "stage": self.options.stage,
+            "seed": self.options.seed,
+            "batch_size": self.batch_size,
+            "crop": self.options.crop,
+            "spatial": [self.options.spatial, model.spatial.config],
+            "temporal": [self.options.temporal, model.temporal.config],
+        }
+
+    def _save_state(self) -> None:
+        state = {
+            "identity": self._identity(),
+            "step": self.step,
+            "elapsed_seconds": self.elapsed_seconds,
+            "best": self.best,
+            "model": self.model.state_dict(),
+            "ema": self.ema.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+        }
+        buffer = io.BytesIO()
+        torch.save(state, buffer)
+        write_atomically(self.state_path, buffer.getvalue())
+
+    def _load_state(self) -> None:
+        path = self.state_path
+        try:
+            state = torch.load(path, map_location=self.device, weights_only=True)
+        except FileNotFoundError as error:
+            raise UsageError(f"nothing to resume: {path} does not exist; leave --resume out to start") from error
+        except Exception as error:
+            raise WeightsError(f"cannot resume from {path}: {error}") from error
+        for name, value in self._identity().items():
+            if state["identity"].get(name) != value:
+                raise UsageError(
+                    f"cannot resume: {name} was {state['identity'].get(name)!r} and is now {value!r}; "
+                    "use the same options, or leave --resume out to start over"
+                )
+        self.model.load_state_dict(state["model"])
+        self.ema.load_state_dict(state["ema"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.step, self.elapsed_seconds, self.best = state["step"], state["elapsed_seconds"], state["best"]
+
+
+class _StopSignals:
+    """While entered, Ctrl-C and SIGTERM set a flag instead of ending the process, so that a step is never torn."""
+
+    def __init__(self) -> None:
+        self.is_set = False
+        self._previous: dict[int, Any] = {}
+
+    def _set(self, *_: object) -> None:
+        self.is_set = True
+
+    def __enter__(self) -> None:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            self._previous[number] = signal.signal(number, self._set)
+
+    def __exit__(self, *_: object) -> None:
+        for number, handler in self._previous.items():
+            signal.signal(number, handler)
+
+
+def _build(options: TrainOptions) -> TwoStream:
+    modules: dict[Kind, SpatialModule | TemporalModule] = {}
+    for name in options.init:
+        weights = load_weights(resolve_weights(name))
+        if weights.spatial is not None and _module_name(weights.spatial) == options.spatial:
+            modules["spatial"] = weights.spatial
+        if weights.temporal is not None and _module_name(weights.temporal) == options.temporal:
+            modules["temporal"] = weights.temporal
+    try:
+        spatial = modules.get("spatial") or load("spatial", options.spatial)(**dict(options.spatial_config))
+        temporal = modules.get("temporal") or load("temporal", options.temporal)(**dict(options.temporal_config))
+    except TypeError as error:
+        raise UsageError(f"unknown module configuration: {error}") from error
+    assert isinstance(spatial, SpatialModule)
+    assert isinstance(temporal, TemporalModule)
+    return TwoStream(spatial, temporal)
+
+
+def _module_name(module: nn.Module) -> str:
+    return type(module).__module__.split(".")[2]
+
+
+def _make_optimizer(options: TrainOptions, parameters: list[nn.Parameter]) -> torch.optim.Optimizer:
+    if options.optimizer == "sgd":
+        return torch.optim.SGD(
+            parameters, options.learning_rate, momentum=0.9, weight_decay=options.weight_decay
+        )
+    return torch.optim.AdamW(
+        parameters, options.learning_rate, betas=(0.9, 0.99), weight_decay=options.weight_decay
+    )

@@ -1,0 +1,12 @@
+"""Video files in and out: the only package that talks to PyAV, and it knows no torch.
+
+- `probe.probe(path)`: what a file holds, as a `SourceInfo`.
+- `reader.read_frames(path_or_source)`: RGB frames with exact integer timestamps, lazily.
+- `timeline`: which output frames, at which pts, for how long; pure integers and fractions.
+- `writer.open_writer(target, source, encode, ...)`: encodes, copies the other tracks, verifies what
+  was written and renames it into place; `encoder` settles beforehand what the codec takes.
+- `colour`: what the tags of a stream mean; `convert`: YUV to RGB and back accordingly.
+- `tracks`: packets copied as they are.
+
+Importing this package imports none of its modules, so `stsr --help` never loads PyAV.
+"""

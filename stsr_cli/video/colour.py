@@ -1,0 +1,126 @@
+"""What the numbers of a stream mean: matrix, range, primaries, transfer, read, guessed and passed on.
+
+Matrices, ranges, primaries and transfers are integers of FFmpeg's AVCOL_* enums (ITU-T H.273).
+"""
+
+from dataclasses import dataclass, replace
+
+from av.video.format import VideoFormat
+from av.video.frame import VideoFrame
+
+from stsr_cli.errors import InputError
+
+MATRIX_RGB, MATRIX_BT709, MATRIX_UNSPECIFIED, MATRIX_BT601 = 0, 1, 2, 6
+RANGE_LIMITED, RANGE_FULL = 1, 2
+SD_MAX_HEIGHT = 576
+CONVERTIBLE_MATRICES = frozenset({1, 4, 5, 6, 7, 9, 10})
+
+
+@dataclass(frozen=True)
+class ColourTags:
+    """How the numbers of a stream become colours.
+
+    Attributes:
+        matrix: AVCOL_SPC_* as tagged, 2 when unspecified.
+        range: AVCOL_RANGE_* as tagged: 0 unspecified, 1 limited, 2 full.
+        primaries: AVCOL_PRI_* as tagged, 2 when unspecified.
+        transfer: AVCOL_TRC_* as tagged, 2 when unspecified.
+        effective_matrix: AVCOL_SPC_* used to convert; None for RGB formats, which have none.
+        effective_range: AVCOL_RANGE_* used to convert, 1 or 2.
+    """
+
+    matrix: int
+    range: int
+    primaries: int
+    transfer: int
+    effective_matrix: int | None
+    effective_range: int
+
+
+def is_rgb(pixel_format: VideoFormat) -> bool:
+    """Whether a pixel format stores RGB (or a palette of RGB) and so has no matrix."""
+    return pixel_format.is_rgb or pixel_format.has_palette
+
+
+def bit_depth(pixel_format: VideoFormat) -> int:
+    """Bits of the deepest component, e.g. 8 or 10."""
+    return max((component.bits for component in pixel_format.components), default=8)
+
+
+def guess_matrix(height: int) -> int:
+    """The AVCOL_SPC_* that players assume for an untagged stream of `height` pixels."""
+    return MATRIX_BT601 if height <= SD_MAX_HEIGHT else MATRIX_BT709
+
+
+def read_tags(frame: VideoFrame, *, is_still: bool = False) -> ColourTags:
+    """Read the tags of a decoded frame and settle what to convert with.
+
+    Args:
+        frame: the first decoded frame; some streams carry tags on frames alone.
+        is_still: the frame is a JPEG or WebP picture, which is BT.601 by its standard.
+
+    Raises:
+        InputError: the tagged matrix is one that cannot be converted (YCgCo, ICtCp, ...).
+    """
+    matrix, tagged_range = int(frame.colorspace), int(frame.color_range)
+    effective_matrix: int | None = matrix
+    effective_range = RANGE_FULL if tagged_range == RANGE_FULL else RANGE_LIMITED
+    if is_rgb(frame.format):
+        effective_matrix, effective_range = None, RANGE_FULL
+    elif matrix in (MATRIX_RGB, MATRIX_UNSPECIFIED):
+        effective_matrix = MATRIX_BT601 if is_still else guess_matrix(frame.height)
+    elif matrix not in CONVERTIBLE_MATRICES:
+        raise InputError(
+            f"the video uses colour matrix {matrix} of ITU-T H.273, which stsr cannot convert; "
+            "re-encode it to BT.709 first"
+        )
+    if frame.format.name.startswith("yuvj"):
+        effective_range = RANGE_FULL
+    return ColourTags(
+        matrix=matrix,
+        range=tagged_range,
+        primaries=int(frame.color_primaries),
+        transfer=int(frame.color_trc),
+        effective_matrix=effective_matrix,
+        effective_range=effective_range,
+    )
+
+
+def output_tags(source: ColourTags, pixel_format: VideoFormat, height: int) -> ColourTags:
+    """The tags of the output: the source's, changed only where they would be untrue.
+
+    Unspecified stays unspecified. Three exceptions: an upscale that crosses from SD to HD tags the
+    matrix it used, since players would now guess another; YUV made from RGB is tagged with the
+    matrix and range it was made with; RGB made from YUV is tagged as RGB.
+
+    Args:
+        source: tags of the source.
+        pixel_format: of the output.
+        height: of the output, in pixels.
+    """
+    if is_rgb(pixel_format):
+        return replace(
+            source,
+            matrix=MATRIX_RGB,
+            range=RANGE_FULL,
+            effective_matrix=None,
+            effective_range=RANGE_FULL,
+        )
+    if source.effective_matrix is None:
+        matrix = guess_matrix(height)
+        tags = replace(
+            source,
+            matrix=matrix,
+            effective_matrix=matrix,
+            range=RANGE_LIMITED,
+            effective_range=RANGE_LIMITED,
+        )
+    elif source.matrix == MATRIX_RGB or (
+        source.matrix == MATRIX_UNSPECIFIED and guess_matrix(height) != source.effective_matrix
+    ):
+        tags = replace(source, matrix=source.effective_matrix)
+    else:
+        tags = source
+    if pixel_format.name.startswith("yuvj") or tags.effective_range == RANGE_FULL:
+        tags = replace(tags, range=RANGE_FULL, effective_range=RANGE_FULL)
+    return tags

@@ -1,0 +1,157 @@
+"""Which pixel format, tags and options the output's encoder gets, settled before anything is opened."""
+
+from dataclasses import dataclass
+
+import av
+from av.codec import Codec
+from av.video.format import VideoFormat
+
+from stsr_cli.errors import UsageError
+from stsr_cli.options import EncodeOptions
+from stsr_cli.video.colour import ColourTags, bit_depth, is_rgb, output_tags
+from stsr_cli.video.probe import SourceInfo
+
+_PRESETS = (
+    "ultrafast",
+    "superfast",
+    "veryfast",
+    "faster",
+    "fast",
+    "medium",
+    "slow",
+    "slower",
+    "veryslow",
+    "placebo",
+)
+_X264 = ("libx264", "libx264rgb")
+_WITH_PRESET = (*_X264, "libx265")
+_HIGHEST_CRF = {
+    "libx264": 51,
+    "libx264rgb": 51,
+    "libx265": 51,
+    "libvpx": 63,
+    "libvpx-vp9": 63,
+    "libaom-av1": 63,
+    "libsvtav1": 63,
+}
+
+
+@dataclass(frozen=True)
+class EncoderPlan:
+    """Everything an encoder is opened with.
+
+    Attributes:
+        codec: name of the encoder.
+        pix_fmt: name of the pixel format.
+        width: of the output, in pixels.
+        height: of the output, in pixels.
+        tags: colour tags of the output, and what to convert with.
+        options: private options of the encoder; nothing that it does not know.
+    """
+
+    codec: str
+    pix_fmt: str
+    width: int
+    height: int
+    tags: ColourTags
+    options: dict[str, str]
+
+
+def plan_encoder(source: SourceInfo, encode: EncodeOptions, *, scale: int) -> EncoderPlan:
+    """Settle how `source`, enlarged by `scale`, is encoded.
+
+    Raises:
+        UsageError: unknown codec, preset or pixel format, crf out of range, or a combination that cannot be.
+    """
+    codec = _find_encoder(encode.codec)
+    width, height = source.width * scale, source.height * scale
+    supported = [pixel_format.name for pixel_format in codec.video_formats or ()]
+    if encode.pix_fmt == "auto":
+        pix_fmt = _auto_pix_fmt(source, codec.name, supported, is_odd=bool(width % 2 or height % 2))
+    else:
+        pix_fmt = _checked_pix_fmt(encode.pix_fmt, codec.name, supported, width, height)
+    return EncoderPlan(
+        codec=codec.name,
+        pix_fmt=pix_fmt,
+        width=width,
+        height=height,
+        tags=output_tags(source.colour, VideoFormat(pix_fmt, width, height), height),
+        options=_codec_options(codec.name, encode),
+    )
+
+
+def _find_encoder(name: str) -> Codec:
+    try:
+        codec = Codec(name, "w")
+    except (av.FFmpegError, ValueError):
+        raise UsageError(f"unknown codec {name!r}; use libx264, libx265, ffv1 or another encoder") from None
+    if codec.type != "video":
+        raise UsageError(f"{name} encodes {codec.type}; choose a video codec such as libx264 or ffv1")
+    return codec
+
+
+def _codec_options(codec: str, encode: EncodeOptions) -> dict[str, str]:
+    """Options of the encoders that have a crf or a preset; none for the others."""
+    options = {}
+    if codec in _HIGHEST_CRF:
+        highest = _HIGHEST_CRF[codec]
+        if not 0 <= encode.crf <= highest:
+            raise UsageError(f"crf {encode.crf} is out of range; {codec} takes 0 (best) to {highest}")
+        options["crf"] = str(encode.crf)
+    if codec in _WITH_PRESET:
+        if encode.preset not in _PRESETS:
+            raise UsageError(f"unknown preset {encode.preset!r}; {codec} takes {', '.join(_PRESETS)}")
+        options["preset"] = encode.preset
+    if codec in _X264 and encode.crf == 0:
+        options["qp"] = options.pop("crf")  # crf 0 is lossless at 8 bits only, qp 0 at any depth
+    if codec == "libx265":
+        options["x265-params"] = "log-level=error" + (":lossless=1" if encode.crf == 0 else "")
+    return options
+
+
+def _auto_pix_fmt(source: SourceInfo, codec: str, supported: list[str], *, is_odd: bool) -> str:
+    """The source's family at its depth, or the nearest that the encoder takes.
+
+    Nearest means, in this order: 10 bits for other depths above 8; RGB as 4:4:4; full range stays by its tag (yuv420p
+    instead of yuvj420p); 4:4:4 for a source whose subsampling there is no format for (4:1:0, 4:1:1); 4:2:0 for grey; 8
+    bits when the encoder knows no more. Sizes that 4:2:0 or 4:2:2 cannot hold become 4:4:4.
+    """
+    source_format = VideoFormat(source.pix_fmt, 8, 8)
+    family = _family(source_format)
+    depths = [] if source.bit_depth <= 8 else list(dict.fromkeys((source.bit_depth, 10, 12)))
+    candidates = []
+    if is_rgb(source_format):
+        candidates += [f"gbrp{depth}le" for depth in (*depths, 16) if depths]
+        candidates += ["gbrp", "rgb24", "bgr0", "bgr24", "rgb0"]
+    for subsampling in ("444",) if is_odd else dict.fromkeys((family, "444", "420")):
+        candidates += [f"yuv{subsampling}p{depth}le" for depth in depths]
+        candidates += [f"yuv{subsampling}p", f"yuvj{subsampling}p"]
+    for candidate in candidates:
+        if candidate in supported or not supported:
+            return candidate
+    raise UsageError(
+        f"{codec} takes none of {', '.join(candidates)}; choose --pix-fmt from {', '.join(supported)}, or libx264"
+    )
+
+
+def _family(pixel_format: VideoFormat) -> str:
+    if is_rgb(pixel_format):
+        return "444"
+    if len(pixel_format.components) < 3:
+        return "420"
+    chroma = (pixel_format.chroma_width(8), pixel_format.chroma_height(8))
+    return {(4, 4): "420", (4, 8): "422"}.get(chroma, "444")
+
+
+def _checked_pix_fmt(name: str, codec: str, supported: list[str], width: int, height: int) -> str:
+    try:
+        pixel_format = VideoFormat(name, 8, 8)
+    except ValueError:
+        raise UsageError(f"unknown pixel format {name!r}; {codec} takes {', '.join(supported)}") from None
+    chroma = (pixel_format.chroma_width(8), pixel_format.chroma_height(8))
+    is_yuv = len(pixel_format.components) >= 3 and chroma in ((4, 4), (4, 8), (8, 8))
+    if (supported and name not in supported) or not (is_rgb(pixel_format) or is_yuv) or bit_depth(pixel_format) > 16:
+        raise UsageError(f"{codec} cannot be given {name} here; use auto, yuv420p, yuv444p, yuv420p10le ...")
+    if not is_rgb(pixel_format) and ((chroma[0] == 4 and width % 2) or (chroma[1] == 4 and height % 2)):
+        raise UsageError(f"{name} needs an even size and the output is {width}x{height}; use yuv444p")
+    return name

@@ -1,0 +1,179 @@
+"""What a video file holds, as a frozen `SourceInfo`. Knows nothing of outputs."""
+
+import os
+import struct
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import av
+from av.container import InputContainer
+from av.sidedata.sidedata import Type as SideDataType
+from av.video.frame import VideoFrame
+from av.video.stream import VideoStream
+
+from stsr_cli.errors import InputError
+from stsr_cli.video.colour import ColourTags, bit_depth, read_tags
+
+_STILL_CODECS = frozenset({"mjpeg", "webp"})
+
+
+@dataclass(frozen=True)
+class SourceInfo:
+    """One video stream of one file, as its header and its first frame tell it.
+
+    Attributes:
+        path: the file.
+        stream_index: index of the video stream in the file; FFmpeg's choice when there are several.
+        width: in pixels, before the sample aspect ratio and the rotation apply.
+        height: in pixels.
+        time_base: seconds per tick of every pts and duration.
+        frame_rate: average frames per second; None when the file does not tell. Never used for
+            timestamps, except for the duration of a single frame that has none.
+        start_pts: pts of the first frame, in ticks.
+        duration: of the stream, in ticks; None when the header does not tell.
+        num_frames_from_header: for progress only: it may be wrong, and 0 is unknown.
+        pix_fmt: FFmpeg's name of the pixel format.
+        bit_depth: bits per component.
+        colour: tags and what they mean.
+        has_audio: whether the file has an audio stream.
+        sample_aspect_ratio: width / height of one pixel; None when the file does not tell.
+        rotation: degrees counter-clockwise that a player turns the picture by.
+        display_matrix: the nine integers behind `rotation`, flips included, or None.
+    """
+
+    path: Path
+    stream_index: int
+    width: int
+    height: int
+    time_base: Fraction
+    frame_rate: Fraction | None
+    start_pts: int
+    duration: int | None
+    num_frames_from_header: int
+    pix_fmt: str
+    bit_depth: int
+    colour: ColourTags
+    has_audio: bool
+    sample_aspect_ratio: Fraction | None
+    rotation: int
+    display_matrix: tuple[int, ...] | None
+
+
+def probe(path: str | os.PathLike[str]) -> SourceInfo:
+    """Read a file's header and its first video frame.
+
+    Raises:
+        InputError: the file is missing, a folder, not readable, not a video, or no frame decodes.
+    """
+    path = Path(path)
+    with open_input(path) as container:
+        stream = find_video(container, path)
+        frame = _first_frame(container, stream, path)
+        is_still = stream.codec_context.name in _STILL_CODECS
+        try:
+            colour = read_tags(frame, is_still=is_still)
+        except InputError as error:
+            raise InputError(f"{shown(path)}: {error}") from None
+        time_base = stream.time_base or Fraction(1, 1000)
+        start_pts = frame.pts if frame.pts is not None else (stream.start_time or 0)
+        return SourceInfo(
+            path=path,
+            stream_index=stream.index,
+            width=frame.width,
+            height=frame.height,
+            time_base=time_base,
+            frame_rate=stream.average_rate or stream.guessed_rate or None,
+            start_pts=start_pts,
+            duration=stream.duration if stream.duration and stream.duration > 0 else None,
+            num_frames_from_header=stream.frames,
+            pix_fmt=frame.format.name,
+            bit_depth=bit_depth(frame.format),
+            colour=colour,
+            has_audio=bool(container.streams.audio),
+            sample_aspect_ratio=stream.sample_aspect_ratio or None,
+            rotation=frame.rotation,
+            display_matrix=_display_matrix(frame),
+        )
+
+
+def local_url(path: Path) -> str:
+    """The name under which FFmpeg opens a plain local file, whatever the file is called.
+
+    `file:` and an absolute path, so that `http:x`, `concat:x` and `-x` are never taken as a
+    protocol or an option.
+    """
+    return f"file:{path.absolute()}"
+
+
+def open_input(path: Path) -> InputContainer:
+    """Open a local file for reading; the caller closes it.
+
+    Raises:
+        InputError: the file is missing, a folder, not readable or in no known format.
+    """
+    if path.is_dir():
+        raise InputError(f"{shown(path)} is a folder; name a video file")
+    if not path.exists():
+        raise InputError(f"no such file: {shown(path)}; check the name")
+    if not path.is_file():
+        raise InputError(f"{shown(path)} is not a regular file; save the video to a file first")
+    # pattern_type: a picture called a%03d.png is that file and not a sequence.
+    options = {"protocol_whitelist": "file", "pattern_type": "none"}
+    try:
+        return av.open(
+            local_url(path), mode="r", options=options, metadata_errors="surrogateescape"
+        )
+    except PermissionError:
+        raise InputError(f"no permission to read {shown(path)}; check its access rights") from None
+    except (av.FFmpegError, OSError, ValueError) as error:
+        raise InputError(
+            f"cannot read {shown(path)} as a video: {reason(error)}; "
+            "check that the file is complete"
+        ) from error
+
+
+def find_video(container: InputContainer, path: Path) -> VideoStream:
+    """The video stream to work on; cover art does not count.
+
+    Raises:
+        InputError: there is none, or no decoder for it.
+    """
+    stream = container.streams.best("video")
+    if not isinstance(stream, VideoStream) or stream.disposition & stream.disposition.attached_pic:
+        kinds = ", ".join(sorted({other.type for other in container.streams})) or "nothing"
+        raise InputError(
+            f"no video in {shown(path)}, only {kinds}; name a file with a video stream"
+        )
+    return stream
+
+
+def reason(error: Exception) -> str:
+    """FFmpeg's or the system's message without numbers and file names."""
+    return str(getattr(error, "strerror", None) or error)
+
+
+def _first_frame(container: InputContainer, stream: VideoStream, path: Path) -> VideoFrame:
+    try:
+        for frame in container.decode(stream):
+            return frame
+    except (av.FFmpegError, OSError, ValueError) as error:
+        raise InputError(
+            f"cannot decode {shown(path)}: {reason(error)}; check that the file is complete"
+        ) from error
+    raise InputError(
+        f"{shown(path)} has a video stream without a single frame; check that the file is complete"
+    )
+
+
+def _display_matrix(frame: VideoFrame) -> tuple[int, ...] | None:
+    side_data: Any = frame.side_data
+    if SideDataType.DISPLAYMATRIX not in side_data:
+        return None
+    return struct.unpack("=9i", bytes(side_data[SideDataType.DISPLAYMATRIX]))
+
+
+def shown(path: Path) -> str:
+    """A path for a one-line message: escaped when it holds line breaks or bytes without text."""
+    return str(path) if str(path).isprintable() else repr(str(path))

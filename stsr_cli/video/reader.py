@@ -1,0 +1,88 @@
+"""Decoded frames of a local file as RGB arrays with exact timestamps, lazily."""
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+
+import av
+from av.codec.context import ThreadType
+from av.video.frame import VideoFrame
+
+from stsr_cli.errors import InputError
+from stsr_cli.video.convert import Pixels, ToRgb
+from stsr_cli.video.probe import SourceInfo, open_input, probe, reason, shown
+from stsr_cli.video.timeline import PtsRepair
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """One decoded frame.
+
+    Attributes:
+        pixels: (H, W, 3) RGB, full range; uint8, or uint16 with white at 65535 for sources of
+            more than 8 bits.
+        pts: when it is shown, in ticks of `time_base`; strictly increasing within a file.
+        duration: for how long, in ticks, or None when the file does not tell.
+        time_base: seconds per tick.
+    """
+
+    pixels: Pixels
+    pts: int
+    duration: int | None
+    time_base: Fraction
+
+
+def read_frames(
+    source: str | os.PathLike[str] | SourceInfo, repair: PtsRepair | None = None
+) -> Iterator[Frame]:
+    """Decode every frame of a video or still image, one at a time, in presentation order.
+
+    The file is open from the first frame until the iterator ends, fails or is closed. Memory does
+    not grow with the length of the video.
+
+    Args:
+        source: a local file, or what `probe` said about it.
+        repair: pass one to learn afterwards how many timestamps had to be repaired.
+
+    Raises:
+        InputError: the file cannot be read, is damaged, or changes its frame size on the way.
+    """
+    if not isinstance(source, SourceInfo):
+        source = probe(Path(source))
+    repair = repair or PtsRepair(source.start_pts)
+    to_rgb = ToRgb(source.colour)
+    for index, frame in enumerate(_decode(source)):
+        if (frame.width, frame.height) != (source.width, source.height):
+            raise InputError(
+                f"{shown(source.path)} changes its size from {source.width}x{source.height} to "
+                f"{frame.width}x{frame.height} at frame {index}; cut it there and run the parts"
+            )
+        duration = frame.duration or None
+        pts = repair(frame.pts, duration)
+        yield Frame(to_rgb(frame), pts, duration, source.time_base)
+
+
+def _decode(source: SourceInfo) -> Iterator[VideoFrame]:
+    """Every frame of the stream, the decoder drained, errors named by position."""
+    num_decoded, seconds = 0, Fraction(0)
+    with open_input(source.path) as container:
+        stream = container.streams[source.stream_index]
+        stream.codec_context.thread_type = ThreadType.AUTO
+        frames = container.decode(stream)
+        while True:
+            try:
+                frame = next(frames, None)
+            except (av.FFmpegError, OSError, ValueError) as error:
+                raise InputError(
+                    f"{shown(source.path)} is damaged after frame {num_decoded} "
+                    f"(at {float(seconds):.3f} s): {reason(error)}; repair or cut it"
+                ) from error
+            if frame is None:
+                return
+            assert isinstance(frame, VideoFrame)
+            num_decoded += 1
+            if frame.pts is not None:
+                seconds = frame.pts * source.time_base
+            yield frame

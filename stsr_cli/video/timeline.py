@@ -1,0 +1,87 @@
+"""Exact time: which output frames there are, at which pts, for how long. No media library.
+
+Output times are in `time_base / time_scale`, so that every in-between lies on a tick: source frame
+i is at `pts_i * time_scale`, and interval i holds `time_scale` frames of `pts_(i+1) - pts_i` ticks
+each.
+"""
+
+from fractions import Fraction
+from typing import NamedTuple
+
+
+class Slot(NamedTuple):
+    """Time of one output frame, in ticks of `time_base / time_scale`."""
+
+    pts: int
+    duration: int
+
+
+def slots(pts0: int, pts1: int, time_scale: int) -> tuple[Slot, ...]:
+    """The `time_scale` output frames from one source frame up to, not including, the next.
+
+    The last source frame is held: call it with `pts1 = pts0 + last_duration(...)`, so that N frames
+    in give time_scale * N out and the durations sum to time_scale times the source's.
+
+    Args:
+        pts0: of the source frame, in ticks of the source's time base.
+        pts1: of the next source frame, later than `pts0`.
+        time_scale: frames out per frame in, at least 1.
+
+    Returns:
+        The source frame's own slot first, then its in-betweens at t = j / time_scale.
+    """
+    interval = pts1 - pts0
+    return tuple(Slot(pts0 * time_scale + j * interval, interval) for j in range(time_scale))
+
+
+def last_duration(
+    duration: int | None,
+    previous_interval: int | None,
+    frame_rate: Fraction | None,
+    time_base: Fraction,
+) -> int:
+    """How long the last source frame is shown, in ticks of `time_base`, at least 1.
+
+    Args:
+        duration: the frame's own, in ticks, or None when the file does not tell.
+        previous_interval: ticks from the frame before it, or None when there is none.
+        frame_rate: average frames per second, or None; the last resort, rounded to a tick.
+        time_base: seconds per tick.
+    """
+    if duration is not None and duration > 0:
+        return duration
+    if previous_interval is not None and previous_interval > 0:
+        return previous_interval
+    if frame_rate:
+        return max(1, round(1 / (frame_rate * time_base)))
+    return 1
+
+
+class PtsRepair:
+    """Makes timestamps strictly increasing with the smallest change, and counts the changes.
+
+    A missing pts becomes the previous one plus the previous frame's duration (or interval, or 1
+    tick); a pts that is not later than its predecessor becomes the predecessor's plus 1 tick. Sound
+    timestamps are never moved, so what follows a damaged stretch is in sync again.
+
+    Attributes:
+        num_repaired: frames whose pts was changed.
+    """
+
+    def __init__(self, start_pts: int = 0) -> None:
+        """Take `start_pts`, in ticks, for a first frame that has none."""
+        self.num_repaired = 0
+        self._expected = start_pts
+        self._previous: int | None = None
+        self._interval = 1
+
+    def __call__(self, pts: int | None, duration: int | None) -> int:
+        """The pts to use for the next frame, from what the file says, both in ticks."""
+        repaired = self._expected if pts is None else pts
+        if self._previous is not None:
+            repaired = max(repaired, self._previous + 1)
+            self._interval = repaired - self._previous
+        self.num_repaired += repaired != pts
+        self._previous = repaired
+        self._expected = repaired + (duration or self._interval)
+        return repaired
