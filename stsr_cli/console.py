@@ -4,10 +4,78 @@ import time
 from typing import TYPE_CHECKING, Self
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TaskID,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
 
 if TYPE_CHECKING:
+    from stsr_cli.options import UpscaleOptions
     from stsr_cli.training.loop import TrainStatus
+    from stsr_cli.upscale import UpscaleReport
+    from stsr_cli.video.probe import SourceInfo
+
+
+class UpscaleConsole:
+    """What is done, on one line; a bar over the source's frames; a summary."""
+
+    def __init__(self, options: "UpscaleOptions", is_quiet: bool) -> None:
+        self._options = options
+        self._console = Console(stderr=True, highlight=False, quiet=is_quiet)
+        self._progress = Progress(
+            TextColumn("{task.percentage:3.0f} %"),
+            BarColumn(bar_width=None),
+            MofNCompleteColumn(),
+            TextColumn("frames"),
+            TimeElapsedColumn(),
+            TextColumn("left"),
+            TimeRemainingColumn(),
+            console=self._console,
+            transient=True,
+            disable=is_quiet or not self._console.is_terminal,
+        )
+        self._task: TaskID | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._progress.stop()
+
+    def on_start(self, source: "SourceInfo", device: str) -> None:
+        """Say what becomes of what, and start the bar; the header's frame count only serves the estimate."""
+        options, model = self._options, self._options.model
+        rate = f" at {float(source.frame_rate):.3f} fps" if source.frame_rate else ""
+        self._console.print(
+            f"{options.source.name}: {source.width}x{source.height}{rate}, x{options.scale} in space and "
+            f"x{options.time_scale} in time with {model.spatial} + {model.temporal} ({model.stream}) on {device}",
+            markup=False,
+            soft_wrap=True,
+        )
+        self._task = self._progress.add_task("", total=source.num_frames_from_header or None)
+        self._progress.start()
+
+    def on_frame(self, num_done: int) -> None:
+        """Move the bar."""
+        if self._task is not None:
+            self._progress.update(self._task, completed=num_done)
+
+    def summarise(self, report: "UpscaleReport") -> None:
+        """Say what came out and where the time went."""
+        if report.repaired_timestamps:
+            self._console.print(f"{report.repaired_timestamps} source frames had broken timestamps, repaired")
+        self._console.print(
+            f"{report.target}: {report.frames_out} frames of {report.width}x{report.height} in {report.seconds:.1f} s, "
+            f"{report.frames_per_second:.1f} frames/s; time spent waiting for decode {report.decode_share:.0%}, "
+            f"network {report.network_share:.0%}, encode {report.encode_share:.0%}",
+            markup=False,
+            soft_wrap=True,
+        )
 
 
 class TrainConsole:
@@ -16,8 +84,13 @@ class TrainConsole:
     def __init__(self) -> None:
         self._console = Console(stderr=True, highlight=False)
         self._progress = Progress(
-            TextColumn("decoding training data"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(),
-            console=self._console, transient=True,
+            TextColumn("decoding training data"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeRemainingColumn(),
+            console=self._console,
+            transient=True,
+            disable=not self._console.is_terminal,
         )
         self._task: TaskID | None = None
 
@@ -40,17 +113,18 @@ class TrainConsole:
 
     def on_start(self, baseline: dict[str, float]) -> None:
         """Say what has to be beaten."""
-        self._console.print(f"{time.strftime('%H:%M:%S')} bicubic + blend on the held-out split: {_psnrs(baseline)}")
+        self._log(f"bicubic + blend on the held-out split: {_psnrs(baseline)}")
 
     def on_status(self, status: "TrainStatus") -> None:
         """One line for a validation."""
-        gains = {name: value - status.baseline[name] for name, value in status.psnr.items()}
-        self._console.print(
-            f"{time.strftime('%H:%M:%S')} step {status.step:6d}  {status.elapsed_minutes:6.1f} min "
-            f"({status.progress:4.0%})  loss {status.loss:.5f}  {_psnrs(status.psnr)}  "
-            f"over the baseline: {', '.join(f'{gain:+.2f}' for gain in gains.values())}{'  saved' if status.is_best else ''}",
-            soft_wrap=True,
+        gains = ", ".join(f"{value - status.baseline[name]:+.2f}" for name, value in status.psnr.items())
+        self._log(
+            f"step {status.step:6d}  {status.elapsed_minutes:6.1f} min ({status.progress:4.0%})  "
+            f"loss {status.loss:.5f}  {_psnrs(status.psnr)} ({gains}){'  saved' if status.is_best else ''}"
         )
+
+    def _log(self, line: str) -> None:
+        self._console.print(f"{time.strftime('%H:%M:%S')} {line}", markup=False, soft_wrap=True)
 
 
 def _psnrs(psnr: dict[str, float]) -> str:

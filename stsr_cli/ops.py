@@ -150,10 +150,13 @@ def to_tensor(pixels: NDArray[np.uint8] | NDArray[np.uint16]) -> Tensor:
     return torch.from_numpy(pixels).movedim(-1, -3).to(torch.float32) / peak
 
 
-def to_pixels(image: Tensor, dtype: type[np.uint8] | type[np.uint16] = np.uint8) -> NDArray[np.uint8 | np.uint16]:
-    """(..., 3, H, W) in nominally [0, 1] -> (..., H, W, 3) pixels: the only clamp and the only rounding."""
+def quantise(image: Tensor, dtype: type[np.unsignedinteger] = np.uint8) -> Tensor:
+    """Clamp to [0, 1] and round to the levels of uint8, or of uint16 (as int32, which every device has)."""
     peak = np.iinfo(dtype).max
-    scaled = image.movedim(-3, -1).float().clamp(0, 1).mul(peak).round_()
-    if dtype is np.uint8:
-        return scaled.to(torch.uint8).cpu().contiguous().numpy()
-    return scaled.to(torch.int32).cpu().contiguous().numpy().astype(np.uint16)
+    scaled = image.float().clamp(0, 1).mul_(peak).round_()
+    return scaled.to(torch.uint8 if peak == 255 else torch.int32)
+
+
+def to_pixels(image: Tensor, dtype: type[np.unsignedinteger] = np.uint8) -> NDArray[np.unsignedinteger]:
+    """(..., 3, H, W) in nominally [0, 1] -> (..., H, W, 3) uint8 or uint16 pixels, clamped and rounded."""
+    return quantise(image, dtype).movedim(-3, -1).contiguous().cpu().numpy().astype(dtype, copy=False)

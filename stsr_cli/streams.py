@@ -16,6 +16,7 @@ import math
 from collections.abc import Sequence
 from typing import Literal
 
+import torch
 from torch import Tensor, nn
 
 from stsr_cli.errors import UsageError
@@ -90,6 +91,30 @@ class TwoStream(nn.Module):
         """F_S->T from frames that f_S has already upscaled (Eq. 4, second line); the time_scale - 1 new HR frames."""
         return self.between(hr_frame0, hr_frame1)
 
+    def extend(
+        self, lr_frames: Tensor, stream: Stream, previous: tuple[Tensor, Tensor] | None = None
+    ) -> tuple[Tensor, list[Tensor]]:
+        """Go on along a video: Eq. 1 for each pair of neighbours at once, f_S of every frame computed once.
+
+        Args:
+            lr_frames: (N, 3, H, W) frames in order, [0, 1].
+            stream: which order of f_S and f_T makes the new frames.
+            previous: the frame before them as (1, 3, H, W) and its f_S, or None at the start of a video.
+
+        Returns:
+            f_S of the frames, (N, 3, sH, sW), and time_scale - 1 batches (P, 3, sH, sW) of new frames, where P is the
+            number of pairs: N, or N - 1 without `previous`. Batch j - 1 holds those at j / time_scale.
+        """
+        hr_frames = self.upscale(lr_frames)
+        lr_all, hr_all = lr_frames, hr_frames
+        if previous is not None:
+            lr_all, hr_all = torch.cat((previous[0], lr_frames)), torch.cat((previous[1], hr_frames))
+        if len(lr_all) < 2:
+            return hr_frames, []
+        if stream == "t2s":
+            return hr_frames, self.t2s(lr_all[:-1], lr_all[1:])
+        return hr_frames, self.s2t(hr_all[:-1], hr_all[1:])
+
     def forward(
         self, lr_frame0: Tensor, lr_frame1: Tensor, stream: Stream = "t2s", hr_frame0: Tensor | None = None
     ) -> Sequence[Tensor]:
@@ -108,10 +133,8 @@ class TwoStream(nn.Module):
             hr_frame0 = self.upscale(lr_frame0)
         hr_frame1 = self.upscale(lr_frame1)
         if stream == "t2s":
-            middles = self.t2s(lr_frame0, lr_frame1)
-        else:
-            middles = self.s2t(hr_frame0, hr_frame1)
-        return (hr_frame0, *middles, hr_frame1)
+            return (hr_frame0, *self.t2s(lr_frame0, lr_frame1), hr_frame1)
+        return (hr_frame0, *self.s2t(hr_frame0, hr_frame1), hr_frame1)
 
 
 def _passes(factor: int, base: int, what: str) -> int:

@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from stsr_cli import __version__
-from stsr_cli.errors import StsrError
+from stsr_cli.errors import InterruptedRun, StsrError
 
 # Command -> (its file here, help line), so that `stsr --help` imports no command.
 _COMMANDS = {
@@ -44,6 +44,9 @@ class _LazyGroup(click.Group):
         except StsrError as error:
             click.echo(f"stsr: {error}", err=True)
             sys.exit(error.exit_code)
+        except KeyboardInterrupt:
+            click.echo("stsr: interrupted; nothing unfinished was left behind", err=True)
+            sys.exit(InterruptedRun.exit_code)
 
 
 @click.group(cls=_LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})

@@ -1,10 +1,14 @@
 """Which pixel format, tags and options the output's encoder gets, settled before anything is opened."""
 
 from dataclasses import dataclass
+from fractions import Fraction
 
 import av
 from av.codec import Codec
+from av.codec.context import ThreadType
+from av.container import OutputContainer
 from av.video.format import VideoFormat
+from av.video.stream import VideoStream
 
 from stsr_cli.errors import UsageError
 from stsr_cli.options import EncodeOptions
@@ -80,13 +84,56 @@ def plan_encoder(source: SourceInfo, encode: EncodeOptions, *, scale: int) -> En
     )
 
 
+def add_video(
+    output: OutputContainer, source: SourceInfo, plan: EncoderPlan, scale: int, time_scale: int
+) -> VideoStream:
+    """Add the video stream to an output whose header is not written yet.
+
+    Time base, frame rate, pixel shape and display matrix are the source's, adapted to both factors.
+
+    Raises:
+        UsageError: the container cannot hold the codec.
+    """
+    time_base = source.time_base / time_scale
+    try:
+        video = output.add_stream(
+            plan.codec,
+            rate=(source.frame_rate or Fraction(25)) * time_scale,
+            options=plan.options,
+            time_base=time_base,
+            width=plan.width,
+            height=plan.height,
+        )
+    except ValueError:
+        raise UsageError(
+            f"{output.format.name} cannot hold {plan.codec} video; write a .mkv, or choose another codec"
+        ) from None
+    assert isinstance(video, VideoStream)
+    context = video.codec_context
+    context.pix_fmt = plan.pix_fmt
+    context.thread_type = ThreadType.AUTO
+    context.colorspace, context.color_range = plan.tags.matrix, plan.tags.range
+    context.color_primaries, context.color_trc = plan.tags.primaries, plan.tags.transfer
+    if source.sample_aspect_ratio:
+        context.sample_aspect_ratio = source.sample_aspect_ratio
+    if source.display_matrix:
+        matrix = list(source.display_matrix)
+        matrix[6], matrix[7] = matrix[6] * scale, matrix[7] * scale  # the translation, in pixels
+        video.set_display_matrix(matrix)
+    return video
+
+
 def _find_encoder(name: str) -> Codec:
     try:
         codec = Codec(name, "w")
     except (av.FFmpegError, ValueError):
-        raise UsageError(f"unknown codec {name!r}; use libx264, libx265, ffv1 or another encoder") from None
+        raise UsageError(
+            f"unknown codec {name!r}; use libx264, libx265, ffv1 or another encoder"
+        ) from None
     if codec.type != "video":
-        raise UsageError(f"{name} encodes {codec.type}; choose a video codec such as libx264 or ffv1")
+        raise UsageError(
+            f"{name} encodes {codec.type}; choose a video codec such as libx264 or ffv1"
+        )
     return codec
 
 
@@ -96,11 +143,15 @@ def _codec_options(codec: str, encode: EncodeOptions) -> dict[str, str]:
     if codec in _HIGHEST_CRF:
         highest = _HIGHEST_CRF[codec]
         if not 0 <= encode.crf <= highest:
-            raise UsageError(f"crf {encode.crf} is out of range; {codec} takes 0 (best) to {highest}")
+            raise UsageError(
+                f"crf {encode.crf} is out of range; {codec} takes 0 (best) to {highest}"
+            )
         options["crf"] = str(encode.crf)
     if codec in _WITH_PRESET:
         if encode.preset not in _PRESETS:
-            raise UsageError(f"unknown preset {encode.preset!r}; {codec} takes {', '.join(_PRESETS)}")
+            raise UsageError(
+                f"unknown preset {encode.preset!r}; {codec} takes {', '.join(_PRESETS)}"
+            )
         options["preset"] = encode.preset
     if codec in _X264 and encode.crf == 0:
         options["qp"] = options.pop("crf")  # crf 0 is lossless at 8 bits only, qp 0 at any depth
@@ -147,11 +198,23 @@ def _checked_pix_fmt(name: str, codec: str, supported: list[str], width: int, he
     try:
         pixel_format = VideoFormat(name, 8, 8)
     except ValueError:
-        raise UsageError(f"unknown pixel format {name!r}; {codec} takes {', '.join(supported)}") from None
+        raise UsageError(
+            f"unknown pixel format {name!r}; {codec} takes {', '.join(supported)}"
+        ) from None
     chroma = (pixel_format.chroma_width(8), pixel_format.chroma_height(8))
     is_yuv = len(pixel_format.components) >= 3 and chroma in ((4, 4), (4, 8), (8, 8))
-    if (supported and name not in supported) or not (is_rgb(pixel_format) or is_yuv) or bit_depth(pixel_format) > 16:
-        raise UsageError(f"{codec} cannot be given {name} here; use auto, yuv420p, yuv444p, yuv420p10le ...")
-    if not is_rgb(pixel_format) and ((chroma[0] == 4 and width % 2) or (chroma[1] == 4 and height % 2)):
-        raise UsageError(f"{name} needs an even size and the output is {width}x{height}; use yuv444p")
+    if (
+        (supported and name not in supported)
+        or not (is_rgb(pixel_format) or is_yuv)
+        or bit_depth(pixel_format) > 16
+    ):
+        raise UsageError(
+            f"{codec} cannot be given {name} here; use auto, yuv420p, yuv444p, yuv420p10le ..."
+        )
+    if not is_rgb(pixel_format) and (
+        (chroma[0] == 4 and width % 2) or (chroma[1] == 4 and height % 2)
+    ):
+        raise UsageError(
+            f"{name} needs an even size and the output is {width}x{height}; use yuv444p"
+        )
     return name

@@ -1,12 +1,15 @@
 """The tracks that are copied as they are: audio, packet for packet. The file's metadata goes along.
 
-The source is opened a second time for them and read only as far as the video has come, so memory does not grow with length.
+The source is opened a second time for them and read only as far as the video has come, so memory
+does not grow with the length of the video.
 """
+
+from __future__ import annotations
 
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
-from types import TracebackType
+from typing import Any
 
 import av
 from av.container import InputContainer, OutputContainer
@@ -18,7 +21,9 @@ from stsr_cli.video.probe import open_input, reason, shown
 
 COPIED_TYPES = ("audio",)
 # Describe the source's file or encoding, which the output does not share.
-_STALE_METADATA = frozenset({"major_brand", "minor_version", "compatible_brands", "encoder", "duration", "vendor_id"})
+_STALE_METADATA = frozenset(
+    {"major_brand", "minor_version", "compatible_brands", "encoder", "duration", "vendor_id"}
+)
 
 
 @dataclass
@@ -54,19 +59,22 @@ class TrackCopier:
             if stream not in self._streams:
                 stream.discard = Discard.all
         self._packets = self._input.demux(self._streams) if self._streams else iter(())
-        self._ahead: Packet | None = None
-        self.tracks: dict[int, CopiedTrack] = {}
-
-    def __enter__(self) -> "TrackCopier":
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        self.close()
+        self._ahead: Packet[Any] | None = None
+        self._tracks: dict[int, CopiedTrack] = {}
 
     @property
     def num_packets(self) -> int:
         """Packets copied so far, over all tracks."""
-        return sum(track.num_packets for track in self.tracks.values())
+        return sum(track.num_packets for track in self.copied)
+
+    @property
+    def copied(self) -> list[CopiedTrack]:
+        """The tracks that `add_to` announced."""
+        return list(self._tracks.values())
+
+    def time_bases(self) -> list[Fraction]:
+        """Seconds per tick of each track to copy."""
+        return [stream.time_base for stream in self._streams if stream.time_base]
 
     def add_to(self, output: OutputContainer, video: Stream, video_index: int) -> None:
         """Announce the tracks and the metadata in the output, before its header is written.
@@ -87,11 +95,12 @@ class TrackCopier:
                 copied = output.add_stream_from_template(stream)
             except (av.FFmpegError, ValueError) as error:
                 raise UsageError(
-                    f"{output.format.name} cannot hold the {codec} {stream.type} of {shown(self._path)}; write a .mkv instead"
+                    f"{output.format.name} cannot hold the {codec} {stream.type} of "
+                    f"{shown(self._path)}; write a .mkv instead"
                 ) from error
             copied.metadata.update(_lasting(stream.metadata))
             copied.disposition = stream.disposition
-            self.tracks[stream.index] = CopiedTrack(copied)
+            self._tracks[stream.index] = CopiedTrack(copied)
 
     def copy_until(self, output: OutputContainer, seconds: Fraction | None) -> None:
         """Mux the packets that start before `seconds`, or all that are left when it is None.
@@ -100,10 +109,14 @@ class TrackCopier:
             InputError: the source is damaged.
         """
         while (packet := self._next()) is not None:
-            if seconds is not None and packet.dts is not None and packet.dts * packet.time_base >= seconds:
+            if (
+                seconds is not None
+                and packet.dts is not None
+                and packet.dts * packet.time_base >= seconds
+            ):
                 self._ahead = packet
                 return
-            track = self.tracks[packet.stream.index]
+            track = self._tracks[packet.stream.index]
             track.num_packets += 1
             track.num_bytes += packet.size
             _order(packet, track)
@@ -114,7 +127,7 @@ class TrackCopier:
         """Close the source; safe to repeat."""
         self._input.close()
 
-    def _next(self) -> Packet | None:
+    def _next(self) -> Packet[Any] | None:
         if self._ahead is not None:
             packet, self._ahead = self._ahead, None
             return packet
@@ -123,15 +136,19 @@ class TrackCopier:
                 if packet.size:
                     return packet
         except (av.FFmpegError, OSError, ValueError) as error:
-            raise InputError(f"the audio of {shown(self._path)} is damaged: {reason(error)}; repair or cut it") from error
+            raise InputError(
+                f"the audio of {shown(self._path)} is damaged: {reason(error)}; repair or cut it"
+            ) from error
         return None
 
 
-def _order(packet: Packet, track: CopiedTrack) -> None:
+def _order(packet: Packet[Any], track: CopiedTrack) -> None:
     """Repair a missing dts, or one that is not later than its predecessor's: muxers refuse those."""
     previous = track.last_dts
     if packet.dts is None:
-        packet.dts = packet.pts if packet.pts is not None else 0 if previous is None else previous + 1
+        packet.dts = (
+            packet.pts if packet.pts is not None else 0 if previous is None else previous + 1
+        )
     if previous is not None and packet.dts <= previous:
         packet.dts = previous + 1
     if packet.pts is None or packet.pts < packet.dts:
@@ -144,5 +161,6 @@ def _lasting(metadata: dict[str, str]) -> dict[str, str]:
     return {
         key: value
         for key, value in metadata.items()
-        if key.lower() not in _STALE_METADATA and not key.upper().startswith(("_STATISTICS", "BPS", "NUMBER_OF_"))
+        if key.lower() not in _STALE_METADATA
+        and not key.upper().startswith(("_STATISTICS", "BPS", "NUMBER_OF_"))
     }

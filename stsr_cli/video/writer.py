@@ -1,0 +1,323 @@
+"""The output file: encode frames, copy the other tracks, verify, rename. Never half-written.
+
+Everything goes into a hidden `.NAME.stsr-part.EXT` beside the target. Its header is written when
+the writer is opened, so that whatever cannot be muxed fails before the first frame is computed; only
+a verified file gets the target's name.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import math
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from types import TracebackType
+
+import av
+from av.container import OutputContainer
+from av.format import Flags
+from av.packet import Packet
+from av.video.stream import VideoStream
+
+from stsr_cli.errors import StsrError, UsageError
+from stsr_cli.options import EncodeOptions
+from stsr_cli.video.convert import FromRgb, Pixels
+from stsr_cli.video.encoder import EncoderPlan, add_video, plan_encoder
+from stsr_cli.video.probe import SourceInfo, local_url, reason, shown
+from stsr_cli.video.tracks import TrackCopier
+from stsr_cli.video.verify import Expected, verify
+
+_MOV_FAMILY = frozenset({"mp4", "mov", "ipod", "3gp", "3g2", "psp", "f4v"})
+_HIGHEST_TIMESCALE = 2**31 - 1
+_MAX_NAME_BYTES = 255
+_DISK_ERRORS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS})
+
+
+@dataclass(frozen=True)
+class WrittenReport:
+    """What became of a finished output.
+
+    Attributes:
+        path: the file.
+        frames: video frames in it.
+        duration: of the video, in seconds, exact.
+        packets_copied: audio packets taken over from the source.
+    """
+
+    path: Path
+    frames: int
+    duration: Fraction
+    packets_copied: int
+
+
+def open_writer(
+    target: str | os.PathLike[str],
+    source: SourceInfo,
+    encode: EncodeOptions,
+    *,
+    scale: int,
+    time_scale: int,
+    overwrite: bool,
+) -> VideoWriter:
+    """Check all that can be wrong with an output, then write its header under a temporary name.
+
+    Args:
+        target: file to write; its extension chooses the container.
+        source: what the frames come from, and with them time base, colour, pixel shape, rotation,
+            metadata and audio.
+        encode: codec and its options.
+        scale: output pixels per source pixel along each axis.
+        time_scale: output ticks per source tick.
+        overwrite: replace an existing target, once the new file is complete.
+
+    Raises:
+        UsageError: the target, or the way to encode it, cannot be.
+        InputError: the source cannot be opened for its audio.
+    """
+    target = Path(target)
+    _check_target(target, source.path, overwrite=overwrite)
+    plan = plan_encoder(source, encode, scale=scale)
+    return VideoWriter(target, source, plan, scale=scale, time_scale=time_scale)
+
+
+class VideoWriter:
+    """An output file under its temporary name, as a context manager: an exception removes the file.
+
+    Leaving the block without an exception closes the writer, unless `close` was called already.
+
+    Attributes:
+        target: the file to be.
+        time_base: seconds per tick of the pts and durations that `write` takes.
+    """
+
+    def __init__(
+        self, target: Path, source: SourceInfo, plan: EncoderPlan, *, scale: int, time_scale: int
+    ) -> None:
+        """Write the header; use `open_writer`, which checks the target first."""
+        self.target = target
+        self.time_base = source.time_base / time_scale
+        self._partial = _partial_name(target)
+        self._plan = plan
+        self._to_frame = FromRgb(plan.pix_fmt, plan.tags)
+        self._num_frames = self._first_pts = self._last_pts = self._end_pts = 0
+        self._first_dts: int | None = None
+        self._held: Packet[VideoStream] | None = None
+        self._tracks = TrackCopier(source.path)
+        try:
+            self._output = _new_container(self._partial, target)
+            self._video = add_video(self._output, source, plan, scale, time_scale)
+            self._tracks.add_to(self._output, self._video, source.stream_index)
+            self._is_exact = self._output.format.name in _MOV_FAMILY
+            self._write_header()
+        except BaseException:
+            self.abort()
+            raise
+        self._is_open = True
+
+    def __enter__(self) -> VideoWriter:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if error is not None:
+            self.abort()
+        elif self._is_open:
+            self.close()
+
+    def write(self, pixels: Pixels, pts: int, duration: int) -> None:
+        """Encode one frame; call in presentation order.
+
+        Args:
+            pixels: (scale * H, scale * W, 3) RGB, full range: uint8, or uint16 with white at 65535.
+            pts: when it is shown, in ticks of `time_base`; greater than the one before.
+            duration: for how long, in ticks of `time_base`.
+
+        Raises:
+            StsrError: the disk is full, or the encoder failed; the temporary file is gone then.
+        """
+        shape = (self._plan.height, self._plan.width, 3)
+        if pixels.shape != shape:
+            raise ValueError(f"a frame must have the shape {shape}, not {pixels.shape}")
+        if self._num_frames and pts <= self._last_pts:
+            raise ValueError(f"pts {pts} does not come after {self._last_pts}")
+        with self._removing_on_failure():
+            frame = self._to_frame(pixels)
+            frame.pts, frame.duration, frame.time_base = pts, duration, self.time_base
+            for packet in self._video.encode(frame):
+                self._mux(packet)
+        if not self._num_frames:
+            self._first_pts = pts
+        self._last_pts, self._end_pts = pts, pts + duration
+        self._num_frames += 1
+
+    def close(self) -> WrittenReport:
+        """Drain the encoder, copy the rest of the audio, verify, and give the file its name.
+
+        Raises:
+            StsrError: no frame was written, the disk is full, or the file does not verify; the target
+                is untouched and the temporary file is gone then.
+        """
+        with self._removing_on_failure():
+            if not self._num_frames:
+                raise StsrError(f"no frame was written to {shown(self.target)}; check the source")
+            for packet in self._video.encode(None):
+                self._mux(packet)
+            self._mux(None)
+            self._tracks.copy_until(self._output, None)
+            expected = self._expected()
+            self._output.close()
+            _sync(self._partial)
+            verify(self._partial, expected, shown(self.target))
+            self._partial.replace(self.target)
+            _sync(self.target.absolute().parent)
+        self._tracks.close()
+        self._is_open = False
+        return WrittenReport(
+            path=self.target,
+            frames=self._num_frames,
+            duration=(self._end_pts - self._first_pts) * self.time_base,
+            packets_copied=self._tracks.num_packets,
+        )
+
+    def abort(self) -> None:
+        """Give up: remove the temporary file and leave the target alone. Safe to repeat."""
+        self._is_open = False
+        self._tracks.close()
+        if hasattr(self, "_output"):
+            with contextlib.suppress(av.FFmpegError, OSError, ValueError):
+                self._output.close()
+        self._partial.unlink(missing_ok=True)
+
+    def _write_header(self) -> None:
+        """Open the encoder and write the header, so that what cannot work fails now."""
+        plan = self._plan
+        try:
+            self._video.codec_context.open(strict=False)
+        except (av.FFmpegError, ValueError) as error:
+            raise UsageError(
+                f"{plan.codec} refuses {plan.width}x{plan.height} in {plan.pix_fmt} "
+                f"({reason(error)}); try another codec, pixel format or scale"
+            ) from error
+        if self._is_exact:
+            self._output.container_options["movie_timescale"] = str(self._movie_timescale())
+        try:
+            self._output.start_encoding()
+        except OSError as error:
+            raise UsageError(
+                f"cannot write in {shown(self.target.absolute().parent)}: {reason(error)}; "
+                "choose another folder"
+            ) from error
+        except (av.FFmpegError, ValueError) as error:
+            raise UsageError(
+                f"{shown(self.target)} cannot hold these tracks ({reason(error)}); "
+                "write a .mkv instead"
+            ) from error
+
+    def _movie_timescale(self) -> int:
+        """Ticks per second in which start offsets of every track are whole, if 31 bits allow it.
+
+        FFmpeg's default of 1000 would round the start and the length of every track to 1 ms.
+        """
+        clocks = [self.time_base, *self._tracks.time_bases()]
+        common = math.lcm(*(clock.denominator for clock in clocks))
+        return common if common <= _HIGHEST_TIMESCALE else self.time_base.denominator
+
+    def _mux(self, packet: Packet[VideoStream] | None) -> None:
+        """Mux the packet before this one, after the audio that belongs in front of it.
+
+        One packet is held back because the last one in coding order (`packet` is None then) may need
+        another duration: MP4 and MOV know the length of a track only as the sum over coding order.
+        """
+        held, self._held = self._held, packet
+        if held is None:
+            return
+        assert held.dts is not None
+        if self._first_dts is None:
+            self._first_dts = held.dts
+        if packet is None and self._is_exact:
+            length = self._end_pts - self._first_pts
+            held.duration = max(1, length - (held.dts - self._first_dts))
+        self._tracks.copy_until(self._output, held.dts * self.time_base)
+        held.stream = self._video
+        self._output.mux(held)
+
+    def _expected(self) -> Expected:
+        return Expected(
+            num_frames=self._num_frames,
+            span=(self._last_pts - self._first_pts) * self.time_base,
+            duration=(self._end_pts - self._first_pts) * self.time_base if self._is_exact else None,
+            time_base=self.time_base,
+            tracks={t.output.index: (t.num_packets, t.num_bytes) for t in self._tracks.copied},
+        )
+
+    @contextlib.contextmanager
+    def _removing_on_failure(self) -> Iterator[None]:
+        """Abort on any exception, and tell libav's and the system's as one line."""
+        try:
+            yield
+        except (av.FFmpegError, OSError) as error:
+            self.abort()
+            is_disk = getattr(error, "errno", None) in _DISK_ERRORS
+            advice = "free some space or write elsewhere" if is_disk else "try another codec"
+            raise StsrError(
+                f"cannot write {shown(self.target)}: {reason(error)}; {advice}"
+            ) from error
+        except BaseException:
+            self.abort()
+            raise
+
+
+def _check_target(target: Path, source: Path, *, overwrite: bool) -> None:
+    name, folder = shown(target), target.absolute().parent
+    if target.is_dir():
+        raise UsageError(f"the output {name} is a folder; name a file")
+    if not folder.is_dir():
+        raise UsageError(f"the folder of {name} does not exist; create it first")
+    if target.exists():
+        if source.exists() and target.samefile(source):
+            raise UsageError(f"the output {name} is the input itself; choose another name")
+        if not overwrite:
+            raise UsageError(f"{name} exists; choose another name or allow overwriting it")
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise UsageError(f"no permission to write in {shown(folder)}; choose another folder")
+
+
+def _partial_name(target: Path) -> Path:
+    """A hidden sibling with the same extension, from which FFmpeg guesses the container."""
+    suffix = f".stsr-part{target.suffix}"
+    room = _MAX_NAME_BYTES - 1 - len(os.fsencode(suffix))
+    stem = os.fsdecode(os.fsencode(target.stem)[:room])
+    return target.with_name(f".{stem}{suffix}")
+
+
+def _new_container(partial: Path, target: Path) -> OutputContainer:
+    try:
+        output = av.open(local_url(partial), mode="w", metadata_errors="surrogateescape")
+    except (av.FFmpegError, OSError, ValueError):
+        raise UsageError(
+            f"no container is known for {shown(target)}; end the name in .mkv, .mp4, .mov or .webm"
+        ) from None
+    flags = Flags(output.format.flags)
+    if Flags.no_file in flags or Flags.variable_fps not in flags:
+        raise UsageError(
+            f"{output.format.name} ({target.suffix}) keeps no timestamps of its own; "
+            "write a .mkv, .mp4, .mov or .webm"
+        )
+    return output
+
+
+def _sync(path: Path) -> None:
+    """Flush a file or folder to the disk."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
