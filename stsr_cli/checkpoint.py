@@ -54,7 +54,9 @@ def write_atomically(path: Path, content: bytes) -> None:
         part.replace(path)
     except OSError as error:
         part.unlink(missing_ok=True)
-        raise StsrError(f"cannot write {path}: {error.strerror}; free some space or choose another place") from error
+        raise StsrError(
+            f"cannot write {path}: {error.strerror}; free some space or choose another place"
+        ) from error
 
 
 def sha256(path: Path) -> str:
@@ -87,13 +89,19 @@ def read_header(path: Path) -> dict[str, Any]:
         with safe_open(path, framework="pt") as file:
             metadata = file.metadata() or {}
     except (OSError, SafetensorError) as error:
-        raise WeightsError(f"cannot read weights {path}: {error}; expected a .safetensors file") from error
+        raise WeightsError(
+            f"cannot read weights {path}: {error}; expected a .safetensors file"
+        ) from error
     if metadata.get("format") != _FORMAT:
-        raise WeightsError(f"{path} holds no stsr weights (format {metadata.get('format')!r}, expected {_FORMAT!r})")
+        raise WeightsError(
+            f"{path} holds no stsr weights (format {metadata.get('format')!r}, expected {_FORMAT!r})"
+        )
     try:
         return cast(dict[str, Any], json.loads(metadata["stsr"]))
     except (KeyError, ValueError) as error:
-        raise WeightsError(f"{path}: damaged configuration in the header; fetch the file again") from error
+        raise WeightsError(
+            f"{path}: damaged configuration in the header; fetch the file again"
+        ) from error
 
 
 def load_weights(path: Path) -> Weights:
@@ -108,7 +116,11 @@ def load_weights(path: Path) -> Weights:
     built: dict[str, Any] = {}
     for kind in _KINDS:
         if kind in header:
-            part = {name.removeprefix(f"{kind}."): t for name, t in tensors.items() if name.startswith(f"{kind}.")}
+            part = {
+                name.removeprefix(f"{kind}."): t
+                for name, t in tensors.items()
+                if name.startswith(f"{kind}.")
+            }
             built[kind] = _build(path, kind, header[kind], part)
     return Weights(built.get("spatial"), built.get("temporal"), header.get("training", {}))
 
@@ -117,7 +129,7 @@ def _build(
     path: Path, kind: registry.Kind, description: Mapping[str, Any], tensors: Mapping[str, Tensor]
 ) -> SpatialModule | TemporalModule:
     try:
-        module = registry.load(kind, str(description["name"]))(**description["config"])
+        module = registry.build(kind, str(description["name"]), description["config"])
         module.load_state_dict(tensors)
     except (UsageError, KeyError, TypeError, RuntimeError) as error:
         reason = str(error).splitlines()[0]

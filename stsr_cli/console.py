@@ -1,9 +1,11 @@
 """What a person sees on stderr while stsr works: progress, log lines, tables. The one owner of rich."""
 
 import time
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Self
 
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
@@ -13,6 +15,7 @@ from rich.progress import (
     TimeElapsedColumn,
     TimeRemainingColumn,
 )
+from rich.table import Table
 
 if TYPE_CHECKING:
     from stsr_cli.options import UpscaleOptions
@@ -68,7 +71,9 @@ class UpscaleConsole:
     def summarise(self, report: "UpscaleReport") -> None:
         """Say what came out and where the time went."""
         if report.repaired_timestamps:
-            self._console.print(f"{report.repaired_timestamps} source frames had broken timestamps, repaired")
+            self._console.print(
+                f"{report.repaired_timestamps} source frames had broken timestamps, repaired"
+            )
         self._console.print(
             f"{report.target}: {report.frames_out} frames of {report.width}x{report.height} in {report.seconds:.1f} s, "
             f"{report.frames_per_second:.1f} frames/s; time spent waiting for decode {report.decode_share:.0%}, "
@@ -117,7 +122,9 @@ class TrainConsole:
 
     def on_status(self, status: "TrainStatus") -> None:
         """One line for a validation."""
-        gains = ", ".join(f"{value - status.baseline[name]:+.2f}" for name, value in status.psnr.items())
+        gains = ", ".join(
+            f"{value - status.baseline[name]:+.2f}" for name, value in status.psnr.items()
+        )
         self._log(
             f"step {status.step:6d}  {status.elapsed_minutes:6.1f} min ({status.progress:4.0%})  "
             f"loss {status.loss:.5f}  {_psnrs(status.psnr)} ({gains}){'  saved' if status.is_best else ''}"
@@ -129,3 +136,39 @@ class TrainConsole:
 
 def _psnrs(psnr: dict[str, float]) -> str:
     return ", ".join(f"{name} {value:.2f} dB" for name, value in psnr.items())
+
+
+class Counter:
+    """A bar over things of which the total is known, e.g. `with Counter("measuring") as counter: f(counter.update)`."""
+
+    def __init__(self, what: str) -> None:
+        console = Console(stderr=True, highlight=False)
+        columns = (TextColumn(what), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+        self._progress = Progress(
+            *columns, console=console, transient=True, disable=not console.is_terminal
+        )
+        self._task = self._progress.add_task("", total=None)
+
+    def __enter__(self) -> Self:
+        self._progress.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._progress.stop()
+
+    def update(self, num_done: int, num_total: int) -> None:
+        """Show how many are done."""
+        self._progress.update(self._task, completed=num_done, total=num_total)
+
+
+def print_table(
+    title: str, columns: Sequence[str], rows: Sequence[Sequence[str]], caption: str
+) -> None:
+    """Print a table; columns of numbers are aligned to the right, nothing is cut off."""
+    table = Table(title=title, caption=caption, title_justify="left", caption_justify="left")
+    for index, column in enumerate(columns):
+        is_number = all(row[index][:1] in "+-0123456789" for row in rows)
+        table.add_column(column, justify="right" if is_number else "left", overflow="fold")
+    for row in rows:
+        table.add_row(*(escape(cell) for cell in row))
+    Console(stderr=True, highlight=False).print(table)

@@ -1,8 +1,7 @@
-"""Training samples from videos, frame folders and still images.
+"""Training footage from videos, frame folders and still images, as arrays.
 
 Every source is decoded once into a bounded folder of plain arrays, the frames and their bicubic quarter-size versions
-side by side (so the full frame is degraded before it is cropped), and then read by memory map: a sample costs a copy of
-its crop, and sample k of a run is a pure function of (seed, k), which is what makes a run resumable.
+side by side (so the full frame is degraded before it is cropped), and then read by memory map.
 """
 
 import hashlib
@@ -12,13 +11,13 @@ import zlib
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
-from stsr_cli.errors import InputError, StsrError, UsageError
+from stsr_cli.errors import InputError, StsrError
 from stsr_cli.ops import imresize, to_pixels, to_tensor
 from stsr_cli.video.reader import read_frames
 
@@ -70,12 +69,16 @@ def _find_sources(path: Path) -> list[_Source]:
     for folder, folders, names in os.walk(path):
         folders.sort()
         files = [Path(folder, name) for name in sorted(names)]
-        sources += [_Source((file,), True) for file in files if file.suffix.lower() in VIDEO_SUFFIXES]
+        sources += [
+            _Source((file,), True) for file in files if file.suffix.lower() in VIDEO_SUFFIXES
+        ]
         images = tuple(file for file in files if file.suffix.lower() in IMAGE_SUFFIXES)
         if images:
             sources.append(_Source(images, False))
     if not sources:
-        raise InputError(f"{path} holds no videos or images; known: {', '.join(sorted(VIDEO_SUFFIXES))}")
+        raise InputError(
+            f"{path} holds no videos or images; known: {', '.join(sorted(VIDEO_SUFFIXES))}"
+        )
     return sources
 
 
@@ -85,26 +88,29 @@ def _read_list(path: Path) -> list[_Source]:
     for number, line in enumerate(path.read_text().splitlines(), 1):
         name, _, index = line.partition("\t")
         if not index.isdecimal():
-            raise InputError(f"{path}, line {number}: {line!r}; expected video<TAB>index of a triplet's first frame")
+            raise InputError(
+                f"{path}, line {number}: {line!r}; expected video<TAB>index of a triplet's first frame"
+            )
         starts[name].append(int(index))
-    return [_Source((path.parent / name,), True, tuple(indexes)) for name, indexes in starts.items()]
+    return [
+        _Source((path.parent / name,), True, tuple(indexes)) for name, indexes in starts.items()
+    ]
 
 
 def find_triplets(lr_frames: Pixels) -> NDArray[np.int64]:
     """Return the first indexes of triplets that move, evenly and without a cut, from (N, h, w, 3) uint8 frames."""
     if len(lr_frames) < 3:
         return np.empty(0, np.int64)
-    pairs = zip(lr_frames, lr_frames[1:], strict=False)
-    motion = np.array([np.abs(a.astype(np.int16) - b).mean() for a, b in pairs])
+    motion = np.array([np.abs(a.astype(np.int16) - b).mean() for a, b in pairwise(lr_frames)])
     slower, faster = np.minimum(motion[:-1], motion[1:]), np.maximum(motion[:-1], motion[1:])
     is_good = (slower >= _MIN_MOTION) & (faster <= _MAX_MOTION) & (faster <= _MAX_RATIO * slower)
     return np.flatnonzero(is_good)
 
 
 def degrade(pixels: Pixels, scale: int) -> Pixels:
-    """(..., H, W, 3) uint8 -> (..., H/scale, W/scale, 3) uint8: MATLAB's bicubic, rounded, as low-resolution data is made."""
+    """(..., H, W, 3) uint8 -> (..., H/scale, W/scale, 3) uint8: MATLAB's bicubic, rounded."""
     height, width = pixels.shape[-3] // scale, pixels.shape[-2] // scale
-    return to_pixels(imresize(to_tensor(pixels), (height, width))).astype(np.uint8, copy=False)
+    return to_pixels(imresize(to_tensor(pixels), (height, width)))
 
 
 def _decode(files: Iterable[Path], max_bytes: int) -> Iterable[Pixels]:
@@ -112,7 +118,11 @@ def _decode(files: Iterable[Path], max_bytes: int) -> Iterable[Pixels]:
     taken = 0
     for file in files:
         for frame in read_frames(file):
-            pixels = frame.pixels if frame.pixels.dtype == np.uint8 else (frame.pixels >> 8).astype(np.uint8)
+            pixels = (
+                frame.pixels
+                if frame.pixels.dtype == np.uint8
+                else (frame.pixels >> 8).astype(np.uint8)
+            )
             taken += pixels.nbytes
             if taken > max_bytes:
                 return
@@ -134,9 +144,13 @@ def _cached(key: str, cache: Path, make: Callable[[], list[Pixels]]) -> list[Pix
     return [np.load(file, mmap_mode="r") for file in files]
 
 
-def _load_source(source: _Source, cache: Path, max_bytes: int, scale: int, is_labeled: bool) -> list[Clip]:
+def _load_source(
+    source: _Source, cache: Path, max_bytes: int, scale: int, is_labeled: bool
+) -> list[Clip]:
     """Decode one source, or map what an earlier run decoded: a clip for every frame size in it."""
-    stats = [(str(file.resolve()), file.stat().st_size, file.stat().st_mtime_ns) for file in source.files]
+    stats = [
+        (str(file.resolve()), file.stat().st_size, file.stat().st_mtime_ns) for file in source.files
+    ]
     key = hashlib.sha256(repr((stats, max_bytes, scale, is_labeled)).encode()).hexdigest()[:32]
 
     def make() -> list[Pixels]:
@@ -144,10 +158,14 @@ def _load_source(source: _Source, cache: Path, max_bytes: int, scale: int, is_la
         for pixels in _decode(source.files, max_bytes):
             height, width = (length - length % scale for length in pixels.shape[:2])
             sizes[pixels.shape].append(pixels[:height, :width] if is_labeled else pixels)
-        arrays = []
+        arrays: list[Pixels] = []
         for frames in sizes.values():
             stack = np.stack(frames)
-            arrays += [stack, np.concatenate([degrade(f[None], scale) for f in stack])] if is_labeled else [stack]
+            arrays += (
+                [stack, np.concatenate([degrade(f[None], scale) for f in stack])]
+                if is_labeled
+                else [stack]
+            )
         return arrays
 
     arrays = _cached(key, cache, make)
@@ -157,9 +175,15 @@ def _load_source(source: _Source, cache: Path, max_bytes: int, scale: int, is_la
         lr_frames = arrays[index + step - 1]
         starts = find_triplets(lr_frames)
         if source.starts is not None:
-            starts = np.array([start for start in source.starts if start + 2 < len(lr_frames)], np.int64)
+            starts = np.array(
+                [start for start in source.starts if start + 2 < len(lr_frames)], np.int64
+            )
         first = source.files[0]
-        name = first.name if source.is_video else f"{first.parent.name}/{lr_frames.shape[2]}x{lr_frames.shape[1]}"
+        name = (
+            first.name
+            if source.is_video
+            else f"{first.parent.name}/{lr_frames.shape[2]}x{lr_frames.shape[1]}"
+        )
         clips.append(Clip(name, lr_frames, arrays[index] if is_labeled else None, starts))
     return clips
 
@@ -205,10 +229,14 @@ def load_clips(
         except InputError as error:
             broken.append(str(error))
         except OSError as error:
-            raise StsrError(f"cannot write decoded frames: {error}; choose another place with --cache") from error
+            raise StsrError(
+                f"cannot write decoded frames: {error}; choose another place with --cache"
+            ) from error
         on_source(index + 1, len(sources))
     if len(broken) > 0.05 * len(sources):
-        raise InputError(f"{len(broken)} of {len(sources)} training sources are broken; the first: {broken[0]}")
+        raise InputError(
+            f"{len(broken)} of {len(sources)} training sources are broken; the first: {broken[0]}"
+        )
     return clips
 
 
@@ -232,103 +260,3 @@ def _cut(clip: Clip, begin: int, end: int) -> Clip:
     starts = clip.starts[(clip.starts >= begin) & (clip.starts + 2 < end)] - begin
     hr_frames = None if clip.hr_frames is None else clip.hr_frames[begin:end]
     return replace(clip, lr_frames=clip.lr_frames[begin:end], hr_frames=hr_frames, starts=starts)
-
-
-@dataclass(frozen=True)
-class Batch:
-    """Float crops in [0, 1], channels_last in memory.
-
-    Attributes:
-        lr_frames: F tensors (B, 3, h, w): the frames of a triplet (F = 3) or single ones (F = 1).
-        hr_frames: F tensors (B, 3, scale*h, scale*w); zeros where not labeled.
-        is_labeled: (B,) bool.
-    """
-
-    lr_frames: tuple[torch.Tensor, ...]
-    hr_frames: tuple[torch.Tensor, ...]
-    is_labeled: torch.Tensor
-
-    def to(self, device: torch.device) -> "Batch":
-        """Return the batch on another device."""
-        lr_frames, hr_frames = (
-            tuple(frame.to(device) for frame in frames) for frames in (self.lr_frames, self.hr_frames)
-        )
-        return Batch(lr_frames, hr_frames, self.is_labeled.to(device))
-
-
-class Sampler:
-    """Random crops, flipped, transposed and reversed in time; batch k is a function of (seed, k) alone."""
-
-    def __init__(self, clips: Sequence[Clip], *, scale: int, crop: int, seed: int, stills_share: float = 0.5) -> None:
-        usable = [clip for clip in clips if min(clip.lr_frames.shape[1:3]) >= crop]
-        self.moving = [clip for clip in usable if len(clip.starts)]
-        self.stills = [(clip, i) for clip in usable if not len(clip.starts) for i in range(len(clip.lr_frames))]
-        self.scale, self.crop, self.seed, self.stills_share = scale, crop, seed, stills_share
-        if not self.moving and not self.stills:
-            raise UsageError(f"no training frame is at least {crop} pixels (low resolution) on each side; lower --crop")
-
-    def triplets(self, step: int, batch_size: int) -> Batch:
-        """Three frames at a time; every clip is as likely as any other, however long it is."""
-        if not self.moving:
-            raise UsageError("the training data holds no moving triplets of frames; give videos or frame folders")
-        rng = np.random.default_rng((self.seed, step))
-        picks = []
-        for _ in range(batch_size):
-            clip = self.moving[rng.integers(len(self.moving))]
-            start = int(clip.starts[rng.integers(len(clip.starts))])
-            picks.append((clip, [start, start + 1, start + 2]))
-        return self._gather(rng, picks)
-
-    def singles(self, step: int, batch_size: int) -> Batch:
-        """One frame at a time, `stills_share` of them from still images."""
-        rng = np.random.default_rng((self.seed, step))
-        picks = []
-        for _ in range(batch_size):
-            if self.stills and (not self.moving or rng.random() < self.stills_share):
-                clip, index = self.stills[rng.integers(len(self.stills))]
-            else:
-                clip = self.moving[rng.integers(len(self.moving))]
-                index = int(rng.integers(len(clip.lr_frames)))
-            picks.append((clip, [index]))
-        return self._gather(rng, picks)
-
-    def _gather(self, rng: np.random.Generator, picks: list[tuple[Clip, list[int]]]) -> Batch:
-        lr_samples, hr_samples = [], []
-        for clip, indexes in picks:
-            height, width = clip.lr_frames.shape[1:3]
-            y, x = rng.integers(height - self.crop + 1), rng.integers(width - self.crop + 1)
-            flips = rng.random(4) < 0.5
-            if flips[3]:
-                indexes = indexes[::-1]
-            lr_samples.append(_crop(clip.lr_frames, indexes, y, x, self.crop, flips))
-            size = self.crop * self.scale
-            if clip.hr_frames is None:
-                hr_samples.append(np.zeros((len(indexes), size, size, 3), np.uint8))
-            else:
-                hr_samples.append(_crop(clip.hr_frames, indexes, y * self.scale, x * self.scale, size, flips))
-        lr_frames, hr_frames = to_tensor(np.stack(lr_samples, 1)), to_tensor(np.stack(hr_samples, 1))
-        is_labeled = torch.tensor([clip.hr_frames is not None for clip, _ in picks])
-        return Batch(tuple(lr_frames), tuple(hr_frames), is_labeled)
-
-
-def _crop(
-    frames: Pixels, indexes: Sequence[int], y: int, x: int, size: int, flips: NDArray[np.bool_]
-) -> Pixels:
-    crop = np.stack([frames[index, y : y + size, x : x + size] for index in indexes])
-    if flips[0]:
-        crop = crop[:, ::-1]
-    if flips[1]:
-        crop = crop[:, :, ::-1]
-    if flips[2]:
-        crop = crop.swapaxes(1, 2)
-    return np.ascontiguousarray(crop)
-
-
-def concatenate(first: Batch, second: Batch) -> Batch:
-    """Join two batches of the same crop: D_L u D_U."""
-    return Batch(
-        tuple(torch.cat(pair) for pair in zip(first.lr_frames, second.lr_frames, strict=True)),
-        tuple(torch.cat(pair) for pair in zip(first.hr_frames, second.hr_frames, strict=True)),
-        torch.cat((first.is_labeled, second.is_labeled)),
-    )
-

@@ -21,13 +21,16 @@ def resolve_device(name: str) -> torch.device:
     try:
         device = torch.device(name)
     except RuntimeError as error:
-        raise DeviceError(f"unknown device {name!r}; allowed: auto, cpu, cuda, cuda:N, mps") from error
-    is_there = {
-        "cpu": lambda: True,
-        "cuda": lambda: torch.cuda.is_available() and (device.index or 0) < torch.cuda.device_count(),
-        "mps": torch.backends.mps.is_available,
-    }.get(device.type)
-    if is_there is None or not is_there():
+        raise DeviceError(
+            f"unknown device {name!r}; allowed: auto, cpu, cuda, cuda:N, mps"
+        ) from error
+    if device.type == "cuda":
+        is_there = torch.cuda.is_available() and (device.index or 0) < torch.cuda.device_count()
+    else:
+        is_there = device.type == "cpu" or (
+            device.type == "mps" and torch.backends.mps.is_available()
+        )
+    if not is_there:
         raise DeviceError(f"device {name!r} is not available here; use --device auto or cpu")
     return device
 

@@ -26,7 +26,9 @@ def manifest() -> dict[str, dict[str, Any]]:
     try:
         return cast(dict[str, dict[str, Any]], json.loads(path.read_text()))
     except FileNotFoundError as error:
-        raise WeightsError(f"the embedded weights are missing ({path}); install stsr again") from error
+        raise WeightsError(
+            f"the embedded weights are missing ({path}); install stsr again"
+        ) from error
 
 
 def resolve_weights(name: str) -> Path:
@@ -45,8 +47,12 @@ def resolve_weights(name: str) -> Path:
         return path
     entries = manifest()
     if name not in entries:
-        raise WeightsError(f"no weights {name!r}; embedded: {', '.join(sorted(entries))}; or give a .safetensors path")
+        raise WeightsError(
+            f"no weights {name!r}; embedded: {', '.join(sorted(entries))}; or give a .safetensors path"
+        )
     path = weights_folder() / str(entries[name]["file"])
     if not path.is_file() or sha256(path) != entries[name]["sha256"]:
-        raise WeightsError(f"embedded weights {name!r} ({path}) are missing or damaged; install stsr again")
+        raise WeightsError(
+            f"embedded weights {name!r} ({path}) are missing or damaged; install stsr again"
+        )
     return path

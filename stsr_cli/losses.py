@@ -59,7 +59,9 @@ class Objective:
         counted = is_counted.to(values)
         return (values * counted).sum() / counted.sum().clamp(min=1)
 
-    def reconstruction_loss(self, t2s: Tensor, s2t: Tensor, target: Tensor, is_labeled: Tensor) -> Tensor:
+    def reconstruction_loss(
+        self, t2s: Tensor, s2t: Tensor, target: Tensor, is_labeled: Tensor
+    ) -> Tensor:
         """L_R (Eq. 6): both (B, 3, sH, sW) predictions against the target, over the labeled samples (B,) bool."""
         return self.mean(s2t, target, is_labeled) + self.mean(t2s, target, is_labeled)
 
@@ -67,6 +69,8 @@ class Objective:
         """L_C (Eq. 7): how far the two streams are apart, over all samples."""
         return self.mean(s2t, t2s)
 
-    def given_loss(self, hr0: Tensor, hr1: Tensor, target0: Tensor, target1: Tensor, is_labeled: Tensor) -> Tensor:
+    def given_loss(
+        self, hr0: Tensor, hr1: Tensor, target0: Tensor, target1: Tensor, is_labeled: Tensor
+    ) -> Tensor:
         """f_S of the two given frames against their originals, over the labeled samples (B,) bool."""
         return self.mean(hr0, target0, is_labeled) + self.mean(hr1, target1, is_labeled)

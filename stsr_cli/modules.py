@@ -68,5 +68,5 @@ class TemporalModule(nn.Module):
         raise NotImplementedError
 
     def training_outputs(self, frame0: Tensor, frame1: Tensor, t: float = 0.5) -> list[Tensor]:
-        """Every (B, 3, H, W) estimate to supervise, coarse first, `forward`'s last; coarse-to-fine modules have more."""
+        """Every (B, 3, H, W) estimate to supervise, coarse first, `forward`'s last."""
         return [self(frame0, frame1, t)]

@@ -5,6 +5,7 @@ Knows nothing about modules, weights or video. Images are (B, C, H, W), float RG
 
 import math
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 import torch
@@ -61,7 +62,9 @@ def _constant(values: NDArray[np.float64], dtype: torch.dtype, device: torch.dev
 
 
 @lru_cache(maxsize=64)
-def _resize_matrix(length: int, new_length: int, dtype: torch.dtype, device: torch.device) -> Tensor:
+def _resize_matrix(
+    length: int, new_length: int, dtype: torch.dtype, device: torch.device
+) -> Tensor:
     """The (new_length, length) matrix of MATLAB's bicubic imresize along one axis."""
     scale = new_length / length
     stretch = min(scale, 1.0)  # antialiasing: the kernel widens when shrinking
@@ -107,7 +110,7 @@ def upsample_phases(image: Tensor, scale: int) -> Tensor:
 
     The cost grows with the pixels; `imresize`, a dense product, grows with their 1.5th power.
     """
-    batch, channels, height, width = image.shape
+    channels, height, width = image.shape[1:]
     rows = torch.from_numpy(_symmetric(np.arange(-2, height + 2), height)).to(image.device)
     columns = torch.from_numpy(_symmetric(np.arange(-2, width + 2), width)).to(image.device)
     padded = image.index_select(-2, rows).index_select(-1, columns)
@@ -144,19 +147,18 @@ def pad_to_multiple(image: Tensor, multiple_of: int, min_size: int = 1) -> Tenso
     return F.pad(image, (0, pad_right, 0, pad_bottom), mode="replicate")
 
 
-def to_tensor(pixels: NDArray[np.uint8] | NDArray[np.uint16]) -> Tensor:
+def to_tensor(pixels: NDArray[Any]) -> Tensor:
     """(..., H, W, 3) uint8 or uint16 pixels -> (..., 3, H, W) float32 in [0, 1], channels_last in memory."""
     peak = np.iinfo(pixels.dtype).max
     return torch.from_numpy(pixels).movedim(-1, -3).to(torch.float32) / peak
 
 
-def quantise(image: Tensor, dtype: type[np.unsignedinteger] = np.uint8) -> Tensor:
-    """Clamp to [0, 1] and round to the levels of uint8, or of uint16 (as int32, which every device has)."""
-    peak = np.iinfo(dtype).max
+def quantise(image: Tensor, peak: int = 255) -> Tensor:
+    """Clamp to [0, 1] and round to the levels 0..peak: uint8, or int32 (which every device has) above 255."""
     scaled = image.float().clamp(0, 1).mul_(peak).round_()
     return scaled.to(torch.uint8 if peak == 255 else torch.int32)
 
 
-def to_pixels(image: Tensor, dtype: type[np.unsignedinteger] = np.uint8) -> NDArray[np.unsignedinteger]:
-    """(..., 3, H, W) in nominally [0, 1] -> (..., H, W, 3) uint8 or uint16 pixels, clamped and rounded."""
-    return quantise(image, dtype).movedim(-3, -1).contiguous().cpu().numpy().astype(dtype, copy=False)
+def to_pixels(image: Tensor) -> NDArray[np.uint8]:
+    """(..., 3, H, W) in nominally [0, 1] -> (..., H, W, 3) uint8 pixels, clamped and rounded."""
+    return quantise(image).movedim(-3, -1).contiguous().cpu().numpy()

@@ -117,7 +117,9 @@ class TrainOptions:
     spatial: str = DEFAULT_SPATIAL
     temporal: str = DEFAULT_TEMPORAL
     spatial_config: Mapping[str, int | float | bool | str | list[int]] = field(default_factory=dict)
-    temporal_config: Mapping[str, int | float | bool | str | list[int]] = field(default_factory=dict)
+    temporal_config: Mapping[str, int | float | bool | str | list[int]] = field(
+        default_factory=dict
+    )
     init: tuple[str, ...] = ()
     resume: bool = False
     steps: int | None = None

@@ -7,7 +7,7 @@ from stsr_cli.errors import WeightsError
 from stsr_cli.hub import manifest, resolve_weights
 from stsr_cli.modules import SpatialModule, TemporalModule
 from stsr_cli.options import ModelOptions
-from stsr_cli.registry import Kind, load
+from stsr_cli.registry import Kind, build
 from stsr_cli.streams import TwoStream
 
 Module = SpatialModule | TemporalModule
@@ -34,16 +34,20 @@ def load_pair(options: ModelOptions, scale: int | None = None, time_scale: int =
 
 def _fill(kind: Kind, name: str, options: ModelOptions) -> Module:
     """The module `name`, with the chosen weights, or embedded ones, or none where it has no parameters."""
-    module: Module = load(kind, name)()
+    module: Module = build(kind, name)
     if not any(True for _ in module.parameters()):
         return module
     source = options.weights or _embedded(kind, name, options)
     if source is None:
-        raise WeightsError(f"there are no embedded weights for the {kind} module {name!r}; give some with --weights")
+        raise WeightsError(
+            f"there are no embedded weights for the {kind} module {name!r}; give some with --weights"
+        )
     found: Module | None = getattr(load_weights(resolve_weights(source)), kind)
     if found is None or type(found) is not type(module):
         holds = "no" if found is None else f"{type(found).__name__}, not {name},"
-        raise WeightsError(f"weights {source!r} hold {holds} {kind} weights; choose other weights or another --{kind}")
+        raise WeightsError(
+            f"weights {source!r} hold {holds} {kind} weights; choose other weights or another --{kind}"
+        )
     return found
 
 
@@ -51,10 +55,14 @@ def _embedded(kind: Kind, name: str, options: ModelOptions) -> str | None:
     """The embedded weights that hold the module; those of the very pair that was asked for come first."""
     holding = [weights for weights, entry in manifest().items() if entry.get(kind) == name]
     pair = (options.spatial, options.temporal)
-    holding.sort(key=lambda weights: (manifest()[weights].get("spatial"), manifest()[weights].get("temporal")) != pair)
+    holding.sort(
+        key=lambda weights: (
+            (manifest()[weights].get("spatial"), manifest()[weights].get("temporal")) != pair
+        )
+    )
     return holding[0] if holding else None
 
 
 def to_device(model: TwoStream, device: torch.device, dtype: torch.dtype) -> TwoStream:
     """Move a network to where and how it runs; convolutions are faster with channels last in memory."""
-    return model.to(device=device, dtype=dtype, memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]
+    return model.to(device=device, dtype=dtype, memory_format=torch.channels_last)  # type: ignore[call-overload]

@@ -5,8 +5,9 @@ Standard library only; a module's file (and so torch) is imported by `load` alon
 
 import difflib
 import importlib
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, overload
+from typing import TYPE_CHECKING, Any, Literal, overload
 
 from stsr_cli.errors import UsageError
 
@@ -33,6 +34,8 @@ def available(kind: Kind) -> tuple[str, ...]:
 def load(kind: Literal["spatial"], name: str) -> "type[SpatialModule]": ...
 @overload
 def load(kind: Literal["temporal"], name: str) -> "type[TemporalModule]": ...
+@overload
+def load(kind: Kind, name: str) -> "type[SpatialModule] | type[TemporalModule]": ...
 
 
 def load(kind: Kind, name: str) -> "type[SpatialModule] | type[TemporalModule]":
@@ -49,3 +52,35 @@ def load(kind: Kind, name: str) -> "type[SpatialModule] | type[TemporalModule]":
     module = importlib.import_module(f"stsr_cli.{kind}.{name}")
     found: type[SpatialModule] | type[TemporalModule] = module.MODULE
     return found
+
+
+@overload
+def build(
+    kind: Literal["spatial"], name: str, config: Mapping[str, Any] = ...
+) -> "SpatialModule": ...
+@overload
+def build(
+    kind: Literal["temporal"], name: str, config: Mapping[str, Any] = ...
+) -> "TemporalModule": ...
+@overload
+def build(
+    kind: Kind, name: str, config: Mapping[str, Any] = ...
+) -> "SpatialModule | TemporalModule": ...
+
+
+def build(
+    kind: Kind, name: str, config: Mapping[str, Any] | None = None
+) -> "SpatialModule | TemporalModule":
+    """Make module `name` from its keyword arguments, freshly initialised.
+
+    Raises:
+        UsageError: there is no such module, or it does not know an argument.
+    """
+    module: Any = load(kind, name)
+    try:
+        made: SpatialModule | TemporalModule = module(**(config or {}))
+    except TypeError as error:
+        raise UsageError(
+            f"{kind} module {name!r} cannot be built from {dict(config or {})}: {error}"
+        ) from error
+    return made

@@ -14,6 +14,7 @@ Padding to what a module needs happens here and nowhere else; nothing is clamped
 
 import math
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Literal
 
 import torch
@@ -27,7 +28,7 @@ Stream = Literal["t2s", "s2t"]
 
 
 class TwoStream(nn.Module):
-    """Both streams over one pair of modules; every copy of a module in Fig. 2 is the same object, so weights are shared.
+    """Both streams over one pair of modules; all copies of a module in Fig. 2 are one object: weights are shared.
 
     Args:
         spatial: f_S, any module of the contract.
@@ -77,8 +78,7 @@ class TwoStream(nn.Module):
         """The time_scale - 1 evenly spaced frames between two: f_T applied k times gives 2^k (Eq. 3, below)."""
         frames = [frame0, frame1]
         for _ in range(self.temporal_passes):
-            pairs = list(zip(frames, frames[1:], strict=False))
-            middles = [self.interpolate(before, after) for before, after in pairs]
+            middles = [self.interpolate(before, after) for before, after in pairwise(frames)]
             frames = [frame for pair in zip(frames, middles, strict=False) for frame in pair]
             frames.append(frame1)
         return frames[1:-1]
@@ -108,7 +108,10 @@ class TwoStream(nn.Module):
         hr_frames = self.upscale(lr_frames)
         lr_all, hr_all = lr_frames, hr_frames
         if previous is not None:
-            lr_all, hr_all = torch.cat((previous[0], lr_frames)), torch.cat((previous[1], hr_frames))
+            lr_all, hr_all = (
+                torch.cat((previous[0], lr_frames)),
+                torch.cat((previous[1], hr_frames)),
+            )
         if len(lr_all) < 2:
             return hr_frames, []
         if stream == "t2s":
@@ -116,7 +119,11 @@ class TwoStream(nn.Module):
         return hr_frames, self.s2t(hr_all[:-1], hr_all[1:])
 
     def forward(
-        self, lr_frame0: Tensor, lr_frame1: Tensor, stream: Stream = "t2s", hr_frame0: Tensor | None = None
+        self,
+        lr_frame0: Tensor,
+        lr_frame1: Tensor,
+        stream: Stream = "t2s",
+        hr_frame0: Tensor | None = None,
     ) -> Sequence[Tensor]:
         """Eq. 1: a pair of LR frames -> (I_{t-1}^H, I_t^H, I_{t+1}^H), through one stream.
 
@@ -142,5 +149,7 @@ def _passes(factor: int, base: int, what: str) -> int:
     passes = round(math.log(factor, base)) if factor >= 1 else -1
     if passes < 0 or base**passes != factor:
         allowed = ", ".join(str(base**k) for k in range(4))
-        raise UsageError(f"{what} {factor} cannot be reached by repeating a module of factor {base}; try {allowed}")
+        raise UsageError(
+            f"{what} {factor} cannot be reached by repeating a module of factor {base}; try {allowed}"
+        )
     return passes

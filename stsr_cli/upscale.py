@@ -107,8 +107,13 @@ def upscale(
     with writer, Prefetch(read_frames(source, repair), _QUEUE_DEPTH) as frames:
         on_start(source, str(device))
         counted = _Counter(frames, on_frame)
-        with Sink(lambda output: _write(writer, output), _QUEUE_DEPTH) as sink, torch.inference_mode():
-            for output in _outputs(model, counted, source, options.model.stream, batch_size, device, dtype):
+        with (
+            Sink[_Output](lambda output: _write(writer, output), _QUEUE_DEPTH) as sink,
+            torch.inference_mode(),
+        ):
+            for output in _outputs(
+                model, counted, source, options.model.stream, batch_size, device, dtype
+            ):
                 sink.put(output)
         drain = time.perf_counter()
         written = writer.close()
@@ -162,7 +167,7 @@ def _outputs(
     interval: int | None = None
     while batch := list(islice(rest, batch_size)):
         pixels = np.stack([frame.pixels for frame in batch])
-        peak = pixels.dtype.type
+        peak = 255 if pixels.dtype == np.uint8 else 65535
         lr_frames = to_tensor(pixels).to(device, dtype, non_blocking=True)
         hr_frames, middles = model.extend(lr_frames, stream, previous)
         previous = (lr_frames[-1:], hr_frames[-1:])

@@ -49,7 +49,10 @@ class _LazyGroup(click.Group):
             sys.exit(InterruptedRun.exit_code)
 
 
-@click.group(cls=_LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.group(
+    cls=_LazyGroup,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
 @click.version_option(__version__, "-V", "--version", prog_name="stsr")
 def main() -> None:
     """Spatiotemporal video super-resolution: 4x the resolution and 2x the frame rate, on the CPU or a GPU."""

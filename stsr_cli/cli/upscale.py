@@ -24,17 +24,43 @@ def _option(*names: str, **attributes: Any) -> Callable[[Any], Any]:
 @click.command()
 @click.argument("source", metavar="INPUT", type=click.Path(path_type=Path))
 @click.argument("target", metavar="OUTPUT", type=click.Path(path_type=Path))
-@_option("--scale", type=click.IntRange(1), help="Spatial factor: 1 (time only), 4, or 16 (f_S twice).")
-@_option("--time-scale", type=click.IntRange(1), help="Frame-rate factor: 1 (space only), 2, 4 or 8 (f_T repeated).")
-@_option("--stream", type=click.Choice(["t2s", "s2t"]), help="t2s interpolates, then upscales; s2t the other way round: 16 times the pixels for f_T.")
+@_option(
+    "--scale", type=click.IntRange(1), help="Spatial factor: 1 (time only), 4, or 16 (f_S twice)."
+)
+@_option(
+    "--time-scale",
+    type=click.IntRange(1),
+    help="Frame-rate factor: 1 (space only), 2, 4 or 8 (f_T repeated).",
+)
+@_option(
+    "--stream",
+    type=click.Choice(["t2s", "s2t"]),
+    help="t2s interpolates, then upscales; s2t the other way round: 16 times the pixels for f_T.",
+)
 @_option("--spatial", help="Name of f_S.")
 @_option("--temporal", help="Name of f_T.")
-@_option("--weights", metavar="NAME|PATH", help="Embedded weights or a .safetensors file  [default: those embedded for the modules]")
+@_option(
+    "--weights",
+    metavar="NAME|PATH",
+    help="Embedded weights or a .safetensors file  [default: those embedded for the modules]",
+)
 @_option("--device", help="auto, cpu, cuda, cuda:N or mps.")
-@_option("--precision", type=click.Choice(["auto", "fp32", "fp16", "bf16"]), help="auto is fp16 on a recent CUDA GPU, else fp32.")
-@_option("--batch-size", type=click.IntRange(1), help="Frame pairs a network call  [default: 1 on a CPU, 4 on a GPU]")
+@_option(
+    "--precision",
+    type=click.Choice(["auto", "fp32", "fp16", "bf16"]),
+    help="auto is fp16 on a recent CUDA GPU, else fp32.",
+)
+@_option(
+    "--batch-size",
+    type=click.IntRange(1),
+    help="Frame pairs a network call  [default: 1 on a CPU, 4 on a GPU]",
+)
 @_option("--codec", help="Name of the video encoder.")
-@_option("--crf", type=click.IntRange(0, 63), help="Quality of x264 and its kin; smaller is better, 0 is lossless.")
+@_option(
+    "--crf",
+    type=click.IntRange(0, 63),
+    help="Quality of x264 and its kin; smaller is better, 0 is lossless.",
+)
 @_option("--preset", help="Speed preset of x264 and its kin.")
 @_option("--pix-fmt", help="Pixel format; auto follows the source.")
 @click.option("-y", "--overwrite", is_flag=True, help="Replace OUTPUT if it exists.")
@@ -47,7 +73,9 @@ def command(**values: Any) -> None:
     """
     is_quiet = values.pop("quiet")
     model = ModelOptions(**{name: values.pop(name) for name in ModelOptions.__dataclass_fields__})
-    encode = EncodeOptions(**{name: values.pop(name) for name in EncodeOptions.__dataclass_fields__})
+    encode = EncodeOptions(
+        **{name: values.pop(name) for name in EncodeOptions.__dataclass_fields__}
+    )
     options = UpscaleOptions(**values, model=model, encode=encode)
     from stsr_cli.console import UpscaleConsole
     from stsr_cli.upscale import upscale

@@ -31,7 +31,9 @@ def _upsample(features: Tensor) -> Tensor:
 class DVF(TemporalModule):
     """Three-level U-Net to a voxel flow (dx, dy, blend weight); 3,821,891 parameters at width 64."""
 
-    card = Card("DVF", 2017, "Liu et al., ICCV 2017, Sec. 3", scales=(1,), multiple_of=8, min_size=8)
+    card = Card(
+        "DVF", 2017, "Liu et al., ICCV 2017, Sec. 3", scales=(1,), multiple_of=8, min_size=8
+    )
 
     def __init__(self, num_channels: int = 64) -> None:
         super().__init__({"num_channels": num_channels})

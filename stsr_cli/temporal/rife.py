@@ -1,8 +1,8 @@
 """RIFE: real-time intermediate flow estimation (Huang et al., ECCV 2022, Sec. 3), the f_T that ships.
 
-The IFNet idea at a size for a CPU: coarse-to-fine flow from time t to both frames and a fusion mask, each scale refining
-the last one's, any t. Deviations from the paper: reduced widths; no privileged teacher (its distillation needs a second
-network); the context and refinement U-Nets give way to three convolutions at half resolution.
+The IFNet idea at a size for a CPU: coarse-to-fine flow from time t to both frames and a fusion mask, each scale
+refining the last one's, any t. Deviations from the paper: reduced widths; no privileged teacher (its distillation
+needs a second network); the context and refinement U-Nets give way to three convolutions at half resolution.
 """
 
 from collections.abc import Sequence
@@ -40,7 +40,9 @@ class IFBlock(nn.Module):
             ConvBlock(in_channels, num_channels // 2, stride=2),
             ConvBlock(num_channels // 2, num_channels, stride=2),
         )
-        self.body = nn.Sequential(*(ConvBlock(num_channels, num_channels) for _ in range(num_convs)))
+        self.body = nn.Sequential(
+            *(ConvBlock(num_channels, num_channels) for _ in range(num_convs))
+        )
         self.tail = nn.Conv2d(num_channels, 5 * 4, 3, padding=1)
         nn.init.normal_(self.tail.weight, std=1e-3)
         nn.init.zeros_(self.tail.bias)  # type: ignore[arg-type]
@@ -82,7 +84,13 @@ class RIFE(TemporalModule):
     """
 
     card = Card(
-        "RIFE", 2022, "Huang et al., ECCV 2022, Sec. 3", (1,), multiple_of=16, min_size=32, any_t=True
+        "RIFE",
+        2022,
+        "Huang et al., ECCV 2022, Sec. 3",
+        (1,),
+        multiple_of=16,
+        min_size=32,
+        any_t=True,
     )
 
     def __init__(
@@ -106,7 +114,9 @@ class RIFE(TemporalModule):
         )
         self.refine = Refine(num_refine_channels)
 
-    def estimate(self, frame0: Tensor, frame1: Tensor, t: float = 0.5) -> tuple[list[Tensor], Tensor]:
+    def estimate(
+        self, frame0: Tensor, frame1: Tensor, t: float = 0.5
+    ) -> tuple[list[Tensor], Tensor]:
         """The fused frame after every scale, coarse first (each (B, 3, H, W)), the last refined; and the flow."""
         time = torch.full_like(frame0[:, :1], t)
         flow, mask = self.blocks[0](torch.cat((frame0, frame1, time), dim=1), None)

@@ -2,9 +2,9 @@
 
 from torch import Tensor, nn
 
-from stsr_cli.data import Batch
 from stsr_cli.losses import Objective
 from stsr_cli.streams import TwoStream
+from stsr_cli.training.sampling import Batch
 
 
 def freeze_batch_norm(model: nn.Module) -> None:
@@ -14,7 +14,9 @@ def freeze_batch_norm(model: nn.Module) -> None:
             module.eval()
 
 
-def joint_loss(model: TwoStream, batch: Batch, objective: Objective) -> tuple[Tensor, dict[str, Tensor]]:
+def joint_loss(
+    model: TwoStream, batch: Batch, objective: Objective
+) -> tuple[Tensor, dict[str, Tensor]]:
     """The objective over a batch of labeled and unlabeled pairs, and its terms by name."""
     lr0, _, lr1 = batch.lr_frames
     hr0, s2t, hr1 = model(lr0, lr1, "s2t")

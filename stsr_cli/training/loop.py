@@ -1,35 +1,38 @@
 """The training run: batches in, weights out, resumable at any checkpoint.
 
-OUT holds the best weights so far by the validation split (averaged ones, when averaging is on), OUT.state what is needed
-to go on, OUT.log.jsonl a line for every validation.
+OUT holds the best weights so far by the validation split (averaged ones, when averaging is on), OUT.state what is
+needed to go on, OUT.log.jsonl a line for every validation.
 """
 
 import io
 import json
 import math
-import signal
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from stsr_cli.checkpoint import Weights, load_weights, save_weights, write_atomically
-from stsr_cli.data import Sampler, concatenate, load_clips, split
+from stsr_cli.data import load_clips, split
 from stsr_cli.device import resolve_device
 from stsr_cli.errors import InterruptedRun, StsrError, UsageError, WeightsError
 from stsr_cli.hub import resolve_weights
 from stsr_cli.losses import Objective
 from stsr_cli.modules import SpatialModule, TemporalModule
 from stsr_cli.options import TrainOptions
-from stsr_cli.registry import Kind, load
+from stsr_cli.pairs import to_device
+from stsr_cli.registry import Kind, build
 from stsr_cli.streams import TwoStream
 from stsr_cli.training.joint import freeze_batch_norm, joint_loss
 from stsr_cli.training.pretrain import spatial_loss, temporal_batch, temporal_loss
+from stsr_cli.training.sampling import Sampler, concatenate
+from stsr_cli.training.stopping import StopSignals
 from stsr_cli.training.validation import Validation
 
 _BATCH_SIZES = {"spatial": 16, "temporal": 8, "joint": 4}
@@ -62,7 +65,11 @@ class TrainStatus:
 class Trainer:
     """One run of one stage. `run` trains; everything that can be refused is refused on construction."""
 
-    def __init__(self, options: TrainOptions, on_source: Callable[[int, int], None] = lambda done, total: None) -> None:
+    def __init__(
+        self,
+        options: TrainOptions,
+        on_source: Callable[[int, int], None] = lambda done, total: None,
+    ) -> None:
         if options.steps is None and options.minutes is None:
             raise UsageError("a training run needs an end: give --steps or --minutes")
         if not options.out.parent.is_dir():
@@ -72,7 +79,7 @@ class Trainer:
         self.options = options
         self.device = resolve_device(options.device)
         torch.manual_seed(options.seed)
-        self.model = _build(options).to(self.device, memory_format=torch.channels_last)
+        self.model = to_device(_build(options), self.device, torch.float32)
         self.batch_size = options.batch_size or _BATCH_SIZES[options.stage]
         self.objective = Objective(
             options.consistency_weight, options.given_weight, options.penalty, options.reduction
@@ -81,7 +88,9 @@ class Trainer:
         trained = self._trained_module()
         parameters = [parameter for parameter in trained.parameters() if parameter.requires_grad]
         if not parameters:
-            raise UsageError(f"nothing to train: {options.stage} stage of {options.spatial} + {options.temporal}")
+            raise UsageError(
+                f"nothing to train: {options.stage} stage of {options.spatial} + {options.temporal}"
+            )
         self.parameters = parameters
         self.optimizer = _make_optimizer(options, parameters)
         average = get_ema_multi_avg_fn(options.ema_decay)
@@ -97,17 +106,29 @@ class Trainer:
 
     def _load_data(self, on_source: Callable[[int, int], None]) -> None:
         options, scale = self.options, self.model.scale
-        load_from = {"scale": scale, "cache": options.cache, "cache_gib": options.cache_gib, "on_source": on_source}
-        training, held_out = split(load_clips(options.labeled, is_labeled=True, **load_from))
+        load = partial(
+            load_clips,
+            scale=scale,
+            cache=options.cache,
+            cache_gib=options.cache_gib,
+            on_source=on_source,
+        )
+        training, held_out = split(load(options.labeled, is_labeled=True))
         lr_crop = options.crop if options.stage != "temporal" else options.crop * 4 // 3
         self.sampler = Sampler(
-            training, scale=scale, crop=lr_crop, seed=options.seed, stills_share=options.stills_share
+            training,
+            scale=scale,
+            crop=lr_crop,
+            seed=options.seed,
+            stills_share=options.stills_share,
         )
         # High-resolution crops of f_T have twice the side of its low-resolution ones.
-        self.hr_sampler = Sampler(training, scale=scale, crop=max(lr_crop * 2 // scale, 8), seed=options.seed)
+        self.hr_sampler = Sampler(
+            training, scale=scale, crop=max(lr_crop * 2 // scale, 8), seed=options.seed
+        )
         self.unlabeled = None
         if options.unlabeled:
-            clips = load_clips(options.unlabeled, is_labeled=False, **load_from)
+            clips = load(options.unlabeled, is_labeled=False)
             self.unlabeled = Sampler(clips, scale=scale, crop=lr_crop, seed=options.seed + 1)
         self.validation = Validation(held_out, options.stage, scale, self.device)
 
@@ -122,10 +143,14 @@ class Trainer:
     def _loss(self) -> Tensor:
         options, step, size = self.options, self.step, self.batch_size
         if options.stage == "spatial":
-            return spatial_loss(self.model, self.sampler.singles(step, size).to(self.device), self.objective)
+            return spatial_loss(
+                self.model, self.sampler.singles(step, size).to(self.device), self.objective
+            )
         if options.stage == "temporal":
             frames = temporal_batch(self.sampler, self.hr_sampler, step, size)
-            return temporal_loss(self.model, tuple(frame.to(self.device) for frame in frames), self.objective)
+            return temporal_loss(
+                self.model, tuple(frame.to(self.device) for frame in frames), self.objective
+            )
         if self.unlabeled is None:
             batch = self.sampler.triplets(step, size)
         else:  # half and half, as D_L and D_U meet in Eq. 8
@@ -147,15 +172,21 @@ class Trainer:
     def _train_step(self) -> float:
         options = self.options
         if options.optimizer == "adamw":
-            rate = 0.5 * (1 + math.cos(math.pi * self._progress())) * min((self.step + 1) / _WARMUP_STEPS, 1)
+            rate = (
+                0.5
+                * (1 + math.cos(math.pi * self._progress()))
+                * min((self.step + 1) / _WARMUP_STEPS, 1)
+            )
             for group in self.optimizer.param_groups:
                 group["lr"] = options.learning_rate * rate
         loss = self._loss()
         self.optimizer.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()
         norm = nn.utils.clip_grad_norm_(self.parameters, options.clip_norm)
         if not torch.isfinite(norm):
-            raise StsrError(f"training diverged at step {self.step} (gradient {norm}); lower --learning-rate")
+            raise StsrError(
+                f"training diverged at step {self.step} (gradient {norm}); lower --learning-rate"
+            )
         self.optimizer.step()
         self.ema.update_parameters(self.model)
         self.step += 1
@@ -168,7 +199,7 @@ class Trainer:
             InterruptedRun: Ctrl-C or SIGTERM; the state was saved and the run can be resumed.
             StsrError: training diverged, or a file could not be written.
         """
-        options, stop = self.options, _StopSignals()
+        options, stop = self.options, StopSignals()
         self.model.train()
         if options.stage == "joint":
             freeze_batch_norm(self.model)
@@ -182,7 +213,9 @@ class Trainer:
                 mark = now
                 if stop.is_set:
                     self._save_state()
-                    raise InterruptedRun(f"stopped at step {self.step}; the same command with --resume goes on")
+                    raise InterruptedRun(
+                        f"stopped at step {self.step}; the same command with --resume goes on"
+                    )
                 if now - validated >= options.validate_minutes * 60 and self._progress() < 1:
                     on_status(self._validate(losses))
                     losses, validated = [], now
@@ -196,8 +229,7 @@ class Trainer:
         return status
 
     def _averaged(self) -> TwoStream:
-        model: TwoStream = self.ema.module if self.options.ema_decay else self.model
-        return model
+        return cast(TwoStream, self.ema.module) if self.options.ema_decay else self.model
 
     def _validate(self, losses: list[float]) -> TrainStatus:
         psnr = self.validation.measure(self._averaged())
@@ -267,7 +299,9 @@ class Trainer:
         try:
             state = torch.load(path, map_location=self.device, weights_only=True)
         except FileNotFoundError as error:
-            raise UsageError(f"nothing to resume: {path} does not exist; leave --resume out to start") from error
+            raise UsageError(
+                f"nothing to resume: {path} does not exist; leave --resume out to start"
+            ) from error
         except Exception as error:
             raise WeightsError(f"cannot resume from {path}: {error}") from error
         for name, value in self._identity().items():
@@ -279,26 +313,11 @@ class Trainer:
         self.model.load_state_dict(state["model"])
         self.ema.load_state_dict(state["ema"])
         self.optimizer.load_state_dict(state["optimizer"])
-        self.step, self.elapsed_seconds, self.best = state["step"], state["elapsed_seconds"], state["best"]
-
-
-class _StopSignals:
-    """While entered, Ctrl-C and SIGTERM set a flag instead of ending the process, so that a step is never torn."""
-
-    def __init__(self) -> None:
-        self.is_set = False
-        self._previous: dict[int, Any] = {}
-
-    def _set(self, *_: object) -> None:
-        self.is_set = True
-
-    def __enter__(self) -> None:
-        for number in (signal.SIGINT, signal.SIGTERM):
-            self._previous[number] = signal.signal(number, self._set)
-
-    def __exit__(self, *_: object) -> None:
-        for number, handler in self._previous.items():
-            signal.signal(number, handler)
+        self.step, self.elapsed_seconds, self.best = (
+            state["step"],
+            state["elapsed_seconds"],
+            state["best"],
+        )
 
 
 def _build(options: TrainOptions) -> TwoStream:
@@ -309,11 +328,10 @@ def _build(options: TrainOptions) -> TwoStream:
             modules["spatial"] = weights.spatial
         if weights.temporal is not None and _module_name(weights.temporal) == options.temporal:
             modules["temporal"] = weights.temporal
-    try:
-        spatial = modules.get("spatial") or load("spatial", options.spatial)(**dict(options.spatial_config))
-        temporal = modules.get("temporal") or load("temporal", options.temporal)(**dict(options.temporal_config))
-    except TypeError as error:
-        raise UsageError(f"unknown module configuration: {error}") from error
+    spatial = modules.get("spatial") or build("spatial", options.spatial, options.spatial_config)
+    temporal = modules.get("temporal") or build(
+        "temporal", options.temporal, options.temporal_config
+    )
     assert isinstance(spatial, SpatialModule)
     assert isinstance(temporal, TemporalModule)
     return TwoStream(spatial, temporal)

@@ -2,9 +2,9 @@
 
 from torch import Tensor
 
-from stsr_cli.data import Batch, Sampler
 from stsr_cli.losses import Objective
 from stsr_cli.streams import TwoStream
+from stsr_cli.training.sampling import Batch, Sampler
 
 # f_T runs at both resolutions in the two streams, so it is trained at both: three low-resolution steps of five.
 _LR_STEPS, _PERIOD = 3, 5
@@ -17,7 +17,9 @@ def spatial_loss(model: TwoStream, batch: Batch, objective: Objective) -> Tensor
     return objective.mean(model.upscale(batch.lr_frames[0]), batch.hr_frames[0], batch.is_labeled)
 
 
-def temporal_batch(lr_sampler: Sampler, hr_sampler: Sampler, step: int, batch_size: int) -> tuple[Tensor, ...]:
+def temporal_batch(
+    lr_sampler: Sampler, hr_sampler: Sampler, step: int, batch_size: int
+) -> tuple[Tensor, ...]:
     """Three frames (B, 3, H, W) for f_T: low-resolution crops, or fewer and larger high-resolution ones."""
     if step % _PERIOD < _LR_STEPS:
         return lr_sampler.triplets(step, batch_size).lr_frames

@@ -9,7 +9,7 @@ from torch import Tensor
 from stsr_cli.data import Clip
 from stsr_cli.ops import to_tensor
 from stsr_cli.options import Stage
-from stsr_cli.registry import load
+from stsr_cli.registry import build
 from stsr_cli.streams import TwoStream
 
 _NUM_SAMPLES = 48
@@ -24,7 +24,9 @@ def _psnr(prediction: Tensor, target: Tensor) -> float:
 class Validation:
     """A fixed choice of central crops from held-out clips, and the baseline's figures on them."""
 
-    def __init__(self, clips: Sequence[Clip], stage: Stage, scale: int, device: torch.device) -> None:
+    def __init__(
+        self, clips: Sequence[Clip], stage: Stage, scale: int, device: torch.device
+    ) -> None:
         self.stage, self.device = stage, device
         samples: list[tuple[Clip, list[int]]] = []
         for turn in range(_NUM_SAMPLES):
@@ -35,9 +37,13 @@ class Validation:
                     samples.append((clip, [turn]))
                 elif turn < len(clip.starts):
                     start = int(clip.starts[(turn * 7919) % len(clip.starts)])
-                    samples.append((clip, [start + 1] if stage == "spatial" else [start, start + 1, start + 2]))
+                    samples.append(
+                        (clip, [start + 1] if stage == "spatial" else [start, start + 1, start + 2])
+                    )
         self.samples = [_central(clip, indexes, scale) for clip, indexes in samples[:_NUM_SAMPLES]]
-        baseline = TwoStream(load("spatial", "bicubic")(scale=scale), load("temporal", "blend")())
+        baseline = TwoStream(
+            build("spatial", "bicubic", {"scale": scale}), build("temporal", "blend")
+        )
         self.baseline = self.measure(baseline.to(device))
 
     def measure(self, model: TwoStream) -> dict[str, float]:
@@ -47,7 +53,10 @@ class Validation:
         was_training = model.training
         model.eval()
         with torch.inference_mode():
-            rows = [self._measure(model, lr.to(self.device), hr.to(self.device)) for lr, hr in self.samples]
+            rows = [
+                self._measure(model, lr.to(self.device), hr.to(self.device))
+                for lr, hr in self.samples
+            ]
         model.train(was_training)
         return {name: float(np.mean([row[name] for row in rows])) for name in rows[0]}
 

@@ -106,6 +106,7 @@ class VideoWriter:
         self._num_frames = self._first_pts = self._last_pts = self._end_pts = 0
         self._first_dts: int | None = None
         self._held: Packet[VideoStream] | None = None
+        self._durations: dict[int, int] = {}
         self._tracks = TrackCopier(source.path)
         try:
             self._output = _new_container(self._partial, target)
@@ -148,9 +149,10 @@ class VideoWriter:
             raise ValueError(f"a frame must have the shape {shape}, not {pixels.shape}")
         if self._num_frames and pts <= self._last_pts:
             raise ValueError(f"pts {pts} does not come after {self._last_pts}")
+        self._durations[pts] = duration
         with self._removing_on_failure():
             frame = self._to_frame(pixels)
-            frame.pts, frame.duration, frame.time_base = pts, duration, self.time_base
+            frame.pts, frame.time_base = pts, self.time_base
             for packet in self._video.encode(frame):
                 self._mux(packet)
         if not self._num_frames:
@@ -233,18 +235,17 @@ class VideoWriter:
     def _mux(self, packet: Packet[VideoStream] | None) -> None:
         """Mux the packet before this one, after the audio that belongs in front of it.
 
-        One packet is held back because the last one in coding order (`packet` is None then) may need
-        another duration: MP4 and MOV know the length of a track only as the sum over coding order.
+        One packet is held back, since the last one (`packet` is None then) may have to be adapted.
         """
         held, self._held = self._held, packet
         if held is None:
             return
-        assert held.dts is not None
+        assert held.pts is not None and held.dts is not None
+        held.duration = self._durations.pop(held.pts)
         if self._first_dts is None:
             self._first_dts = held.dts
         if packet is None and self._is_exact:
-            length = self._end_pts - self._first_pts
-            held.duration = max(1, length - (held.dts - self._first_dts))
+            _stretch(held, self._first_dts + self._end_pts - self._first_pts)
         self._tracks.copy_until(self._output, held.dts * self.time_base)
         held.stream = self._video
         self._output.mux(held)
@@ -312,6 +313,21 @@ def _new_container(partial: Path, target: Path) -> OutputContainer:
             "write a .mkv, .mp4, .mov or .webm"
         )
     return output
+
+
+def _stretch(packet: Packet[VideoStream], end_dts: int) -> None:
+    """Let the last packet in coding order end at `end_dts` at least.
+
+    MP4 and MOV store a track's length twice, over presentation and over coding order, and readers take
+    the smaller. With a variable frame rate and B-frames the second comes out short. A later dts, up to
+    the pts, mends that without changing what is shown when; only what is left goes into the duration.
+    """
+    assert packet.pts is not None and packet.dts is not None and packet.duration is not None
+    missing = end_dts - (packet.dts + packet.duration)
+    if missing > 0:
+        shift = min(missing, packet.pts - packet.dts)
+        packet.dts += shift
+        packet.duration += missing - shift
 
 
 def _sync(path: Path) -> None:

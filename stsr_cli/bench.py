@@ -1,0 +1,278 @@
+"""Latency, multiply-adds and memory of one new frame, beside what this machine can do at best.
+
+The paper's case: two frames of 64x112 become one new frame of 256x448. T->S of a new frame runs f_T at low resolution
+and f_S once. S->T of the first pair runs f_S twice and f_T at high resolution; that is what is measured, although a
+video's later pairs reuse one f_S of the pair before. Every case runs in a process of its own, so that its peak memory
+is its own. Weights do not matter for speed: embedded ones where there are any, because they carry the configuration
+that ships, else freshly initialised modules.
+"""
+
+import contextlib
+import math
+import multiprocessing
+import platform
+import sys
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+
+from stsr_cli.device import resolve_device, resolve_dtype
+from stsr_cli.errors import StsrError, WeightsError
+from stsr_cli.options import ModelOptions, Precision, Stream
+from stsr_cli.pairs import load_pair, to_device
+from stsr_cli.registry import load
+from stsr_cli.streams import TwoStream
+
+# The paper's Sec. 4.3, two frames of 64x112 to one of 256x448, on a GTX 1080 Ti.
+PAPER_MS = 60
+CDCA_MS = 18
+
+_NUM_WARMUPS = 3
+_MIN_RUNS = 3
+_TIME_LIMIT_SECONDS = 20.0
+_PRODUCT_SIZE = 2048
+
+
+@dataclass(frozen=True)
+class Case:
+    """What one process measures.
+
+    Attributes:
+        spatial, temporal, stream, device, precision: as in `ModelOptions`.
+        height, width: of the given frames, in pixels.
+        threads: CPU threads, or None for torch's choice.
+        repeats: timed runs; fewer, but at least three, when they would take more than 20 s.
+    """
+
+    spatial: str
+    temporal: str
+    stream: Stream
+    height: int
+    width: int
+    threads: int | None
+    device: str
+    precision: Precision
+    repeats: int
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a process found; times in seconds, memory in bytes.
+
+    Attributes:
+        case: what was measured.
+        seconds: one latency a run, sorted.
+        params: parameters of both modules.
+        macs: multiply-adds of convolutions and matrix products that were executed for one new frame.
+        peak_memory_bytes: CPU: growth of the process from before the modules were built to its peak, weights and
+            library buffers included; CUDA: peak of the allocated tensors, weights included.
+        product_flops: best rate of a 2048^3 float32 matrix product before, between and after the runs, in FLOP/s.
+        threads: CPU threads in use.
+        machine: processor or graphics card.
+    """
+
+    case: Case
+    seconds: tuple[float, ...]
+    params: int
+    macs: int
+    peak_memory_bytes: int
+    product_flops: float
+    threads: int
+    machine: str
+
+    @property
+    def flops(self) -> float:
+        """FLOP/s of the median run, two for each multiply-add."""
+        return 2 * self.macs / quantile(self.seconds, 0.5)
+
+
+def run(
+    cases: Sequence[Case], on_case: Callable[[int, int], None] = lambda done, total: None
+) -> list[Result]:
+    """Measure every case, one after another, each in a fresh process.
+
+    Args:
+        cases: what to measure.
+        on_case: told how many cases are done, of how many.
+
+    Raises:
+        DeviceError: the device or the precision is not there.
+        UsageError: an unknown module.
+        StsrError: a process died, most likely for lack of memory.
+    """
+    results = []
+    for index, case in enumerate(cases):
+        with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
+            try:
+                results.append(pool.submit(measure, case).result())
+            except BrokenProcessPool as error:
+                raise StsrError(
+                    f"the process that measured {case.spatial} + {case.temporal} ({case.stream}) died; "
+                    "it may have run out of memory: try a smaller --size"
+                ) from error
+        on_case(index + 1, len(cases))
+    return results
+
+
+def rows(results: Sequence[Result]) -> list[dict[str, Any]]:
+    """One flat row a result, for JSON; shares are of the best matrix product of the whole run."""
+    best_flops = max((result.product_flops for result in results), default=math.nan)
+    return [
+        {
+            "spatial": result.case.spatial,
+            "temporal": result.case.temporal,
+            "stream": result.case.stream,
+            "median_ms": 1000 * quantile(result.seconds, 0.5),
+            "p95_ms": 1000 * quantile(result.seconds, 0.95),
+            "num_runs": len(result.seconds),
+            "params": result.params,
+            "gmacs": result.macs / 1e9,
+            "gflops": result.flops / 1e9,
+            "peak_share": result.flops / best_flops,
+            "peak_memory_bytes": result.peak_memory_bytes,
+            "size": f"{result.case.height}x{result.case.width}",
+            "device": result.case.device,
+            "precision": result.case.precision,
+            "threads": result.threads,
+            "machine": result.machine,
+            "torch": torch.__version__,
+            "product_gflops": best_flops / 1e9,
+        }
+        for result in results
+    ]
+
+
+def quantile(sorted_values: Sequence[float], share: float) -> float:
+    """The value below which `share` of the sorted values lie, linear between neighbours."""
+    position = share * (len(sorted_values) - 1)
+    below = math.floor(position)
+    above = min(below + 1, len(sorted_values) - 1)
+    return sorted_values[below] + (position - below) * (sorted_values[above] - sorted_values[below])
+
+
+def measure(case: Case) -> Result:
+    """Measure one case in this process; the figure for memory needs a fresh one (see `run`)."""
+    if case.threads is not None:
+        torch.set_num_threads(case.threads)
+    device = resolve_device(case.device)
+    dtype = resolve_dtype(case.precision, device)
+    memory_before = _start_memory(device)
+    model = to_device(_build(case.spatial, case.temporal), device, dtype)
+    shape = (2, 1, 3, case.height, case.width)
+    lr_frame0, lr_frame1 = (
+        frame.to(device, dtype, memory_format=torch.channels_last) for frame in torch.rand(shape)
+    )
+
+    def new_frame() -> None:
+        if case.stream == "t2s":
+            model.t2s(lr_frame0, lr_frame1)
+        else:
+            model.s2t(model.upscale(lr_frame0), model.upscale(lr_frame1))
+
+    with torch.inference_mode():
+        for _ in range(_NUM_WARMUPS):
+            _seconds(new_frame, device)
+        peak_memory_bytes = _peak_memory(device) - memory_before
+        product_flops = [_product_flops(device)]
+        seconds: list[float] = []
+        for num_runs in (max(case.repeats // 2, 2), max(case.repeats, _MIN_RUNS)):
+            while len(seconds) < num_runs and (
+                len(seconds) < _MIN_RUNS or sum(seconds) < _TIME_LIMIT_SECONDS
+            ):
+                seconds.append(_seconds(new_frame, device))
+            product_flops.append(_product_flops(device))
+    with torch.no_grad(), FlopCounterMode(display=False) as counter:
+        new_frame()
+    return Result(
+        case=case,
+        seconds=tuple(sorted(seconds)),
+        params=sum(parameter.numel() for parameter in model.parameters()),
+        macs=counter.get_total_flops() // 2,
+        peak_memory_bytes=peak_memory_bytes,
+        product_flops=max(product_flops),
+        threads=torch.get_num_threads(),
+        machine=_machine(device),
+    )
+
+
+def _build(spatial: str, temporal: str) -> TwoStream:
+    """The pair with embedded weights, or for each module by itself, or as it is initialised."""
+    with contextlib.suppress(WeightsError):
+        return load_pair(ModelOptions(spatial, temporal))
+    f_s, f_t = cast(Any, load("spatial", spatial))(), cast(Any, load("temporal", temporal))()
+    with contextlib.suppress(WeightsError):
+        f_s = load_pair(ModelOptions(spatial, "blend")).spatial
+    with contextlib.suppress(WeightsError):
+        f_t = load_pair(ModelOptions("bicubic", temporal)).temporal
+    return TwoStream(f_s, f_t).eval()
+
+
+def _synchronize(device: torch.device) -> None:
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+    elif device.type == "mps":
+        torch.mps.synchronize()
+
+
+def _seconds(function: Callable[[], Any], device: torch.device) -> float:
+    _synchronize(device)
+    start = time.perf_counter()
+    function()
+    _synchronize(device)
+    return time.perf_counter() - start
+
+
+def _product_flops(device: torch.device) -> float:
+    """FLOP/s of the best of three float32 matrix products, after one that warms up."""
+    matrix = torch.rand(_PRODUCT_SIZE, _PRODUCT_SIZE, device=device)
+    seconds = [_seconds(lambda: matrix @ matrix, device) for _ in range(4)][1:]
+    return 2 * _PRODUCT_SIZE**3 / min(seconds)
+
+
+def _start_memory(device: torch.device) -> int:
+    """Begin to watch the peak; return what is in use in bytes."""
+    if device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(device)
+        return 0
+    try:
+        Path("/proc/self/clear_refs").write_text("5")  # Linux: VmHWM starts again
+        return _status_bytes("VmRSS")
+    except OSError:
+        return _peak_memory(device)
+
+
+def _peak_memory(device: torch.device) -> int:
+    """Peak in bytes since `_start_memory`: of the tensors on a CUDA device, else of the process."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device)
+    if sys.platform == "linux":
+        return _status_bytes("VmHWM")
+    import resource
+
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024
+
+
+def _status_bytes(field: str) -> int:
+    for line in Path("/proc/self/status").read_text().splitlines():
+        if line.startswith(f"{field}:"):
+            return int(line.split()[1]) * 1024
+    raise OSError(f"/proc/self/status has no {field}")
+
+
+def _machine(device: torch.device) -> str:
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        lines = []
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.processor() or platform.machine()
