@@ -1,7 +1,10 @@
 """SPAN: swift parameter-free attention network (Wan et al., NTIRE 2024), the f_S that ships.
 
 Deviations from the paper: plain 3x3 convolutions are trained directly instead of being folded from wider training-time
-branches, and a bicubic skip is added, so that the network starts at the bicubic result and learns only what it misses.
+branches; a bicubic skip is added, so that the network starts at the bicubic result and learns only what it misses; and
+the attention is centred at 1 instead of 0. Around 0 it multiplies small signals by small weights: with PyTorch's default
+initialisation the deviation of the features fell from 0.34 after the head to 0.0003 after the second block, and 900 steps
+of training did not wake them.
 """
 
 import torch
@@ -13,7 +16,7 @@ from stsr_cli.ops import upsample_phases
 
 
 class SPAB(nn.Module):
-    """Three 3x3 convolutions whose output, passed through an odd function, weighs itself (paper, Eq. 4-6)."""
+    """Three 3x3 convolutions whose output, through a sigmoid, weighs itself and the input (paper, Eq. 4-6)."""
 
     def __init__(self, num_channels: int) -> None:
         super().__init__()
@@ -25,7 +28,7 @@ class SPAB(nn.Module):
         """(B, C, H, W) -> the block's output and its first convolution's, both (B, C, H, W)."""
         first = self.conv1(features)
         last = self.conv3(F.silu(self.conv2(F.silu(first))))
-        return (last + features) * (torch.sigmoid(last) - 0.5), first
+        return (last + features) * (torch.sigmoid(last) + 0.5), first
 
 
 class SPAN(SpatialModule):

@@ -28,12 +28,13 @@ from stsr_cli.options import EncodeOptions
 from stsr_cli.video.convert import FromRgb, Pixels
 from stsr_cli.video.encoder import EncoderPlan, add_video, plan_encoder
 from stsr_cli.video.probe import SourceInfo, local_url, reason, shown
+from stsr_cli.video.target import check_target, partial_name, sync
 from stsr_cli.video.tracks import TrackCopier
 from stsr_cli.video.verify import Expected, verify
 
 _MOV_FAMILY = frozenset({"mp4", "mov", "ipod", "3gp", "3g2", "psp", "f4v"})
 _HIGHEST_TIMESCALE = 2**31 - 1
-_MAX_NAME_BYTES = 255
+_HEADER_ROUNDING = Fraction(1, 1000)
 _DISK_ERRORS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS})
 
 
@@ -79,7 +80,7 @@ def open_writer(
         InputError: the source cannot be opened for its audio.
     """
     target = Path(target)
-    _check_target(target, source.path, overwrite=overwrite)
+    check_target(target, source.path, overwrite=overwrite)
     plan = plan_encoder(source, encode, scale=scale)
     return VideoWriter(target, source, plan, scale=scale, time_scale=time_scale)
 
@@ -100,10 +101,11 @@ class VideoWriter:
         """Write the header; use `open_writer`, which checks the target first."""
         self.target = target
         self.time_base = source.time_base / time_scale
-        self._partial = _partial_name(target)
+        self._partial = partial_name(target)
         self._plan = plan
         self._to_frame = FromRgb(plan.pix_fmt, plan.tags)
-        self._num_frames = self._first_pts = self._last_pts = self._end_pts = 0
+        self._num_frames = self._first_pts = self._last_pts = self._end_pts = self._coded_end = 0
+        self._header_duration = (source.duration or 0) * time_scale
         self._first_dts: int | None = None
         self._held: Packet[VideoStream] | None = None
         self._durations: dict[int, int] = {}
@@ -170,16 +172,17 @@ class VideoWriter:
         with self._removing_on_failure():
             if not self._num_frames:
                 raise StsrError(f"no frame was written to {shown(self.target)}; check the source")
+            self._follow_header()
             for packet in self._video.encode(None):
                 self._mux(packet)
             self._mux(None)
             self._tracks.copy_until(self._output, None)
             expected = self._expected()
             self._output.close()
-            _sync(self._partial)
+            sync(self._partial)
             verify(self._partial, expected, shown(self.target))
             self._partial.replace(self.target)
-            _sync(self.target.absolute().parent)
+            sync(self.target.absolute().parent)
         self._tracks.close()
         self._is_open = False
         return WrittenReport(
@@ -245,10 +248,23 @@ class VideoWriter:
         if self._first_dts is None:
             self._first_dts = held.dts
         if packet is None and self._is_exact:
-            _stretch(held, self._first_dts + self._end_pts - self._first_pts)
+            _stretch(held, self._first_dts + self._coded_end - self._first_pts)
         self._tracks.copy_until(self._output, held.dts * self.time_base)
         held.stream = self._video
         self._output.mux(held)
+
+    def _follow_header(self) -> None:
+        """End where the source's header ends, if that is what its last frame says but for rounding.
+
+        FFmpeg rounds a track's length in MP4 to 1 ms, a fraction of a tick or several; the last frame is
+        shown for as much less, so that the lengths of both files are equal. No pts moves.
+        """
+        self._coded_end = self._end_pts
+        end = self._first_pts + self._header_duration
+        is_rounding = abs(end - self._end_pts) * self.time_base <= _HEADER_ROUNDING
+        if is_rounding and end > self._last_pts:
+            self._end_pts = end
+            self._durations[self._last_pts] = end - self._last_pts
 
     def _expected(self) -> Expected:
         return Expected(
@@ -276,29 +292,6 @@ class VideoWriter:
             raise
 
 
-def _check_target(target: Path, source: Path, *, overwrite: bool) -> None:
-    name, folder = shown(target), target.absolute().parent
-    if target.is_dir():
-        raise UsageError(f"the output {name} is a folder; name a file")
-    if not folder.is_dir():
-        raise UsageError(f"the folder of {name} does not exist; create it first")
-    if target.exists():
-        if source.exists() and target.samefile(source):
-            raise UsageError(f"the output {name} is the input itself; choose another name")
-        if not overwrite:
-            raise UsageError(f"{name} exists; choose another name or allow overwriting it")
-    if not os.access(folder, os.W_OK | os.X_OK):
-        raise UsageError(f"no permission to write in {shown(folder)}; choose another folder")
-
-
-def _partial_name(target: Path) -> Path:
-    """A hidden sibling with the same extension, from which FFmpeg guesses the container."""
-    suffix = f".stsr-part{target.suffix}"
-    room = _MAX_NAME_BYTES - 1 - len(os.fsencode(suffix))
-    stem = os.fsdecode(os.fsencode(target.stem)[:room])
-    return target.with_name(f".{stem}{suffix}")
-
-
 def _new_container(partial: Path, target: Path) -> OutputContainer:
     try:
         output = av.open(local_url(partial), mode="w", metadata_errors="surrogateescape")
@@ -307,7 +300,8 @@ def _new_container(partial: Path, target: Path) -> OutputContainer:
             f"no container is known for {shown(target)}; end the name in .mkv, .mp4, .mov or .webm"
         ) from None
     flags = Flags(output.format.flags)
-    if Flags.no_file in flags or Flags.variable_fps not in flags:
+    is_mov = output.format.name in _MOV_FAMILY
+    if Flags.no_file in flags or not (is_mov or Flags.variable_fps in flags):
         raise UsageError(
             f"{output.format.name} ({target.suffix}) keeps no timestamps of its own; "
             "write a .mkv, .mp4, .mov or .webm"
@@ -328,12 +322,3 @@ def _stretch(packet: Packet[VideoStream], end_dts: int) -> None:
         shift = min(missing, packet.pts - packet.dts)
         packet.dts += shift
         packet.duration += missing - shift
-
-
-def _sync(path: Path) -> None:
-    """Flush a file or folder to the disk."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -19,7 +19,8 @@ def test_probe_tells_what_the_file_holds(make_clip):
     source = probe(path)
     assert (source.width, source.height, source.pix_fmt) == (64, 48, "yuv420p")
     assert source.frame_rate == Fraction(24000, 1001)
-    assert source.duration * source.time_base == 10 * Fraction(1001, 24000)
+    seconds = source.duration * source.time_base
+    assert abs(seconds - 10 * Fraction(1001, 24000)) < Fraction(1, 1000)  # MP4's edit list rounds
     assert source.num_frames_from_header == 10
     assert (source.bit_depth, source.has_audio, source.rotation) == (8, True, 0)
     assert (source.colour.matrix, source.colour.effective_matrix) == (2, 6)
@@ -127,7 +128,7 @@ def test_a_pipe_is_refused(tmp_path):
 def test_garbage_is_one_clear_line(tmp_path, content):
     path = tmp_path / "new\nline.mp4"
     path.write_bytes(content)
-    with pytest.raises(InputError, match="cannot read .* as a video: .*; check") as caught:
+    with pytest.raises(InputError, match=r"cannot read .* as a video: .*; check") as caught:
         probe(path)
     assert "\n" not in str(caught.value)
 
@@ -139,7 +140,7 @@ def test_a_file_without_video_is_named(tmp_path):
         frame = av.AudioFrame.from_ndarray(np.zeros((1, 800), np.int16), "s16", "mono")
         frame.sample_rate = 8000
         container.mux([*stream.encode(frame), *stream.encode(None)])
-    with pytest.raises(InputError, match="no video in .* only audio"):
+    with pytest.raises(InputError, match=r"no video in .* only audio"):
         probe(path)
 
 

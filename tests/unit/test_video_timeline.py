@@ -1,6 +1,7 @@
 """Exact output times in closed form."""
 
 from fractions import Fraction
+from itertools import pairwise
 
 import pytest
 from hypothesis import given
@@ -35,7 +36,7 @@ def test_output_has_no_gap_and_the_length_of_the_source(start, intervals, time_s
         pts += interval
     assert len(output) == len(intervals) * time_scale
     assert output[0].pts == start * time_scale
-    for slot, following in zip(output, output[1:], strict=False):
+    for slot, following in pairwise(output):
         assert slot.pts + slot.duration == following.pts
     assert sum(slot.duration for slot in output) == sum(intervals) * time_scale
 
