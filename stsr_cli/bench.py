@@ -18,7 +18,7 @@ from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import torch
 from torch.utils.flop_counter import FlopCounterMode
@@ -27,7 +27,7 @@ from stsr_cli.device import resolve_device, resolve_dtype
 from stsr_cli.errors import StsrError, WeightsError
 from stsr_cli.options import ModelOptions, Precision, Stream
 from stsr_cli.pairs import load_pair, to_device
-from stsr_cli.registry import load
+from stsr_cli.registry import build
 from stsr_cli.streams import TwoStream
 
 # The paper's Sec. 4.3, two frames of 64x112 to one of 256x448, on a GTX 1080 Ti.
@@ -206,7 +206,7 @@ def _build(spatial: str, temporal: str) -> TwoStream:
     """The pair with embedded weights, or for each module by itself, or as it is initialised."""
     with contextlib.suppress(WeightsError):
         return load_pair(ModelOptions(spatial, temporal))
-    f_s, f_t = cast(Any, load("spatial", spatial))(), cast(Any, load("temporal", temporal))()
+    f_s, f_t = build("spatial", spatial), build("temporal", temporal)
     with contextlib.suppress(WeightsError):
         f_s = load_pair(ModelOptions(spatial, "blend")).spatial
     with contextlib.suppress(WeightsError):

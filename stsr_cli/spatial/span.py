@@ -1,10 +1,10 @@
 """SPAN: swift parameter-free attention network (Wan et al., NTIRE 2024), the f_S that ships.
 
 Deviations from the paper: plain 3x3 convolutions are trained directly instead of being folded from wider branches; a
-bicubic skip is added, so that the network starts at the bicubic result and learns only what it misses; and the attention
-is centred at 1 instead of 0. Around 0 it multiplies small signals by small weights: with PyTorch's default initialisation
-the deviation of the features fell from 0.34 after the head to 0.0003 after the second block, and 900 steps of training
-did not wake them.
+bicubic skip is added, so that the network starts at the bicubic result and learns only what it misses; and the
+attention is centred at 1 instead of 0. Around 0 it multiplies small signals by small weights: with PyTorch's default
+initialisation the deviation of the features fell from 0.34 after the head to 0.0003 after the second block, and 900
+steps of training did not wake them.
 """
 
 import torch
