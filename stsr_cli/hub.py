@@ -1,7 +1,7 @@
 """A weights name becomes a local file: a path, weights that ship with stsr, or a file on the Hugging Face Hub.
 
-Embedded weights lie in `weights/`, described by `manifest.json`: name -> {file, sha256, spatial, temporal}. The Hub's own
-client keeps what it fetched, verified and complete, in its cache, and obeys HF_ENDPOINT, HF_HOME and HF_HUB_OFFLINE.
+Embedded weights lie in `weights/`, described by `manifest.json`: name -> {file, sha256, spatial, temporal}. The Hub's
+own client keeps what it fetched, verified and complete, in its cache, and obeys HF_ENDPOINT, HF_HOME, HF_HUB_OFFLINE.
 """
 
 import json
@@ -42,8 +42,8 @@ def resolve_weights(name: str) -> Path:
     """Return the local file for a weights name or path.
 
     Args:
-        name: a path of a .safetensors file, the name of embedded weights, or `hf:OWNER/REPO[@REVISION]:FILE.safetensors`
-            on the Hugging Face Hub.
+        name: a path of a .safetensors file, the name of embedded weights, or a file on the Hugging Face Hub:
+            `hf:OWNER/REPO[@REVISION]:FILE.safetensors`.
 
     Raises:
         WeightsError: there is no such file or name, an embedded file is damaged, or the Hub cannot be reached.
@@ -58,7 +58,8 @@ def resolve_weights(name: str) -> Path:
     entries = manifest()
     if name not in entries:
         raise WeightsError(
-            f"no weights {name!r}; embedded: {', '.join(sorted(entries))}; or give a .safetensors path or hf:OWNER/REPO:FILE"
+            f"no weights {name!r}; embedded: {', '.join(sorted(entries))}; "
+            "or give a .safetensors path, or hf:OWNER/REPO:FILE"
         )
     path = weights_folder() / str(entries[name]["file"])
     if not path.is_file() or sha256(path) != entries[name]["sha256"]:

@@ -19,7 +19,7 @@ MAX_HELP_SECONDS = 0.3
 # A part is a file or folder right under stsr_cli; behind it, the parts it may import. Arrows only go down.
 BASE = {"errors", "options", "device"}
 NETWORK = {"registry", "modules", "ops", "streams", "cdca"}
-MIDDLE = {"segments", "checkpoint", "video", "data", "losses", "metrics", "tiling"}
+MIDDLE = {"pipeline", "segments", "checkpoint", "video", "data", "losses", "metrics", "tiling"}
 ENGINES = {"hub", "pairs", "upscale", "training", "evaluation", "report", "bench", "distribute"}
 BELOW_ENGINES = BASE | NETWORK | MIDDLE
 
@@ -35,7 +35,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     "temporal": {"modules", "ops"},
     "streams": {"errors", "registry", "modules", "ops"},
     "cdca": {"errors", "registry", "modules", "ops", "streams"},
-    "video": {"errors"},
+    "pipeline": {"errors"},
+    "video": {"errors", "options"},
     "tiling": {"errors", "ops"},
     "metrics": {"errors", "ops"},
     "losses": BASE | NETWORK,

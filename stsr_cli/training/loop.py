@@ -4,7 +4,6 @@ OUT holds the best weights so far by the validation split (averaged ones, when a
 needed to go on, OUT.log.jsonl a line for every validation.
 """
 
-import io
 import json
 import math
 import time
@@ -18,10 +17,10 @@ import torch
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from stsr_cli.checkpoint import Weights, load_weights, save_weights, write_atomically
+from stsr_cli.checkpoint import Weights, load_weights, save_weights
 from stsr_cli.data import load_clips, split
 from stsr_cli.device import resolve_device
-from stsr_cli.errors import InterruptedRun, StsrError, UsageError, WeightsError
+from stsr_cli.errors import InterruptedRun, StsrError, UsageError
 from stsr_cli.hub import resolve_weights
 from stsr_cli.losses import Objective
 from stsr_cli.modules import SpatialModule, TemporalModule
@@ -32,6 +31,7 @@ from stsr_cli.streams import TwoStream
 from stsr_cli.training.joint import freeze_batch_norm, joint_loss
 from stsr_cli.training.pretrain import spatial_loss, temporal_batch, temporal_loss
 from stsr_cli.training.sampling import Sampler, concatenate
+from stsr_cli.training.state import load_state, save_state
 from stsr_cli.training.stopping import StopSignals
 from stsr_cli.training.validation import Validation
 
@@ -282,7 +282,6 @@ class Trainer:
 
     def _save_state(self) -> None:
         state = {
-            "identity": self._identity(),
             "step": self.step,
             "elapsed_seconds": self.elapsed_seconds,
             "best": self.best,
@@ -290,34 +289,15 @@ class Trainer:
             "ema": self.ema.state_dict(),
             "optimizer": self.optimizer.state_dict(),
         }
-        buffer = io.BytesIO()
-        torch.save(state, buffer)
-        write_atomically(self.state_path, buffer.getvalue())
+        save_state(self.state_path, self._identity(), state)
 
     def _load_state(self) -> None:
-        path = self.state_path
-        try:
-            state = torch.load(path, map_location=self.device, weights_only=True)
-        except FileNotFoundError as error:
-            raise UsageError(
-                f"nothing to resume: {path} does not exist; leave --resume out to start"
-            ) from error
-        except Exception as error:
-            raise WeightsError(f"cannot resume from {path}: {error}") from error
-        for name, value in self._identity().items():
-            if state["identity"].get(name) != value:
-                raise UsageError(
-                    f"cannot resume: {name} was {state['identity'].get(name)!r} and is now {value!r}; "
-                    "use the same options, or leave --resume out to start over"
-                )
+        state = load_state(self.state_path, self._identity(), self.device)
         self.model.load_state_dict(state["model"])
         self.ema.load_state_dict(state["ema"])
         self.optimizer.load_state_dict(state["optimizer"])
-        self.step, self.elapsed_seconds, self.best = (
-            state["step"],
-            state["elapsed_seconds"],
-            state["best"],
-        )
+        self.step, self.best = state["step"], state["best"]
+        self.elapsed_seconds = state["elapsed_seconds"]
 
 
 def _build(options: TrainOptions) -> TwoStream:

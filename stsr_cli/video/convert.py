@@ -80,7 +80,7 @@ class ToRgb:
         pixels: Any = rgb.to_ndarray()
         if depth > 8:
             return _rescale_white(pixels, self._sws_white(frame.format, depth))
-        return pixels  # type: ignore[no-any-return]
+        return pixels
 
     def _sws_white(self, pixel_format: VideoFormat, depth: int) -> int:
         """Where swscale puts white in rgb48."""
@@ -236,7 +236,7 @@ def _plane(frame: VideoFrame, plane_index: int) -> NDArray[Any]:
     plane = frame.planes[plane_index]
     dtype = np.uint8 if bit_depth(frame.format) <= 8 else np.uint16
     lines = np.frombuffer(plane, dtype).reshape(plane.height, -1)  # type: ignore[call-overload]
-    return lines[:, : plane.width]  # type: ignore[no-any-return]
+    return lines[:, : plane.width]
 
 
 def _shift(plane: NDArray[np.uint16], bits: int) -> NDArray[np.uint16]:
