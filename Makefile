@@ -6,13 +6,14 @@ SHELL := bash
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test lint format clean
+.PHONY: help demo test lint format docs clean
 
 help:
 	@echo "make demo     upscale tests/data/demo.mp4 4x in space and 2x in time"
 	@echo "make test     run the test suite (all but the tests marked gpu or slow)"
 	@echo "make lint     check style and types"
 	@echo "make format   rewrite the code in the project's style"
+	@echo "make docs     write the README's help blocks anew"
 	@echo "make clean    delete build output, caches and the demo's result (.venv stays)"
 
 demo: .venv/.stamp
@@ -30,6 +31,9 @@ lint: .venv/.stamp
 format: .venv/.stamp
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+docs: .venv/.stamp
+	$(BIN)/python tests/test_docs.py
 
 clean:
 	rm -rf build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis demo_4x_2x.mp4

@@ -36,8 +36,10 @@ CDCA_MS = 18
 
 _NUM_WARMUPS = 3
 _MIN_RUNS = 3
-_TIME_LIMIT_SECONDS = 20.0
+_WARMUP_LIMIT_SECONDS = 5.0
+_TIME_LIMIT_SECONDS = 10.0
 _PRODUCT_SIZE = 2048
+_PRECISIONS = {torch.float32: "fp32", torch.float16: "fp16", torch.bfloat16: "bf16"}
 
 
 @dataclass(frozen=True)
@@ -48,7 +50,7 @@ class Case:
         spatial, temporal, stream, device, precision: as in `ModelOptions`.
         height, width: of the given frames, in pixels.
         threads: CPU threads, or None for torch's choice.
-        repeats: timed runs; fewer, but at least three, when they would take more than 20 s.
+        repeats: timed runs; fewer, but at least three, when they would take more than 10 s.
     """
 
     spatial: str
@@ -75,6 +77,7 @@ class Result:
             library buffers included; CUDA: peak of the allocated tensors, weights included.
         product_flops: best rate of a 2048^3 float32 matrix product before, between and after the runs, in FLOP/s.
         threads: CPU threads in use.
+        device, precision: what "auto" became.
         machine: processor or graphics card.
     """
 
@@ -85,6 +88,8 @@ class Result:
     peak_memory_bytes: int
     product_flops: float
     threads: int
+    device: str
+    precision: str
     machine: str
 
     @property
@@ -138,8 +143,8 @@ def rows(results: Sequence[Result]) -> list[dict[str, Any]]:
             "peak_share": result.flops / best_flops,
             "peak_memory_bytes": result.peak_memory_bytes,
             "size": f"{result.case.height}x{result.case.width}",
-            "device": result.case.device,
-            "precision": result.case.precision,
+            "device": result.device,
+            "precision": result.precision,
             "threads": result.threads,
             "machine": result.machine,
             "torch": torch.__version__,
@@ -177,8 +182,11 @@ def measure(case: Case) -> Result:
             model.s2t(model.upscale(lr_frame0), model.upscale(lr_frame1))
 
     with torch.inference_mode():
+        warm_until = time.perf_counter() + _WARMUP_LIMIT_SECONDS
         for _ in range(_NUM_WARMUPS):
             _seconds(new_frame, device)
+            if time.perf_counter() > warm_until:
+                break
         peak_memory_bytes = _peak_memory(device) - memory_before
         product_flops = [_product_flops(device)]
         seconds: list[float] = []
@@ -198,6 +206,8 @@ def measure(case: Case) -> Result:
         peak_memory_bytes=peak_memory_bytes,
         product_flops=max(product_flops),
         threads=torch.get_num_threads(),
+        device=str(device),
+        precision=_PRECISIONS[dtype],
         machine=_machine(device),
     )
 

@@ -165,7 +165,7 @@ class Counter:
 def print_table(
     title: str, columns: Sequence[str], rows: Sequence[Sequence[str]], caption: str
 ) -> None:
-    """Print a table; columns of numbers are aligned to the right, nothing is cut off."""
+    """Print a table; columns of numbers are aligned to the right."""
     table = Table(
         title=title, caption=caption, title_justify="left", caption_justify="left", box=SIMPLE
     )
@@ -175,4 +175,6 @@ def print_table(
     for row in rows:
         table.add_row(*(escape(cell) for cell in row))
     console = Console(stderr=True, highlight=False)
-    console.print(table, width=None if console.is_terminal else 160)
+    if not console.is_terminal:
+        console.width = 160  # of a file or a pipe, so that nothing is folded
+    console.print(table)

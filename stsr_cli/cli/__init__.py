@@ -4,6 +4,7 @@ One file a command: parse -> options -> one library call -> print. torch and av 
 """
 
 import importlib
+import signal
 import sys
 from typing import Any
 
@@ -39,6 +40,8 @@ class _LazyGroup(click.Group):
             formatter.write_dl([(name, line) for name, (_, line) in _COMMANDS.items()])
 
     def invoke(self, ctx: click.Context) -> Any:
+        # SIGTERM cleans up like Ctrl-C; a command that can do better sets its own handlers.
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
         try:
             return super().invoke(ctx)
         except StsrError as error:

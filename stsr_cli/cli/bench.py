@@ -91,7 +91,7 @@ def command(
             "stream",
             "median ms",
             "p95 ms",
-            "params",
+            "M params",
             "GMAC",
             "GFLOP/s",
             "share",
@@ -102,7 +102,7 @@ def command(
                 *(str(row[key]) for key in ("spatial", "temporal", "stream")),
                 f"{row['median_ms']:.1f}",
                 f"{row['p95_ms']:.1f}",
-                f"{row['params']:,}",
+                f"{row['params'] / 1e6:.3f}",
                 f"{row['gmacs']:.2f}",
                 f"{row['gflops']:.1f}",
                 f"{row['peak_share']:.0%}",
@@ -110,7 +110,7 @@ def command(
             ]
             for row in rows
         ],
-        f"{first['machine']}, {first['threads']} threads, torch {first['torch']}, {device}, {precision}; "
-        f"2048^3 float32 product {first['product_gflops']:.0f} GFLOP/s. The paper, on a GTX 1080 Ti, "
-        f"64x112 to 256x448: {bench.PAPER_MS} ms; CDCA {bench.CDCA_MS} ms.",
+        f"{first['machine']}, {first['threads']} threads, torch {first['torch']}, {first['device']}, "
+        f"{first['precision']}; 2048^3 float32 product {first['product_gflops']:.0f} GFLOP/s. "
+        f"The paper, 64x112 to 256x448 on a GTX 1080 Ti: {bench.PAPER_MS} ms; CDCA {bench.CDCA_MS} ms.",
     )

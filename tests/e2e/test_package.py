@@ -1,0 +1,159 @@
+"""What is shipped: the wheel, its weights, and a run of it where there is no checkout."""
+
+import hashlib
+import json
+import os
+import re
+import subprocess
+import sys
+import sysconfig
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from stsr_cli.checkpoint import read_header
+from stsr_cli.registry import available
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+WEIGHTS = REPOSITORY / "weights"
+MANIFEST = WEIGHTS / "manifest.json"
+
+needs_weights = pytest.mark.skipif(
+    not MANIFEST.is_file(), reason="weights/manifest.json is not there: no weights ship yet"
+)
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("wheel")
+    command = [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", folder]
+    result = subprocess.run(
+        [*command, REPOSITORY], capture_output=True, text=True, timeout=120, check=False
+    )
+    assert result.returncode == 0, result.stderr + result.stdout
+    (path,) = folder.glob("*.whl")
+    return path
+
+
+@pytest.fixture(scope="module")
+def installed(wheel, tmp_path_factory):
+    """The Python of a new environment that holds the wheel, and this one's other packages after it."""
+    folder = tmp_path_factory.mktemp("environment")
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", folder], check=True)
+    paths = sysconfig.get_paths(vars={"base": str(folder), "platbase": str(folder)})
+    site_packages = Path(paths["purelib"])
+    with zipfile.ZipFile(wheel) as archive:
+        archive.extractall(site_packages)
+    # A path in a .pth file is searched last, and the .pth files in there (an editable stsr's) are not read.
+    others = sysconfig.get_paths()["purelib"]
+    (site_packages / "others.pth").write_text(f"{others}\n")
+    return folder / Path(paths["scripts"]).name / "python"
+
+
+def run_installed(python, *arguments, cwd):
+    clean = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
+    environment = {**clean, "HOME": str(cwd), "HF_HUB_OFFLINE": "1"}
+    return subprocess.run(
+        [str(python), "-P", *map(str, arguments)],
+        cwd=cwd,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=240,
+        check=False,
+    )
+
+
+def test_wheel_holds_the_code_and_nothing_of_the_tests(wheel):
+    names = zipfile.ZipFile(wheel).namelist()
+    code = {
+        str(path.relative_to(REPOSITORY)) for path in (REPOSITORY / "stsr_cli").rglob("*.py")
+    }
+    assert code <= set(names)
+    assert {name.split("/")[0] for name in names} == {"stsr_cli", wheel_info(names)}
+    assert not [name for name in names if "__pycache__" in name or "/tests/" in name]
+    assert f"{wheel_info(names)}/licenses/LICENSE" in names
+
+
+def wheel_info(names):
+    (folder,) = {name.split("/")[0] for name in names if ".dist-info/" in name}
+    return folder
+
+
+@needs_weights
+def test_wheel_holds_the_weights(wheel):
+    archive = zipfile.ZipFile(wheel)
+    shipped = {path.name for path in WEIGHTS.iterdir() if not path.name.startswith(".")}
+    assert {
+        Path(name).name for name in archive.namelist() if name.startswith("stsr_cli/weights/")
+    } == shipped
+    assert archive.read("stsr_cli/weights/manifest.json") == MANIFEST.read_bytes()
+
+
+def test_installed_wheel_runs_outside_the_checkout(installed, demo_clip, make_clip, tmp_path):
+    where = run_installed(installed, "-c", "import stsr_cli; print(stsr_cli.__file__)", cwd=tmp_path)
+    assert where.returncode == 0, where.stderr
+    assert Path(where.stdout.strip()).is_relative_to(installed.parents[1])
+    make_clip("in.mp4", num_frames=2, width=64, height=48)
+    names = ["--spatial", "bicubic", "--temporal", "blend"]
+    result = run_installed(
+        installed, "-m", "stsr_cli", "upscale", "in.mp4", "out.mp4", *names, cwd=tmp_path
+    )
+    assert result.returncode == 0, result.stderr
+    assert "4 frames of 256x192" in result.stderr
+
+
+@needs_weights
+def test_installed_wheel_finds_its_weights(installed, make_clip, tmp_path):
+    """The default pair, as the README's first command uses it."""
+    make_clip("in.mp4", num_frames=2, width=64, height=48)
+    result = run_installed(
+        installed, "-m", "stsr_cli", "upscale", "in.mp4", "out.mp4", cwd=tmp_path
+    )
+    assert result.returncode == 0, result.stderr
+    assert (tmp_path / "out.mp4").stat().st_size > 0
+    code = "from stsr_cli.hub import manifest, resolve_weights\n"
+    code += "for name in manifest(): print(resolve_weights(name))"
+    result = run_installed(installed, "-c", code, cwd=tmp_path)
+    assert result.returncode == 0, result.stderr
+    found = [Path(line) for line in result.stdout.splitlines()]
+    assert len(found) == len(json.loads(MANIFEST.read_text()))
+    for path in found:
+        assert path.is_relative_to(installed.parents[1])
+
+
+def test_command_is_installed_under_its_name(wheel):
+    archive = zipfile.ZipFile(wheel)
+    entry_points = archive.read(f"{wheel_info(archive.namelist())}/entry_points.txt").decode()
+    assert "stsr = stsr_cli.cli:main" in entry_points
+
+
+@needs_weights
+def test_every_weights_file_is_what_the_manifest_says():
+    manifest = json.loads(MANIFEST.read_text())
+    assert manifest
+    for name, entry in manifest.items():
+        path = WEIGHTS / entry["file"]
+        assert path.is_file(), name
+        assert hashlib.sha256(path.read_bytes()).hexdigest() == entry["sha256"], name
+        header = read_header(path)
+        for kind in ("spatial", "temporal"):
+            in_file = header.get(kind, {}).get("name")
+            assert in_file == entry.get(kind), f"{name}: {kind}"
+            assert in_file is None or in_file in available(kind), f"{name}: {kind}"
+    files = {entry["file"] for entry in manifest.values()}
+    assert {path.name for path in WEIGHTS.glob("*.safetensors")} == files
+
+
+@needs_weights
+def test_every_weights_file_has_a_model_card():
+    """A card says what the weights saw, under which terms, how they were made, and how good they are."""
+    for name in json.loads(MANIFEST.read_text()):
+        card = WEIGHTS / f"{name}.md"
+        assert card.is_file(), f"{card.name} is missing"
+        text = card.read_text().lower()
+        for word in ("data", "licence", "stsr train", "minutes", "result"):
+            assert word in text, f"{card.name} says nothing about: {word}"
+        assert re.search(r"\d+\.\d+ ?db", text), f"{card.name} names no result in dB"
+        assert "/work/" not in text and "/home/" not in text

@@ -1,0 +1,77 @@
+"""--device and --precision in torch's terms, and nothing silently replaced."""
+
+import pytest
+import torch
+
+from stsr_cli.device import resolve_device, resolve_dtype
+from stsr_cli.errors import DeviceError
+
+CPU, CUDA = torch.device("cpu"), torch.device("cuda", 0)
+
+
+@pytest.fixture
+def machine(monkeypatch):
+    """Pretend to be on a machine with so many CUDA devices of that capability, and perhaps MPS."""
+
+    def pretend(num_cuda=0, capability=(8, 0), has_mps=False):
+        monkeypatch.setattr(torch.cuda, "is_available", lambda: num_cuda > 0)
+        monkeypatch.setattr(torch.cuda, "device_count", lambda: num_cuda)
+        monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device=None: capability)
+        monkeypatch.setattr(torch.backends.mps, "is_available", lambda: has_mps)
+
+    return pretend
+
+
+@pytest.mark.parametrize(
+    ("num_cuda", "has_mps", "expected"),
+    [(0, False, "cpu"), (0, True, "mps"), (2, False, "cuda"), (1, True, "cuda")],
+)
+def test_auto_takes_the_fastest_that_is_there(machine, num_cuda, has_mps, expected):
+    machine(num_cuda, has_mps=has_mps)
+    assert resolve_device("auto").type == expected
+
+
+def test_named_devices(machine):
+    machine(num_cuda=2, has_mps=True)
+    assert resolve_device("cpu") == CPU
+    assert resolve_device("cuda").type == "cuda"
+    assert resolve_device("cuda:1") == torch.device("cuda", 1)
+    assert resolve_device("mps").type == "mps"
+
+
+@pytest.mark.parametrize("name", ["cuda", "cuda:0", "mps"])
+def test_a_missing_gpu_is_an_error_and_not_the_cpu(machine, name):
+    machine()
+    with pytest.raises(DeviceError, match=name):
+        resolve_device(name)
+
+
+def test_a_gpu_beyond_the_last(machine):
+    machine(num_cuda=2)
+    with pytest.raises(DeviceError, match="cuda:2"):
+        resolve_device("cuda:2")
+
+
+@pytest.mark.parametrize("name", ["", "gpu", "CPU", "cuda:x", "cuda:-1", "meta", "xla", "cpu;rm"])
+def test_no_such_device(name):
+    with pytest.raises(DeviceError) as caught:
+        resolve_device(name)
+    assert "\n" not in str(caught.value)
+    assert repr(name) in str(caught.value)
+
+
+def test_auto_precision(machine):
+    machine(num_cuda=1, capability=(7, 5))
+    assert resolve_dtype("auto", CPU) == torch.float32
+    assert resolve_dtype("auto", torch.device("mps")) == torch.float32
+    assert resolve_dtype("auto", CUDA) == torch.float16
+    machine(num_cuda=1, capability=(6, 1))
+    assert resolve_dtype("auto", CUDA) == torch.float32
+
+
+def test_named_precision():
+    assert resolve_dtype("fp32", CPU) == torch.float32
+    assert resolve_dtype("bf16", CPU) == torch.bfloat16
+    assert resolve_dtype("fp16", CUDA) == torch.float16
+    with pytest.raises(DeviceError, match="fp16"):
+        resolve_dtype("fp16", CPU)

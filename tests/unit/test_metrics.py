@@ -1,0 +1,132 @@
+"""PSNR and SSIM against closed forms, against a straight transcription of the definition, and against torchmetrics."""
+
+import math
+
+import numpy as np
+import pytest
+
+from stsr_cli.errors import UsageError
+from stsr_cli.metrics import measure, psnr_rgb, psnr_y, ssim_rgb, ssim_y
+
+
+def constant(*rgb: int, height: int = 16, width: int = 20) -> np.ndarray:
+    return np.full((height, width, 3), rgb, np.uint8)
+
+
+def noisy_pair() -> tuple[np.ndarray, np.ndarray]:
+    target = np.random.default_rng(1).integers(0, 256, (23, 30, 3), np.uint8)
+    noise = np.random.default_rng(2).integers(-30, 31, target.shape)
+    return (target + noise).clip(0, 255).astype(np.uint8), target
+
+
+def luma(image: np.ndarray) -> np.ndarray:
+    """BT.601, limited range, 0..255."""
+    return image.astype(np.float64) @ np.array([65.481, 128.553, 24.966]) / 255 + 16
+
+
+def ssim_by_definition(prediction: np.ndarray, target: np.ndarray) -> float:
+    """Window by window, of one channel."""
+    axis = np.arange(11) - 5
+    line = np.exp(-(axis**2) / (2 * 1.5**2))
+    weight = np.outer(line, line) / line.sum() ** 2
+    values = []
+    for y in range(target.shape[0] - 10):
+        for x in range(target.shape[1] - 10):
+            a, b = (image[y : y + 11, x : x + 11].astype(float) for image in (prediction, target))
+            mean_a, mean_b = (weight * a).sum(), (weight * b).sum()
+            variance_a = (weight * (a - mean_a) ** 2).sum()
+            variance_b = (weight * (b - mean_b) ** 2).sum()
+            covariance = (weight * (a - mean_a) * (b - mean_b)).sum()
+            c1, c2 = 6.5025, 58.5225
+            values.append(
+                (2 * mean_a * mean_b + c1)
+                * (2 * covariance + c2)
+                / ((mean_a**2 + mean_b**2 + c1) * (variance_a + variance_b + c2))
+            )
+    return float(np.mean(values))
+
+
+def test_equal_images_are_perfect() -> None:
+    image = noisy_pair()[0]
+    assert psnr_rgb(image, image) == psnr_y(image, image) == math.inf
+    assert ssim_rgb(image, image) == pytest.approx(1, abs=1e-12)
+    assert ssim_y(image, image) == pytest.approx(1, abs=1e-12)
+
+
+def test_psnr_of_a_constant_difference() -> None:
+    # One channel of three is 9 off: the mean square is 27.
+    found = psnr_rgb(constant(100, 59, 60), constant(100, 50, 60))
+    assert found == pytest.approx(10 * math.log10(255**2 / 27))
+    # A difference of 255 everywhere is 0 dB.
+    assert psnr_rgb(constant(255, 255, 255), constant(0, 0, 0)) == 0
+
+
+def test_psnr_of_luma_is_limited_range() -> None:
+    # White is 235 and black is 16.
+    found = psnr_y(constant(255, 255, 255), constant(0, 0, 0))
+    assert found == pytest.approx(20 * math.log10(255 / 219), abs=1e-6)
+    prediction, target = noisy_pair()
+    error = np.mean((luma(prediction) - luma(target)) ** 2)
+    assert psnr_y(prediction, target) == pytest.approx(10 * math.log10(255**2 / error), abs=1e-6)
+
+
+def test_ssim_of_constant_images() -> None:
+    # No variance: what is left is (2ab + c1) / (a^2 + b^2 + c1).
+    expected = (2 * 100 * 150 + 6.5025) / (100**2 + 150**2 + 6.5025)
+    found = ssim_rgb(constant(100, 100, 100), constant(150, 150, 150))
+    assert found == pytest.approx(expected, abs=1e-9)
+
+
+def test_ssim_is_the_definition() -> None:
+    prediction, target = noisy_pair()
+    by_channel = [ssim_by_definition(prediction[..., i], target[..., i]) for i in range(3)]
+    assert ssim_rgb(prediction, target) == pytest.approx(np.mean(by_channel), abs=1e-9)
+    expected = ssim_by_definition(luma(prediction), luma(target))
+    assert ssim_y(prediction, target) == pytest.approx(expected, abs=1e-6)
+
+
+@pytest.mark.filterwarnings("ignore")  # of torchmetrics' own imports
+def test_ssim_is_that_of_torchmetrics() -> None:
+    functional = pytest.importorskip("torchmetrics.functional.image")
+    import torch
+
+    prediction, target = noisy_pair()
+    tensors = [
+        torch.from_numpy(image).movedim(-1, 0)[None].double() for image in (prediction, target)
+    ]
+    # Its own mean includes windows that reach over the (mirrored) border.
+    _, full = functional.structural_similarity_index_measure(
+        *tensors, data_range=255.0, return_full_image=True
+    )
+    expected = full[..., 5:-5, 5:-5].mean()
+    assert ssim_rgb(prediction, target) == pytest.approx(float(expected), abs=1e-6)
+
+
+@pytest.mark.parametrize("function", [psnr_rgb, psnr_y, ssim_rgb, ssim_y])
+def test_crop_border_leaves_the_border_out(function) -> None:
+    prediction, target = noisy_pair()
+    inner = np.s_[4:-4, 4:-4]
+    expected = function(
+        np.ascontiguousarray(prediction[inner]), np.ascontiguousarray(target[inner])
+    )
+    assert function(prediction, target, crop_border=4) == pytest.approx(expected, abs=1e-12)
+    assert function(prediction, target, crop_border=4) != function(prediction, target)
+
+
+def test_measure_names_all_four() -> None:
+    pair = noisy_pair()
+    assert measure(*pair) == {
+        "psnr_rgb": psnr_rgb(*pair),
+        "ssim_rgb": ssim_rgb(*pair),
+        "psnr_y": psnr_y(*pair),
+        "ssim_y": ssim_y(*pair),
+    }
+
+
+def test_images_that_cannot_be_compared_are_refused() -> None:
+    with pytest.raises(UsageError, match="20x16 and 21x16"):
+        psnr_rgb(constant(0, 0, 0), constant(0, 0, 0, width=21))
+    with pytest.raises(UsageError, match="at least 11x11"):
+        ssim_rgb(constant(0, 0, 0, height=10), constant(0, 0, 0, height=10))
+    with pytest.raises(UsageError, match="smaller crop_border"):
+        psnr_rgb(constant(0, 0, 0), constant(0, 0, 0), crop_border=8)

@@ -1,0 +1,159 @@
+"""Both streams against Eq. 1-4, with modules simple enough to compute by hand."""
+
+import pytest
+import torch
+from torch import Tensor
+
+from stsr_cli.errors import UsageError
+from stsr_cli.losses import Objective
+from stsr_cli.modules import Card, SpatialModule, TemporalModule
+from stsr_cli.ops import upsample
+from stsr_cli.spatial.bicubic import Bicubic
+from stsr_cli.streams import TwoStream
+from stsr_cli.temporal.blend import Blend
+
+
+class Repeat(SpatialModule):
+    """Every pixel becomes a square of `scale`; counts its calls and keeps the sizes it was given."""
+
+    card = Card("Repeat", 2000, "a test", scales=(4,), multiple_of=8, min_size=16)
+
+    def __init__(self, scale: int = 4) -> None:
+        super().__init__({"scale": scale})
+        self.scale = scale
+        self.sizes: list[tuple[int, ...]] = []
+
+    def forward(self, frames: Tensor) -> Tensor:
+        self.sizes.append(tuple(frames.shape[-2:]))
+        return frames.repeat_interleave(self.scale, -1).repeat_interleave(self.scale, -2)
+
+
+class First(TemporalModule):
+    """Half of the first frame plus the square of the second: neither symmetric nor linear."""
+
+    card = Card("First", 2000, "a test", scales=(1,), multiple_of=8, min_size=16)
+
+    def __init__(self) -> None:
+        super().__init__({})
+        self.sizes: list[tuple[int, ...]] = []
+
+    def forward(self, frame0: Tensor, frame1: Tensor, t: float = 0.5) -> Tensor:
+        self.sizes.append(tuple(frame0.shape[-2:]))
+        return frame0 / 2 + frame1**2
+
+
+def pair(height: int = 6, width: int = 9, batch: int = 2) -> tuple[Tensor, Tensor]:
+    frame0, frame1 = torch.rand(2, batch, 3, height, width, dtype=torch.float64)
+    return frame0, frame1
+
+
+@pytest.mark.parametrize("stream", ["t2s", "s2t"])
+def test_a_pair_becomes_three_frames(stream) -> None:
+    frame0, frame1 = pair()
+    model = TwoStream(Bicubic(), Blend())
+    found = model(frame0, frame1, stream)
+    # Eq. 1: the given frames upscaled, the new one between them.
+    assert len(found) == 3
+    torch.testing.assert_close(found[0], upsample(frame0, 4))
+    torch.testing.assert_close(found[1], upsample((frame0 + frame1) / 2, 4))
+    torch.testing.assert_close(found[2], upsample(frame1, 4))
+
+
+def test_streams_of_linear_modules_agree() -> None:
+    frame0, frame1 = pair()
+    model = TwoStream(Bicubic(), Blend(), time_scale=4)
+    t2s = model(frame0, frame1, "t2s")
+    s2t = model(frame0, frame1, "s2t")
+    assert len(t2s) == len(s2t) == 5
+    for one, other in zip(t2s, s2t, strict=True):
+        torch.testing.assert_close(one, other, atol=1e-12, rtol=0)
+    assert Objective().consistency_loss(t2s[1], s2t[1]).item() < 1e-20
+
+
+def test_streams_are_the_two_orders_of_the_modules() -> None:
+    frame0, frame1 = pair(16, 16)
+    spatial, temporal = Repeat(), First()
+    model = TwoStream(spatial, temporal)
+    # Eq. 4: f_S(f_T(x0, x1)) and f_T(f_S(x0), f_S(x1)).
+    t2s, s2t = model(frame0, frame1, "t2s")[1], model(frame0, frame1, "s2t")[1]
+    assert temporal.sizes == [(16, 16), (64, 64)]
+    torch.testing.assert_close(t2s, spatial(temporal(frame0, frame1)))
+    torch.testing.assert_close(s2t, temporal(spatial(frame0), spatial(frame1)))
+
+
+@pytest.mark.parametrize(("scale", "num_passes"), [(1, 0), (4, 1), (16, 2), (64, 3)])
+def test_scale_repeats_the_module(scale: int, num_passes: int) -> None:
+    spatial = Repeat()
+    frames = torch.rand(1, 3, 2, 3)
+    found = TwoStream(spatial, Blend(), scale).upscale(frames)
+    assert len(spatial.sizes) == num_passes
+    assert found.shape == (1, 3, 2 * scale, 3 * scale)
+    expected = frames.repeat_interleave(scale, -1).repeat_interleave(scale, -2)
+    torch.testing.assert_close(found, expected)
+
+
+@pytest.mark.parametrize("time_scale", [1, 2, 4, 8])
+@pytest.mark.parametrize("stream", ["t2s", "s2t"])
+def test_new_frames_are_evenly_spaced_and_in_order(time_scale: int, stream) -> None:
+    frame0, frame1 = torch.zeros(1, 3, 4, 4), torch.ones(1, 3, 4, 4)
+    found = TwoStream(Bicubic(), Blend(), 4, time_scale)(frame0, frame1, stream)
+    levels = [frame.mean().item() for frame in found]
+    expected = [index / time_scale for index in range(time_scale + 1)]
+    assert levels == pytest.approx(expected, abs=1e-6)
+
+
+def test_later_passes_interpolate_neighbours_in_their_order() -> None:
+    frame0, frame1 = pair(16, 16)
+    temporal = First()
+    middle = frame0 / 2 + frame1**2
+    expected = [frame0 / 2 + middle**2, middle, middle / 2 + frame1**2]
+    found = TwoStream(Bicubic(), temporal, 4, 4).between(frame0, frame1)
+    for one, other in zip(found, expected, strict=True):
+        torch.testing.assert_close(one, other)
+
+
+@pytest.mark.parametrize("stream", ["t2s", "s2t"])
+def test_a_given_hr_frame_saves_f_s_and_changes_nothing(stream) -> None:
+    frame0, frame1 = pair(16, 16)
+    spatial = Repeat()
+    model = TwoStream(spatial, First())
+    expected = model(frame0, frame1, stream)
+    num_calls = len(spatial.sizes)
+    found = model(frame0, frame1, stream, hr_frame0=expected[0])
+    assert len(spatial.sizes) - num_calls == num_calls - 1
+    for one, other in zip(found, expected, strict=True):
+        assert torch.equal(one, other)
+
+
+def test_odd_sizes_are_padded_for_the_module_and_cut_again() -> None:
+    frame0, frame1 = pair(17, 3)
+    spatial, temporal = Repeat(), First()
+    model = TwoStream(spatial, temporal)
+    t2s, s2t = model.t2s(frame0, frame1)[0], model(frame0, frame1, "s2t")[1]
+    assert t2s.shape == s2t.shape == (2, 3, 68, 12)
+    # The next multiple of 8, and 16 at least.
+    assert set(spatial.sizes) == {(24, 16)}
+    assert temporal.sizes == [(24, 16), (72, 16)]
+    expected = frame0 / 2 + frame1**2
+    torch.testing.assert_close(t2s, expected.repeat_interleave(4, -1).repeat_interleave(4, -2))
+    torch.testing.assert_close(s2t, t2s)
+
+
+def test_nothing_is_clamped() -> None:
+    frame0 = torch.full((1, 3, 4, 4), -2.0)
+    found = TwoStream(Bicubic(), Blend())(frame0, frame0 + 8, "t2s")
+    assert [frame.mean().item() for frame in found] == pytest.approx([-2, 2, 6], abs=1e-5)
+
+
+@pytest.mark.parametrize("scale", [0, 2, 3, 8, 17])
+def test_a_scale_out_of_reach_is_refused(scale: int) -> None:
+    with pytest.raises(
+        UsageError, match=f"scale {scale} cannot be reached.*factor 4; try 1, 4, 16"
+    ):
+        TwoStream(Bicubic(4), Blend(), scale)
+
+
+@pytest.mark.parametrize("time_scale", [0, 3, 6])
+def test_a_time_scale_out_of_reach_is_refused(time_scale: int) -> None:
+    with pytest.raises(UsageError, match=f"time scale {time_scale} cannot be reached"):
+        TwoStream(Bicubic(4), Blend(), 4, time_scale)
