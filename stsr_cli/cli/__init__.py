@@ -4,6 +4,7 @@ One file a command: parse -> options -> one library call -> print. torch and av 
 """
 
 import importlib
+import os
 import signal
 import sys
 from typing import Any
@@ -40,6 +41,8 @@ class _LazyGroup(click.Group):
             formatter.write_dl([(name, line) for name, (_, line) in _COMMANDS.items()])
 
     def invoke(self, ctx: click.Context) -> Any:
+        # Idle threads of torch would spin on cores that the decoder and the encoder want. Read when torch is loaded.
+        os.environ.setdefault("GOMP_SPINCOUNT", "20000")
         # SIGTERM cleans up like Ctrl-C; a command that can do better sets its own handlers.
         signal.signal(signal.SIGTERM, signal.default_int_handler)
         try:
