@@ -1,23 +1,15 @@
 """`stsr train`."""
 
 import json
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import click
 
+from stsr_cli.cli.fields import option_of
 from stsr_cli.options import TrainOptions
 
-_default = {field.name: field.default for field in TrainOptions.__dataclass_fields__.values()}
-
-
-def _option(*names: str, **attributes: Any) -> Callable[[Any], Any]:
-    """An option whose default is the one written in `TrainOptions`."""
-    field = names[-1].removeprefix("--").replace("-", "_")
-    return click.option(
-        *names, default=_default[field], show_default=_default[field] is not None, **attributes
-    )
+_option = option_of(TrainOptions)
 
 
 def _json_object(ctx: click.Context, parameter: click.Parameter, value: str) -> dict[str, Any]:

@@ -1,24 +1,14 @@
 """`stsr upscale`."""
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import click
 
+from stsr_cli.cli.fields import option_of
 from stsr_cli.options import EncodeOptions, ModelOptions, UpscaleOptions
 
-_defaults = {
-    name: field.default
-    for options in (UpscaleOptions, ModelOptions, EncodeOptions)
-    for name, field in options.__dataclass_fields__.items()
-}
-
-
-def _option(*names: str, **attributes: Any) -> Callable[[Any], Any]:
-    """An option whose default is the one written in `options.py`."""
-    default = _defaults[names[-1].removeprefix("--").replace("-", "_")]
-    return click.option(*names, default=default, show_default=default is not None, **attributes)
+_option = option_of(UpscaleOptions, ModelOptions, EncodeOptions)
 
 
 @click.command()
