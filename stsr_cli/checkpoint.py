@@ -10,14 +10,15 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
+import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
 from stsr_cli import registry
-from stsr_cli.errors import StsrError, UsageError, WeightsError
+from stsr_cli.errors import StsrError, WeightsError
 from stsr_cli.modules import SpatialModule, TemporalModule
 
 _FORMAT = "stsr-1"
@@ -52,8 +53,10 @@ def write_atomically(path: Path, content: bytes) -> None:
             file.flush()
             os.fsync(file.fileno())
         part.replace(path)
-    except OSError as error:
+    except BaseException as error:
         part.unlink(missing_ok=True)
+        if not isinstance(error, OSError):
+            raise
         raise StsrError(
             f"cannot write {path}: {error.strerror}; free some space or choose another place"
         ) from error
@@ -97,11 +100,12 @@ def read_header(path: Path) -> dict[str, Any]:
             f"{path} holds no stsr weights (format {metadata.get('format')!r}, expected {_FORMAT!r})"
         )
     try:
-        return cast(dict[str, Any], json.loads(metadata["stsr"]))
-    except (KeyError, ValueError) as error:
-        raise WeightsError(
-            f"{path}: damaged configuration in the header; fetch the file again"
-        ) from error
+        header = json.loads(metadata["stsr"])
+    except (KeyError, ValueError):
+        header = None
+    if not isinstance(header, dict):
+        raise WeightsError(f"{path}: damaged configuration in the header; fetch the file again")
+    return header
 
 
 def load_weights(path: Path) -> Weights:
@@ -128,10 +132,12 @@ def load_weights(path: Path) -> Weights:
 def _build(
     path: Path, kind: registry.Kind, description: Mapping[str, Any], tensors: Mapping[str, Tensor]
 ) -> SpatialModule | TemporalModule:
+    """The module that an untrusted header describes; it takes no memory before its tensors are known to fit."""
     try:
-        module = registry.build(kind, str(description["name"]), description["config"])
-        module.load_state_dict(tensors)
-    except (UsageError, KeyError, TypeError, RuntimeError) as error:
-        reason = str(error).splitlines()[0]
+        with torch.device("meta"):
+            module = registry.build(kind, str(description["name"]), dict(description["config"]))
+        module.load_state_dict(tensors, assign=True)
+    except Exception as error:  # whatever a senseless configuration can cause
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise WeightsError(f"{path}: {kind} weights do not fit this version: {reason}") from error
     return module.eval()

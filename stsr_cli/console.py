@@ -123,12 +123,13 @@ class TrainConsole:
 
     def on_status(self, status: "TrainStatus") -> None:
         """One line for a validation."""
+        loss = "" if status.loss is None else f"loss {status.loss:.5f}  "
         gains = ", ".join(
             f"{value - status.baseline[name]:+.2f}" for name, value in status.psnr.items()
         )
         self._log(
             f"step {status.step:6d}  {status.elapsed_minutes:6.1f} min ({status.progress:4.0%})  "
-            f"loss {status.loss:.5f}  {_psnrs(status.psnr)} ({gains}){'  saved' if status.is_best else ''}"
+            f"{loss}{_psnrs(status.psnr)} ({gains}){'  saved' if status.is_best else ''}"
         )
 
     def _log(self, line: str) -> None:

@@ -9,7 +9,7 @@ import os
 import tempfile
 import zlib
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
@@ -113,79 +113,97 @@ def degrade(pixels: Pixels, scale: int) -> Pixels:
     return to_pixels(imresize(to_tensor(pixels), (height, width)))
 
 
-def _decode(files: Iterable[Path], max_bytes: int) -> Iterable[Pixels]:
-    """Yield 8-bit frames until they take `max_bytes`."""
+def _decode(file: Path) -> Iterator[Pixels]:
+    """Yield the frames of one file, deeper ones cut to 8 bits."""
+    for frame in read_frames(file):
+        shift = 0 if frame.pixels.dtype == np.uint8 else 8
+        yield (frame.pixels >> shift).astype(np.uint8)
+
+
+def _read_frames_by_size(
+    source: _Source, max_bytes: int, scale: int
+) -> tuple[list[list[Pixels]], list[str]]:
+    """Decode a source until its frames take `max_bytes`: the frames of each size, and what was wrong with which image.
+
+    Raises:
+        InputError: the video is damaged, or every image is.
+    """
+    sizes: defaultdict[tuple[int, ...], list[Pixels]] = defaultdict(list)
+    broken: list[str] = []
     taken = 0
-    for file in files:
-        for frame in read_frames(file):
-            pixels = (
-                frame.pixels
-                if frame.pixels.dtype == np.uint8
-                else (frame.pixels >> 8).astype(np.uint8)
-            )
-            taken += pixels.nbytes
-            if taken > max_bytes:
-                return
-            yield pixels.astype(np.uint8, copy=False)
+    for file in source.files:
+        try:
+            for pixels in _decode(file):
+                taken += pixels.nbytes
+                if taken > max_bytes:
+                    return list(sizes.values()), broken
+                if min(pixels.shape[:2]) >= scale:
+                    sizes[pixels.shape].append(pixels)
+        except InputError as error:
+            if len(broken) + 1 == len(source.files):
+                raise
+            broken.append(str(error))
+    return list(sizes.values()), broken
 
 
-def _cached(key: str, cache: Path, make: Callable[[], list[Pixels]]) -> list[Pixels]:
-    """Return arrays by memory map, made and written on the first call; the folder appears when it is complete."""
-    folder = cache / key
-    if not folder.is_dir():
-        cache.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=cache, prefix=".part-") as part:
-            for index, array in enumerate(make()):
-                np.save(Path(part, f"{index}.npy"), array)
-            if not folder.is_dir():  # else another run was faster
-                Path(part).rename(folder)
-                Path(part).mkdir()  # for TemporaryDirectory to remove
-    files = sorted(folder.glob("*.npy"), key=lambda file: int(file.stem))
-    return [np.load(file, mmap_mode="r") for file in files]
+def _make_arrays(frames: list[Pixels], scale: int, is_labeled: bool) -> list[Pixels]:
+    """One clip's frames as an array (N, H, W, 3); of labeled footage cropped to fit, and the degraded one after it."""
+    if not is_labeled:
+        return [np.stack(frames)]
+    height, width = (length - length % scale for length in frames[0].shape[:2])
+    hr_frames = np.stack([pixels[:height, :width] for pixels in frames])
+    return [hr_frames, np.stack([degrade(pixels, scale) for pixels in hr_frames])]
 
 
 def _load_source(
     source: _Source, cache: Path, max_bytes: int, scale: int, is_labeled: bool
-) -> list[Clip]:
-    """Decode one source, or map what an earlier run decoded: a clip for every frame size in it."""
-    stats = [
-        (str(file.resolve()), file.stat().st_size, file.stat().st_mtime_ns) for file in source.files
-    ]
+) -> tuple[list[Clip], list[str]]:
+    """Decode one source, or map what an earlier run decoded: a clip for every frame size; and what is broken in it.
+
+    The folder of a source appears in the cache when it is complete.
+    """
+    stats = []
+    for file in source.files:
+        if not file.is_file():
+            raise InputError(f"training data {file} does not exist")
+        stats.append((str(file.resolve()), file.stat().st_size, file.stat().st_mtime_ns))
     key = hashlib.sha256(repr((stats, max_bytes, scale, is_labeled)).encode()).hexdigest()[:32]
-
-    def make() -> list[Pixels]:
-        sizes: defaultdict[tuple[int, ...], list[Pixels]] = defaultdict(list)
-        for pixels in _decode(source.files, max_bytes):
-            height, width = (length - length % scale for length in pixels.shape[:2])
-            sizes[pixels.shape].append(pixels[:height, :width] if is_labeled else pixels)
-        arrays: list[Pixels] = []
-        for frames in sizes.values():
-            stack = np.stack(frames)
-            arrays += (
-                [stack, np.concatenate([degrade(f[None], scale) for f in stack])]
-                if is_labeled
-                else [stack]
-            )
-        return arrays
-
-    arrays = _cached(key, cache, make)
+    folder = cache / key
+    if not folder.is_dir():
+        cache.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=cache, prefix=".part-") as part:
+            sizes, broken = _read_frames_by_size(source, max_bytes, scale)
+            arrays = [
+                array for frames in sizes for array in _make_arrays(frames, scale, is_labeled)
+            ]
+            for index, array in enumerate(arrays):
+                np.save(Path(part, f"{index}.npy"), array)
+            if broken:
+                Path(part, "broken.txt").write_text("\n".join(broken))
+            if not folder.is_dir():  # else another run was faster
+                Path(part).rename(folder)
+                Path(part).mkdir()  # for TemporaryDirectory to remove
+    files = sorted(folder.glob("*.npy"), key=lambda file: int(file.stem))
+    maps = [np.load(file, mmap_mode="r") for file in files]
     step = 2 if is_labeled else 1
-    clips = []
-    for index in range(0, len(arrays), step):
-        lr_frames = arrays[index + step - 1]
-        starts = find_triplets(lr_frames)
-        if source.starts is not None:
-            starts = np.array(
-                [start for start in source.starts if start + 2 < len(lr_frames)], np.int64
-            )
-        first = source.files[0]
-        name = (
-            first.name
-            if source.is_video
-            else f"{first.parent.name}/{lr_frames.shape[2]}x{lr_frames.shape[1]}"
+    clips = [
+        _make_clip(source, maps[index + step - 1], maps[index] if is_labeled else None)
+        for index in range(0, len(maps), step)
+    ]
+    note = folder / "broken.txt"
+    return clips, note.read_text().splitlines() if note.exists() else []
+
+
+def _make_clip(source: _Source, lr_frames: Pixels, hr_frames: Pixels | None) -> Clip:
+    starts = find_triplets(lr_frames)
+    if source.starts is not None:
+        starts = np.array(
+            [start for start in source.starts if start + 2 < len(lr_frames)], np.int64
         )
-        clips.append(Clip(name, lr_frames, arrays[index] if is_labeled else None, starts))
-    return clips
+    name = source.files[0].name
+    if not source.is_video:
+        name = f"{source.files[0].parent.name}/{lr_frames.shape[2]}x{lr_frames.shape[1]}"
+    return Clip(name, lr_frames, hr_frames, starts)
 
 
 def default_cache() -> Path:
@@ -214,7 +232,7 @@ def load_clips(
         on_source: told how many sources are done, of how many.
 
     Raises:
-        InputError: a path does not exist, nothing is in it, or more than 5 % of the sources are broken.
+        InputError: a path does not exist, nothing is in it, or more than 5 % of the files are broken.
         StsrError: the cache cannot be written.
     """
     sources = [source for path in paths for source in _find_sources(path)]
@@ -225,7 +243,11 @@ def load_clips(
     for index, source in enumerate(sources):
         max_bytes = share if source.is_video else 2**62
         try:
-            clips += _load_source(source, cache or default_cache(), max_bytes, scale, is_labeled)
+            found, wrong = _load_source(
+                source, cache or default_cache(), max_bytes, scale, is_labeled
+            )
+            clips += found
+            broken += wrong
         except InputError as error:
             broken.append(str(error))
         except OSError as error:
@@ -233,9 +255,10 @@ def load_clips(
                 f"cannot write decoded frames: {error}; choose another place with --cache"
             ) from error
         on_source(index + 1, len(sources))
-    if len(broken) > 0.05 * len(sources):
+    num_files = sum(len(source.files) for source in sources)
+    if len(broken) > 0.05 * num_files:
         raise InputError(
-            f"{len(broken)} of {len(sources)} training sources are broken; the first: {broken[0]}"
+            f"{len(broken)} of {num_files} training files are broken; the first: {broken[0]}"
         )
     return clips
 
@@ -246,13 +269,16 @@ def split(clips: Sequence[Clip]) -> tuple[list[Clip], list[Clip]]:
     if sum(held) >= 2:
         training = [clip for clip, is_held in zip(clips, held, strict=True) if not is_held]
         return training, [clip for clip, is_held in zip(clips, held, strict=True) if is_held]
-    training, validation = [], []
-    for clip in clips:
+    training: list[Clip] = []
+    validation: list[Clip] = []
+    for index, clip in enumerate(clips):
         length = len(clip.lr_frames)
-        end = max(length * 7 // 8, 1) if length > 1 else 1
-        tail = clip if length == 1 else _cut(clip, end, length)
+        if length == 1:  # a picture of a size of its own
+            (validation if index % 8 == 7 else training).append(clip)
+            continue
+        end = length * 7 // 8
         training.append(_cut(clip, 0, end))
-        validation.append(tail)
+        validation.append(_cut(clip, end, length))
     return training, validation
 
 

@@ -27,9 +27,9 @@ def manifest() -> dict[str, dict[str, Any]]:
     path = weights_folder() / "manifest.json"
     try:
         return cast(dict[str, dict[str, Any]], json.loads(path.read_text()))
-    except FileNotFoundError as error:
+    except (OSError, ValueError) as error:
         raise WeightsError(
-            f"the embedded weights are missing ({path}); install stsr again"
+            f"the list of embedded weights ({path}) is missing or damaged; install stsr again"
         ) from error
 
 

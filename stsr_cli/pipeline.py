@@ -88,10 +88,18 @@ class Sink(Generic[T]):
         self._consume = consume
         self._queue: Queue[T | None] = Queue(depth)
         self._stop = threading.Event()
+        # Not Thread.join: interrupted once, it never waits again (Python 3.11).
+        self._done = threading.Event()
         self._error: BaseException | None = None
         self._thread = threading.Thread(target=self._run, name="encode", daemon=True)
 
     def _run(self) -> None:
+        try:
+            self._consume_all()
+        finally:
+            self._done.set()
+
+    def _consume_all(self) -> None:
         while not self._stop.is_set():
             try:
                 item = self._queue.get(timeout=_POLL_SECONDS)
@@ -123,13 +131,14 @@ class Sink(Generic[T]):
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        if kind is not None:
+        try:
+            if kind is None:
+                begin = time.perf_counter()
+                self.put(None)
+                self._done.wait()
+                self.waited_seconds += time.perf_counter() - begin
+        finally:  # also when the wait itself is interrupted: nobody may consume behind the caller's back
             self._stop.set()
-            self._thread.join()
-            return
-        begin = time.perf_counter()
-        self.put(None)
-        self._thread.join()
-        self.waited_seconds += time.perf_counter() - begin
-        if self._error is not None:
+            self._done.wait()
+        if kind is None and self._error is not None:
             raise self._error

@@ -14,7 +14,9 @@ from stsr_cli.cli import main
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 README = REPOSITORY / "README.md"
-BLOCK = re.compile(r"(<!-- help: (?P<command>[a-z ]+) -->\n```text\n)(?P<help>.*?)(```\n)", re.DOTALL)
+BLOCK = re.compile(
+    r"(<!-- help: (?P<command>[a-z ]+) -->\n```text\n)(?P<help>.*?)(```\n)", re.DOTALL
+)
 
 
 def real_help(command: str) -> str:

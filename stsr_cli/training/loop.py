@@ -37,6 +37,22 @@ from stsr_cli.training.validation import Validation
 
 _BATCH_SIZES = {"spatial": 16, "temporal": 8, "joint": 4}
 _WARMUP_STEPS = 100
+# Options that make another run of a run; how long it lasts and where its data lies may change.
+_IDENTITY = (
+    "stage",
+    "seed",
+    "crop",
+    "optimizer",
+    "learning_rate",
+    "weight_decay",
+    "consistency_weight",
+    "given_weight",
+    "penalty",
+    "reduction",
+    "clip_norm",
+    "ema_decay",
+    "stills_share",
+)
 
 
 @dataclass(frozen=True)
@@ -47,7 +63,7 @@ class TrainStatus:
         step: optimizer steps so far.
         elapsed_minutes: training time so far, earlier runs included.
         progress: share of the run that is done, 0 to 1.
-        loss: mean since the last status.
+        loss: mean since the last status; None without a step.
         psnr: RGB PSNR in dB on the held-out split, by name.
         baseline: the same of bicubic and blend.
         is_best: these weights were saved.
@@ -56,7 +72,7 @@ class TrainStatus:
     step: int
     elapsed_minutes: float
     progress: float
-    loss: float
+    loss: float | None
     psnr: dict[str, float]
     baseline: dict[str, float]
     is_best: bool
@@ -72,6 +88,8 @@ class Trainer:
     ) -> None:
         if options.steps is None and options.minutes is None:
             raise UsageError("a training run needs an end: give --steps or --minutes")
+        if options.out.suffix != ".safetensors":
+            raise UsageError(f"--out {options.out} must be a file that ends in .safetensors")
         if not options.out.parent.is_dir():
             raise UsageError(f"the folder of --out {options.out} does not exist; create it first")
         if options.threads:
@@ -130,6 +148,8 @@ class Trainer:
         if options.unlabeled:
             clips = load(options.unlabeled, is_labeled=False)
             self.unlabeled = Sampler(clips, scale=scale, crop=lr_crop, seed=options.seed + 1)
+        if options.stage != "spatial":
+            self.sampler.require_triplets()
         self.validation = Validation(held_out, options.stage, scale, self.device)
 
     def _trained_module(self) -> nn.Module:
@@ -223,7 +243,7 @@ class Trainer:
                 if now - saved >= options.save_minutes * 60:
                     self._save_state()
                     saved = mark = time.monotonic()
-            status = self._validate(losses or [math.nan])
+            status = self._validate(losses)
             on_status(status)
             self._save_state()
         return status
@@ -239,7 +259,7 @@ class Trainer:
             step=self.step,
             elapsed_minutes=self.elapsed_seconds / 60,
             progress=self._progress(),
-            loss=sum(losses) / len(losses),
+            loss=sum(losses) / len(losses) if losses else None,
             psnr=psnr,
             baseline=self.validation.baseline,
             is_best=is_best,
@@ -271,11 +291,9 @@ class Trainer:
     def _identity(self) -> dict[str, Any]:
         """What must be the same for a state to be resumed."""
         model = self.model
-        return {
-            "stage": self.options.stage,
-            "seed": self.options.seed,
+        options = {name: getattr(self.options, name) for name in _IDENTITY}
+        return options | {
             "batch_size": self.batch_size,
-            "crop": self.options.crop,
             "spatial": [self.options.spatial, model.spatial.config],
             "temporal": [self.options.temporal, model.temporal.config],
         }

@@ -3,6 +3,7 @@
 from torch import Tensor
 
 from stsr_cli.losses import Objective
+from stsr_cli.ops import pad_to_multiple
 from stsr_cli.streams import TwoStream
 from stsr_cli.training.sampling import Batch, Sampler
 
@@ -28,7 +29,10 @@ def temporal_batch(
 
 def temporal_loss(model: TwoStream, frames: tuple[Tensor, ...], objective: Objective) -> Tensor:
     """f_T of the outer two frames against the middle one, coarse estimates included."""
-    frame0, middle, frame1 = frames
+    card = model.temporal.card
+    frame0, middle, frame1 = (
+        pad_to_multiple(frame, card.multiple_of, card.min_size) for frame in frames
+    )
     outputs = model.temporal.training_outputs(frame0, frame1)
     losses = [
         objective.mean(output, middle) * _COARSE_DECAY**distance

@@ -52,12 +52,16 @@ class Sampler:
                 f"no training frame is at least {crop} pixels (low resolution) on each side; lower --crop"
             )
 
-    def triplets(self, step: int, batch_size: int) -> Batch:
-        """Three frames at a time; every clip is as likely as any other, however long it is."""
+    def require_triplets(self) -> None:
+        """Raise UsageError when there is no moving triplet to sample."""
         if not self.moving:
             raise UsageError(
                 "the training data holds no moving triplets of frames; give videos or frame folders"
             )
+
+    def triplets(self, step: int, batch_size: int) -> Batch:
+        """Three frames at a time; every clip is as likely as any other, however long it is."""
+        self.require_triplets()
         rng = np.random.default_rng((self.seed, step))
         picks = []
         for _ in range(batch_size):

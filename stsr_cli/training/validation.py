@@ -50,14 +50,15 @@ class Validation:
         """Mean RGB PSNR in dB by what the stage trains: "spatial"; "temporal_lr", "temporal_hr"; "t2s", "s2t"."""
         if not self.samples:
             return {}
-        was_training = model.training
+        training = [module for module in model.modules() if module.training]
         model.eval()
         with torch.inference_mode():
             rows = [
                 self._measure(model, lr.to(self.device), hr.to(self.device))
                 for lr, hr in self.samples
             ]
-        model.train(was_training)
+        for module in training:  # one by one: frozen batch norms stay frozen
+            module.training = True
         return {name: float(np.mean([row[name] for row in rows])) for name in rows[0]}
 
     def _measure(self, model: TwoStream, lr_frames: Tensor, hr_frames: Tensor) -> dict[str, float]:

@@ -37,7 +37,9 @@ def main() -> None:
     axes = figure.subplots(len(CROPS), len(frames))
     for row, (y, x, crop_height, crop_width) in enumerate(CROPS):
         for column, (name, pixels) in enumerate(frames.items()):
-            axes[row][column].imshow(pixels[y : y + crop_height, x : x + crop_width], interpolation="nearest")
+            axes[row][column].imshow(
+                pixels[y : y + crop_height, x : x + crop_width], interpolation="nearest"
+            )
             axes[row][column].set_axis_off()
             if row == 0:
                 axes[row][column].set_title(name, fontsize=11)

@@ -212,9 +212,7 @@ def test_container_cannot_hold_the_codec(fails, make_clip):
 @pytest.mark.parametrize("device", ["cuda", "cuda:1"])
 def test_no_cuda_here(fails, make_clip, device):
     make_clip("in.mp4")
-    fails(
-        DEVICE, [device, "--device"], "upscale", "in.mp4", "out.mp4", *PLAIN, "--device", device
-    )
+    fails(DEVICE, [device, "--device"], "upscale", "in.mp4", "out.mp4", *PLAIN, "--device", device)
 
 
 @pytest.mark.parametrize("device", ["gpu", "meta", "cuda:x", ""])

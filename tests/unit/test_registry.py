@@ -30,7 +30,9 @@ def test_listing_imports_no_module_and_no_torch():
         "print([m for m in sys.modules if m in ('torch', 'numpy', 'av')\n"
         "       or m.startswith(('stsr_cli.spatial', 'stsr_cli.temporal'))])"
     )
-    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    result = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    )
     assert result.stdout == "[]\n"
 
 

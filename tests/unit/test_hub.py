@@ -1,0 +1,108 @@
+"""A weights name becomes a file: paths, embedded names, the Hub; and nothing that is damaged."""
+
+import hashlib
+import json
+
+import pytest
+
+from stsr_cli import hub
+from stsr_cli.errors import WeightsError
+
+
+@pytest.fixture
+def embedded(tmp_path, monkeypatch):
+    """Stand in for the folder of the embedded weights, with one file in it."""
+    folder = tmp_path / "embedded"
+    folder.mkdir()
+    content = b"some weights"
+    (folder / "demo-v1.safetensors").write_bytes(content)
+    entry = {
+        "file": "demo-v1.safetensors",
+        "sha256": hashlib.sha256(content).hexdigest(),
+        "spatial": "espcn",
+        "temporal": "dvf",
+    }
+    (folder / "manifest.json").write_text(json.dumps({"demo": entry, "other": entry}))
+    monkeypatch.setattr(hub, "weights_folder", lambda: folder)
+    hub.manifest.cache_clear()
+    yield folder
+    hub.manifest.cache_clear()
+
+
+def refusal(name):
+    with pytest.raises(WeightsError) as caught:
+        hub.resolve_weights(name)
+    message = str(caught.value)
+    assert "\n" not in message
+    return message
+
+
+def test_an_embedded_name(embedded):
+    assert hub.resolve_weights("demo") == embedded / "demo-v1.safetensors"
+
+
+def test_a_path(embedded, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "my weights.safetensors").write_bytes(b"x")
+    (tmp_path / "old.bin").write_bytes(b"x")
+    assert hub.resolve_weights("my weights.safetensors").samefile("my weights.safetensors")
+    assert hub.resolve_weights(str(tmp_path / "old.bin")) == tmp_path / "old.bin"
+
+
+def test_an_unknown_name_lists_the_known_ones(embedded):
+    message = refusal("demmo")
+    assert "'demmo'" in message
+    assert "demo, other" in message
+
+
+def test_a_missing_path_is_named(embedded, tmp_path):
+    path = tmp_path / "gone.safetensors"
+    assert str(path) in refusal(str(path))
+
+
+def test_a_folder_is_no_weights_file(embedded, tmp_path, monkeypatch):
+    (tmp_path / "folder").mkdir()
+    assert str(tmp_path / "folder") in refusal(str(tmp_path / "folder"))
+    assert refusal("")
+
+
+def test_an_embedded_file_that_changed(embedded):
+    (embedded / "demo-v1.safetensors").write_bytes(b"some weight5")
+    assert "damaged" in refusal("demo")
+
+
+def test_an_embedded_file_that_is_gone(embedded):
+    (embedded / "demo-v1.safetensors").unlink()
+    assert "'demo'" in refusal("demo")
+
+
+def test_no_manifest(embedded):
+    (embedded / "manifest.json").unlink()
+    assert "install stsr again" in refusal("demo")
+
+
+def test_a_damaged_manifest(embedded):
+    (embedded / "manifest.json").write_text('{"demo": ')
+    assert "manifest.json" in refusal("demo")
+
+
+def test_paths_need_no_manifest(embedded, tmp_path):
+    (embedded / "manifest.json").unlink()
+    (tmp_path / "a.safetensors").write_bytes(b"x")
+    assert hub.resolve_weights(str(tmp_path / "a.safetensors")) == tmp_path / "a.safetensors"
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["hf:", "hf:owner/repo", "hf:owner:file.safetensors", "hf:owner/repo:model.bin", "hf:a/b/c:d"],
+)
+def test_a_name_on_the_hub_that_is_none(name):
+    assert repr(name) in refusal(name)
+
+
+def test_the_hub_without_a_network(tmp_path, monkeypatch):
+    import huggingface_hub.constants
+
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path))
+    assert "hf:owner/repo:pair.safetensors" in refusal("hf:owner/repo:pair.safetensors")

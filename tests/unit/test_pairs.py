@@ -1,0 +1,136 @@
+"""From names to a two-stream network with the right weights in it."""
+
+import hashlib
+import json
+
+import pytest
+import torch
+
+from stsr_cli import hub
+from stsr_cli.checkpoint import Weights, save_weights
+from stsr_cli.errors import UsageError, WeightsError
+from stsr_cli.options import ModelOptions
+from stsr_cli.pairs import load_pair
+from stsr_cli.registry import build
+
+ESPCN, DVF = {"num_channels": 4}, {"num_channels": 2}
+
+
+def filled(kind, name, config, value):
+    module = build(kind, name, config)
+    for parameter in module.parameters():
+        torch.nn.init.constant_(parameter, value)
+    return module
+
+
+def value_of(module):
+    (value,) = {value for parameter in module.parameters() for value in parameter.unique().tolist()}
+    return round(value, 3)
+
+
+@pytest.fixture
+def embedded(tmp_path, monkeypatch):
+    """A folder of embedded weights: `add(name, value, spatial, temporal)` puts a file into it."""
+    folder, entries = tmp_path / "embedded", {}
+    folder.mkdir()
+    monkeypatch.setattr(hub, "weights_folder", lambda: folder)
+    hub.manifest.cache_clear()
+
+    def add(name, value, spatial=None, temporal=None):
+        f_s = filled("spatial", spatial, ESPCN if spatial == "espcn" else {}, value)
+        f_t = filled("temporal", temporal, DVF if temporal == "dvf" else {}, value)
+        modules = Weights(
+            f_s if list(f_s.parameters()) else None, f_t if temporal == "dvf" else None
+        )
+        path = folder / f"{name}.safetensors"
+        save_weights(path, modules)
+        digest = hashlib.sha256(path.read_bytes()).hexdigest()
+        entries[name] = {"file": path.name, "sha256": digest}
+        entries[name] |= {
+            kind: module_name
+            for kind, module_name in (("spatial", spatial), ("temporal", temporal))
+            if module_name not in ("bicubic", "blend")
+        }
+        (folder / "manifest.json").write_text(json.dumps(entries))
+        hub.manifest.cache_clear()
+        return path
+
+    yield add
+    hub.manifest.cache_clear()
+
+
+def test_modules_without_parameters_need_no_weights_and_no_manifest(embedded):
+    pair = load_pair(ModelOptions(spatial="bicubic", temporal="blend"))
+    assert (pair.scale, pair.time_scale) == (4, 2)
+    assert not pair.training
+
+
+def test_embedded_weights_of_each_module_are_found(embedded):
+    embedded("only-f-s", 0.25, "espcn", "blend")
+    embedded("only-f-t", 0.5, "bicubic", "dvf")
+    pair = load_pair(ModelOptions(spatial="espcn", temporal="dvf"))
+    assert (value_of(pair.spatial), value_of(pair.temporal)) == (0.25, 0.5)
+
+
+def test_weights_trained_together_come_first(embedded):
+    embedded("a-f-s", 0.1, "espcn", "blend")
+    embedded("b-f-t", 0.2, "bicubic", "dvf")
+    embedded("c-pair", 0.3, "espcn", "dvf")
+    pair = load_pair(ModelOptions(spatial="espcn", temporal="dvf"))
+    assert (value_of(pair.spatial), value_of(pair.temporal)) == (0.3, 0.3)
+    alone = load_pair(ModelOptions(spatial="espcn", temporal="blend"))
+    assert value_of(alone.spatial) == 0.1
+
+
+def test_named_weights_win(embedded):
+    embedded("first", 0.1, "espcn", "dvf")
+    path = embedded("second", 0.2, "espcn", "dvf")
+    for name in ("second", str(path)):
+        pair = load_pair(ModelOptions(spatial="espcn", temporal="dvf", weights=name))
+        assert (value_of(pair.spatial), value_of(pair.temporal)) == (0.2, 0.2)
+
+
+def test_a_file_of_both_serves_one(embedded):
+    path = embedded("pair", 0.2, "espcn", "dvf")
+    pair = load_pair(ModelOptions(spatial="bicubic", temporal="dvf", weights=str(path)))
+    assert value_of(pair.temporal) == 0.2
+
+
+def test_the_file_s_configuration_counts(embedded):
+    path = embedded("pair", 0.2, "espcn", "dvf")
+    pair = load_pair(ModelOptions(spatial="espcn", temporal="dvf", weights=str(path)))
+    assert pair.spatial.config["num_channels"] == 4
+
+
+@pytest.mark.parametrize(
+    ("spatial", "temporal", "words"),
+    [
+        ("span", "dvf", ["ESPCN", "span", "--spatial"]),
+        ("espcn", "rife", ["DVF", "rife", "--temporal"]),
+    ],
+)
+def test_weights_of_another_module(embedded, spatial, temporal, words):
+    path = embedded("pair", 0.2, "espcn", "dvf")
+    with pytest.raises(WeightsError) as caught:
+        load_pair(ModelOptions(spatial=spatial, temporal=temporal, weights=str(path)))
+    assert all(word in str(caught.value) for word in words)
+
+
+def test_weights_without_the_other_module(embedded):
+    path = embedded("half", 0.2, "espcn", "blend")
+    with pytest.raises(WeightsError, match="no temporal weights"):
+        load_pair(ModelOptions(spatial="espcn", temporal="dvf", weights=str(path)))
+
+
+def test_no_embedded_weights_for_a_module(embedded):
+    embedded("pair", 0.2, "espcn", "dvf")
+    with pytest.raises(WeightsError, match=r"'span'.*--weights"):
+        load_pair(ModelOptions(spatial="span", temporal="dvf"))
+
+
+def test_factors(embedded):
+    options = ModelOptions(spatial="bicubic", temporal="blend")
+    assert load_pair(options, scale=16, time_scale=8).spatial_passes == 2
+    for factors in ({"scale": 3}, {"scale": 8}, {"time_scale": 3}, {"time_scale": 0}):
+        with pytest.raises(UsageError, match="try 1, "):
+            load_pair(options, **factors)
