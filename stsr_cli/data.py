@@ -265,12 +265,13 @@ def load_clips(
 
 def split(clips: Sequence[Clip]) -> tuple[list[Clip], list[Clip]]:
     """Hold out whole clips for validation, one in sixteen by a hash of the name; of few clips, the end of each."""
-    held = [zlib.crc32(clip.name.encode()) % 16 == 0 for clip in clips]
-    if sum(held) >= 2:
-        training = [clip for clip, is_held in zip(clips, held, strict=True) if not is_held]
-        return training, [clip for clip, is_held in zip(clips, held, strict=True) if is_held]
     training: list[Clip] = []
     validation: list[Clip] = []
+    for clip in clips:
+        (training if zlib.crc32(clip.name.encode()) % 16 else validation).append(clip)
+    if len(validation) >= 2:
+        return training, validation
+    training, validation = [], []
     for index, clip in enumerate(clips):
         length = len(clip.lr_frames)
         if length == 1:  # a picture of a size of its own
