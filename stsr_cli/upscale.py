@@ -168,7 +168,7 @@ def _outputs(
     while batch := list(islice(rest, batch_size)):
         pixels = np.stack([frame.pixels for frame in batch])
         peak = 255 if pixels.dtype == np.uint8 else 65535
-        lr_frames = to_tensor(pixels).to(device, dtype, non_blocking=True)
+        lr_frames = to_tensor(pixels, device, dtype)
         hr_frames, middles = model.extend(lr_frames, stream, previous)
         previous = (lr_frames[-1:], hr_frames[-1:])
         images = quantise(hr_frames, peak)
