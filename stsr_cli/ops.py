@@ -156,7 +156,7 @@ def pad_to_multiple(image: Tensor, multiple_of: int, min_size: int = 1) -> Tenso
 def to_tensor(
     pixels: NDArray[Any], device: torch.device | None = None, dtype: torch.dtype = torch.float32
 ) -> Tensor:
-    """(..., H, W, 3) uint8 or uint16 pixels -> (..., 3, H, W) in [0, 1], channels_last in memory; the CPU unless said."""
+    """(..., H, W, 3) uint8 or uint16 pixels -> (..., 3, H, W) in [0, 1], channels_last in memory."""
     raw = torch.from_numpy(pixels)
     if pixels.dtype == np.uint8:
         raw = raw.to(device, non_blocking=True)  # a quarter of the bytes of what it becomes

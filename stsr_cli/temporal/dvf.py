@@ -1,8 +1,11 @@
 """DVF: video frame synthesis using deep voxel flow (Liu et al., ICCV 2017, Sec. 3), with skip connections.
 
 The paper's published code has no skips and 3x3 kernels in place of the 5x5 of its decoder; this is the paper's own
-network with skips at every level. Voxel flow is one flow for both directions plus a blend weight, in coordinates of
-[-1, 1], so a shift is a share of the frame: the same weights serve both resolutions of the two streams.
+network with skips at every level. Voxel flow is one flow for both directions plus a blend weight.
+
+Deviation, on request (`flow_extent`): the paper's flow is a share of the frame, so a network trained on crops finds the
+same motion too large in a larger frame (trained on 128-pixel crops for 1000 steps, it lay 1.9 dB below blending on
+256-pixel ones). With a fixed extent in pixels the size of the frame does not matter.
 """
 
 import torch
@@ -29,14 +32,18 @@ def _upsample(features: Tensor) -> Tensor:
 
 
 class DVF(TemporalModule):
-    """Three-level U-Net to a voxel flow (dx, dy, blend weight); 3,821,891 parameters at width 64."""
+    """Three-level U-Net to a voxel flow (dx, dy, blend weight); 3,821,891 parameters at width 64.
+
+    `flow_extent` is the length in pixels that flow is a share of; 0 is each side of the frame, as in the paper.
+    """
 
     card = Card(
         "DVF", 2017, "Liu et al., ICCV 2017, Sec. 3", scales=(1,), multiple_of=8, min_size=8
     )
 
-    def __init__(self, num_channels: int = 64) -> None:
-        super().__init__({"num_channels": num_channels})
+    def __init__(self, num_channels: int = 64, flow_extent: int = 0) -> None:
+        super().__init__({"num_channels": num_channels, "flow_extent": flow_extent})
+        self.flow_extent = flow_extent
         c = num_channels
         self.conv1 = ConvBlock(6, c, 5)
         self.conv2 = ConvBlock(c, 2 * c, 5)
@@ -46,7 +53,7 @@ class DVF(TemporalModule):
         self.deconv2 = ConvBlock(6 * c, 2 * c, 5)
         self.deconv3 = ConvBlock(3 * c, c, 5)
         self.conv4 = nn.Conv2d(c, 3, 5, padding=2)
-        nn.init.normal_(self.conv4.weight, std=1e-2)
+        nn.init.normal_(self.conv4.weight, std=1e-3)
         nn.init.zeros_(self.conv4.bias)  # type: ignore[arg-type]
 
     def voxel_flow(self, frame0: Tensor, frame1: Tensor) -> Tensor:
@@ -63,8 +70,9 @@ class DVF(TemporalModule):
     def forward(self, frame0: Tensor, frame1: Tensor, t: float = 0.5) -> Tensor:
         height, width = frame0.shape[-2:]
         voxel = self.voxel_flow(frame0, frame1)
-        # Half a unit at most of the 2 that span the frame; (size - 1) / 2 pixels are one unit.
-        pixels = voxel.new_tensor((width - 1, height - 1))[:, None, None] / 4
+        # Half a unit at most of the 2 that span the extent; (extent - 1) / 2 pixels are one unit.
+        extent = (self.flow_extent or width, self.flow_extent or height)
+        pixels = (voxel.new_tensor(extent)[:, None, None] - 1) / 4
         flow = voxel[:, :2] * pixels
         weight0 = 0.5 * (1 + voxel[:, 2:])
         return weight0 * backward_warp(frame0, -flow) + (1 - weight0) * backward_warp(frame1, flow)
