@@ -89,6 +89,7 @@ class TrainOptions:
         spatial_config, temporal_config: keyword arguments of the modules that differ from their defaults.
         init: weights to start from, names or paths; later ones win.
         resume: go on from OUT.state.
+        overwrite: start over although OUT or OUT.state exists.
         steps: optimizer steps to reach, or None.
         minutes: training time to reach, resumed runs included, or None.
         seed: of initialisation and sampling.
@@ -122,6 +123,7 @@ class TrainOptions:
     )
     init: tuple[str, ...] = ()
     resume: bool = False
+    overwrite: bool = False
     steps: int | None = None
     minutes: float | None = None
     seed: int = 0

@@ -56,6 +56,9 @@ _path = click.Path(path_type=Path)
 )
 @click.option("--init", multiple=True, help="Weights to start from: name or path (repeatable).")
 @click.option("--resume", is_flag=True, help="Go on from OUT.state.")
+@click.option(
+    "-y", "--overwrite", is_flag=True, help="Start over although OUT or OUT.state exists."
+)
 @_option("--steps", type=click.IntRange(1), help="Optimizer steps to reach.")
 @_option("--minutes", type=click.FloatRange(0, min_open=True), help="Training time to reach.")
 @_option("--seed", type=click.IntRange(0), help="Seed of initialisation and sampling.")

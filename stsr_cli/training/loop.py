@@ -17,20 +17,18 @@ import torch
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from stsr_cli.checkpoint import Weights, load_weights, save_weights
+from stsr_cli.checkpoint import Weights, save_weights
 from stsr_cli.data import load_clips, split
 from stsr_cli.device import resolve_device
 from stsr_cli.errors import InterruptedRun, StsrError, UsageError
-from stsr_cli.hub import resolve_weights
 from stsr_cli.losses import Objective
-from stsr_cli.modules import SpatialModule, TemporalModule
 from stsr_cli.options import TrainOptions
 from stsr_cli.pairs import to_device
-from stsr_cli.registry import Kind, build
 from stsr_cli.streams import TwoStream
 from stsr_cli.training.joint import freeze_batch_norm, joint_loss
 from stsr_cli.training.pretrain import spatial_loss, temporal_batch, temporal_loss
 from stsr_cli.training.sampling import Sampler, concatenate
+from stsr_cli.training.setup import build_model, make_optimizer
 from stsr_cli.training.state import load_state, save_state
 from stsr_cli.training.stopping import StopSignals
 from stsr_cli.training.validation import Validation
@@ -86,18 +84,24 @@ class Trainer:
         options: TrainOptions,
         on_source: Callable[[int, int], None] = lambda done, total: None,
     ) -> None:
+        self.options = options
         if options.steps is None and options.minutes is None:
             raise UsageError("a training run needs an end: give --steps or --minutes")
         if options.out.suffix != ".safetensors":
             raise UsageError(f"--out {options.out} must be a file that ends in .safetensors")
         if not options.out.parent.is_dir():
             raise UsageError(f"the folder of --out {options.out} does not exist; create it first")
+        if not (options.resume or options.overwrite):
+            for path in (options.out, self.state_path):
+                if path.exists():
+                    raise UsageError(
+                        f"{path} exists; go on with --resume, or start over with --overwrite"
+                    )
         if options.threads:
             torch.set_num_threads(options.threads)
-        self.options = options
         self.device = resolve_device(options.device)
         torch.manual_seed(options.seed)
-        self.model = to_device(_build(options), self.device, torch.float32)
+        self.model = to_device(build_model(options), self.device, torch.float32)
         self.batch_size = options.batch_size or _BATCH_SIZES[options.stage]
         self.objective = Objective(
             options.consistency_weight, options.given_weight, options.penalty, options.reduction
@@ -110,7 +114,7 @@ class Trainer:
                 f"nothing to train: {options.stage} stage of {options.spatial} + {options.temporal}"
             )
         self.parameters = parameters
-        self.optimizer = _make_optimizer(options, parameters)
+        self.optimizer = make_optimizer(options, parameters)
         average = get_ema_multi_avg_fn(options.ema_decay)
         self.ema = AveragedModel(self.model, multi_avg_fn=average, use_buffers=True)
         self.step, self.elapsed_seconds, self.best = 0, 0.0, -math.inf
@@ -316,34 +320,3 @@ class Trainer:
         self.optimizer.load_state_dict(state["optimizer"])
         self.step, self.best = state["step"], state["best"]
         self.elapsed_seconds = state["elapsed_seconds"]
-
-
-def _build(options: TrainOptions) -> TwoStream:
-    modules: dict[Kind, SpatialModule | TemporalModule] = {}
-    for name in options.init:
-        weights = load_weights(resolve_weights(name))
-        if weights.spatial is not None and _module_name(weights.spatial) == options.spatial:
-            modules["spatial"] = weights.spatial
-        if weights.temporal is not None and _module_name(weights.temporal) == options.temporal:
-            modules["temporal"] = weights.temporal
-    spatial = modules.get("spatial") or build("spatial", options.spatial, options.spatial_config)
-    temporal = modules.get("temporal") or build(
-        "temporal", options.temporal, options.temporal_config
-    )
-    assert isinstance(spatial, SpatialModule)
-    assert isinstance(temporal, TemporalModule)
-    return TwoStream(spatial, temporal)
-
-
-def _module_name(module: nn.Module) -> str:
-    return type(module).__module__.split(".")[2]
-
-
-def _make_optimizer(options: TrainOptions, parameters: list[nn.Parameter]) -> torch.optim.Optimizer:
-    if options.optimizer == "sgd":
-        return torch.optim.SGD(
-            parameters, options.learning_rate, momentum=0.9, weight_decay=options.weight_decay
-        )
-    return torch.optim.AdamW(
-        parameters, options.learning_rate, betas=(0.9, 0.99), weight_decay=options.weight_decay
-    )
