@@ -1,7 +1,8 @@
 """Weights on disk: safetensors with the configuration of their modules inside, so that the two cannot disagree.
 
-A file holds f_S, f_T or both: tensors are named `spatial.*` and `temporal.*`, and the header's metadata holds, as JSON,
-`{"spatial": {"name", "config"}, "temporal": {...}, "training": {...}}`. Nothing in a file is ever executed.
+A file holds f_S, f_T or both: tensors are named `spatial.*` and `temporal.*`, and the header's metadata holds, under
+`stsr-1` as JSON, `{"spatial": {"name", "config"}, "temporal": {...}, "training": {...}}`: one key, since safetensors
+writes several in random order and the same weights should have the same sha256. Nothing in a file is ever executed.
 """
 
 import hashlib
@@ -78,8 +79,7 @@ def save_weights(path: Path, weights: Weights) -> None:
             header[kind] = {"name": type(module).__module__.split(".")[2], "config": module.config}
             for name, tensor in module.state_dict().items():
                 tensors[f"{kind}.{name}"] = tensor.detach().cpu().contiguous()
-    metadata = {"format": _FORMAT, "stsr": json.dumps(header, sort_keys=True)}
-    write_atomically(path, save(tensors, metadata))
+    write_atomically(path, save(tensors, {_FORMAT: json.dumps(header, sort_keys=True)}))
 
 
 def read_header(path: Path) -> dict[str, Any]:
@@ -95,13 +95,11 @@ def read_header(path: Path) -> dict[str, Any]:
         raise WeightsError(
             f"cannot read weights {path}: {error}; expected a .safetensors file"
         ) from error
-    if metadata.get("format") != _FORMAT:
-        raise WeightsError(
-            f"{path} holds no stsr weights (format {metadata.get('format')!r}, expected {_FORMAT!r})"
-        )
+    if _FORMAT not in metadata:
+        raise WeightsError(f"{path} holds no stsr weights (its header has no {_FORMAT!r})")
     try:
-        header = json.loads(metadata["stsr"])
-    except (KeyError, ValueError):
+        header = json.loads(metadata[_FORMAT])
+    except ValueError:
         header = None
     if not isinstance(header, dict):
         raise WeightsError(f"{path}: damaged configuration in the header; fetch the file again")

@@ -298,7 +298,7 @@ def rewrite_header(path, change):
     from safetensors.torch import load_file
 
     tensors, header = load_file(path), change(read_header(path))
-    save_file(tensors, path, {"format": "stsr-1", "stsr": json.dumps(header)})
+    save_file(tensors, path, {"stsr-1": json.dumps(header)})
 
 
 @pytest.mark.parametrize(

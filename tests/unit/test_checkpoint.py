@@ -175,7 +175,7 @@ def test_a_pickle_is_refused_and_not_executed(tmp_path, monkeypatch):
 
 def test_files_of_other_programs(tmp_path):
     path = tmp_path / "other.safetensors"
-    for metadata in (None, {"format": "pt"}, {"format": "stsr-2", "stsr": "{}"}):
+    for metadata in (None, {"format": "pt"}, {"stsr-2": "{}"}):
         save_file({"conv.weight": torch.zeros(2)}, path, metadata)
         with pytest.raises(WeightsError, match="no stsr weights"):
             read_header(path)
@@ -183,7 +183,7 @@ def test_files_of_other_programs(tmp_path):
 
 @pytest.mark.parametrize("text", ["", "{", "[]", "null", '"text"', "3"])
 def test_a_damaged_configuration(espcn_file, text):
-    save_file(load_file(espcn_file), espcn_file, {"format": "stsr-1", "stsr": text})
+    save_file(load_file(espcn_file), espcn_file, {"stsr-1": text})
     with pytest.raises(WeightsError, match=r"espcn\.safetensors"):
         load_weights(espcn_file)
 
@@ -197,7 +197,7 @@ def test_a_missing_configuration(espcn_file):
 def rewrite(path, tensors=None, spatial=None):
     header = read_header(path)
     header["spatial"] = spatial or header["spatial"]
-    metadata = {"format": "stsr-1", "stsr": json.dumps(header)}
+    metadata = {"stsr-1": json.dumps(header)}
     save_file(tensors or load_file(path), path, metadata)
 
 
