@@ -76,7 +76,7 @@ def save_weights(path: Path, weights: Weights) -> None:
     for kind in _KINDS:
         module: SpatialModule | TemporalModule | None = getattr(weights, kind)
         if module is not None:
-            header[kind] = {"name": type(module).__module__.split(".")[2], "config": module.config}
+            header[kind] = {"name": registry.name_of(module), "config": module.config}
             for name, tensor in module.state_dict().items():
                 tensors[f"{kind}.{name}"] = tensor.detach().cpu().contiguous()
     write_atomically(path, save(tensors, {_FORMAT: json.dumps(header, sort_keys=True)}))

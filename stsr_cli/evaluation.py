@@ -231,7 +231,7 @@ def _measure(
     found = []
     for system, predict in predictors.items():
         for stream, frame in predict(*given).items():
-            prediction = to_pixels(frame[0]).astype(np.uint8, copy=False)
+            prediction = to_pixels(frame[0])
             found.append(((system, stream), measure(prediction, target)))
     return found
 

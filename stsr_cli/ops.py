@@ -20,6 +20,7 @@ _RGB_TO_YCBCR = (
     (112.0, -93.786, -18.214),
 )
 _YCBCR_OFFSET = (16.0, 128.0, 128.0)
+_YCBCR_TO_RGB = np.linalg.inv(np.array(_RGB_TO_YCBCR)) * 255
 
 
 def backward_warp(image: Tensor, flow: Tensor) -> Tensor:
@@ -138,7 +139,7 @@ def rgb_to_ycbcr(image: Tensor) -> Tensor:
 
 def ycbcr_to_rgb(image: Tensor) -> Tensor:
     """The inverse of `rgb_to_ycbcr`; not clamped."""
-    matrix = torch.linalg.inv(torch.tensor(_RGB_TO_YCBCR, dtype=torch.float64) / 255).to(image)
+    matrix = torch.from_numpy(_YCBCR_TO_RGB).to(image)
     offset = image.new_tensor(_YCBCR_OFFSET)[:, None, None] / 255
     return torch.einsum("ij,bjhw->bihw", matrix, image - offset)
 

@@ -1,8 +1,11 @@
 """From names to networks: which weights fill f_S and f_T, and the two-stream network they make, ready to run."""
 
+from collections.abc import Callable
+from functools import cache
+
 import torch
 
-from stsr_cli.checkpoint import load_weights
+from stsr_cli.checkpoint import Weights, load_weights
 from stsr_cli.errors import WeightsError
 from stsr_cli.hub import manifest, resolve_weights
 from stsr_cli.modules import SpatialModule, TemporalModule
@@ -25,14 +28,16 @@ def load_pair(options: ModelOptions, scale: int | None = None, time_scale: int =
         UsageError: an unknown module name, or a factor the module cannot reach.
         WeightsError: no weights for a module, weights of another module, or a damaged file.
     """
-    spatial = _fill("spatial", options.spatial, options)
-    temporal = _fill("temporal", options.temporal, options)
+    # Both modules mostly lie in one file: check, read and build what is in it once.
+    read = cache(lambda source: load_weights(resolve_weights(source)))
+    spatial = _fill("spatial", options.spatial, options, read)
+    temporal = _fill("temporal", options.temporal, options, read)
     assert isinstance(spatial, SpatialModule)
     assert isinstance(temporal, TemporalModule)
     return TwoStream(spatial, temporal, scale, time_scale).eval()
 
 
-def _fill(kind: Kind, name: str, options: ModelOptions) -> Module:
+def _fill(kind: Kind, name: str, options: ModelOptions, read: Callable[[str], Weights]) -> Module:
     """The module `name`, with the chosen weights, or embedded ones, or none where it has no parameters."""
     module: Module = build(kind, name)
     if not any(True for _ in module.parameters()):
@@ -42,7 +47,7 @@ def _fill(kind: Kind, name: str, options: ModelOptions) -> Module:
         raise WeightsError(
             f"there are no embedded weights for the {kind} module {name!r}; give some with --weights"
         )
-    found: Module | None = getattr(load_weights(resolve_weights(source)), kind)
+    found: Module | None = getattr(read(source), kind)
     if found is None or type(found) is not type(module):
         holds = "no" if found is None else f"{type(found).__name__}, not {name},"
         raise WeightsError(

@@ -84,3 +84,8 @@ def build(
             f"{kind} module {name!r} cannot be built from {dict(config or {})}: {error}"
         ) from error
     return made
+
+
+def name_of(module: object) -> str:
+    """The name that `build` made a module by: that of the file, or folder, its class is in."""
+    return type(module).__module__.split(".")[2]

@@ -14,10 +14,8 @@ def freeze_batch_norm(model: nn.Module) -> None:
             module.eval()
 
 
-def joint_loss(
-    model: TwoStream, batch: Batch, objective: Objective
-) -> tuple[Tensor, dict[str, Tensor]]:
-    """The objective over a batch of labeled and unlabeled pairs, and its terms by name."""
+def joint_loss(model: TwoStream, batch: Batch, objective: Objective) -> Tensor:
+    """The objective over a batch of labeled and unlabeled pairs."""
     lr0, _, lr1 = batch.lr_frames
     hr0, s2t, hr1 = model(lr0, lr1, "s2t")
     (t2s,) = model.t2s(lr0, lr1)
@@ -28,4 +26,4 @@ def joint_loss(
     if objective.given_weight:
         given = objective.given_loss(hr0, hr1, target0, target1, batch.is_labeled)
         loss = loss + objective.given_weight * given
-    return loss, {"L_R": reconstruction.detach(), "L_C": consistency.detach()}
+    return loss

@@ -183,7 +183,7 @@ class Trainer:
                 self.sampler.triplets(step, max(size - num_unlabeled, 1)),
                 self.unlabeled.triplets(step, num_unlabeled),
             )
-        return joint_loss(self.model, batch.to(self.device), self.objective)[0]
+        return joint_loss(self.model, batch.to(self.device), self.objective)
 
     def _progress(self) -> float:
         shares = []

@@ -7,7 +7,7 @@ from stsr_cli.checkpoint import load_weights
 from stsr_cli.hub import resolve_weights
 from stsr_cli.modules import SpatialModule, TemporalModule
 from stsr_cli.options import TrainOptions
-from stsr_cli.registry import Kind, build
+from stsr_cli.registry import Kind, build, name_of
 from stsr_cli.streams import TwoStream
 
 
@@ -21,9 +21,9 @@ def build_model(options: TrainOptions) -> TwoStream:
     modules: dict[Kind, SpatialModule | TemporalModule] = {}
     for name in options.init:
         weights = load_weights(resolve_weights(name))
-        if weights.spatial is not None and _module_name(weights.spatial) == options.spatial:
+        if weights.spatial is not None and name_of(weights.spatial) == options.spatial:
             modules["spatial"] = weights.spatial
-        if weights.temporal is not None and _module_name(weights.temporal) == options.temporal:
+        if weights.temporal is not None and name_of(weights.temporal) == options.temporal:
             modules["temporal"] = weights.temporal
     spatial = modules.get("spatial") or build("spatial", options.spatial, options.spatial_config)
     temporal = modules.get("temporal") or build(
@@ -32,10 +32,6 @@ def build_model(options: TrainOptions) -> TwoStream:
     assert isinstance(spatial, SpatialModule)
     assert isinstance(temporal, TemporalModule)
     return TwoStream(spatial, temporal)
-
-
-def _module_name(module: nn.Module) -> str:
-    return type(module).__module__.split(".")[2]
 
 
 def make_optimizer(options: TrainOptions, parameters: list[nn.Parameter]) -> torch.optim.Optimizer:
