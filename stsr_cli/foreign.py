@@ -7,6 +7,7 @@ so that an optimiser's state costs nothing, and a tensor is made only where it l
 Source: torch/serialization.py (`_load` and `_legacy_load`, the two formats).
 """
 
+import functools
 import io
 import math
 import struct
@@ -26,7 +27,7 @@ _STATE_DICTS = ("ema_state_dict", "params_ema", "state_dict", "params", "model_s
 _MAGIC_NUMBER = 0x1950A86A20F9469CFC6C
 _MAX_KEY_LENGTH = 1_000
 
-ReadRecord = Callable[[Storage], bytearray]
+ReadRecord = Callable[[str], bytearray]
 
 
 def read_tensors(
@@ -80,16 +81,12 @@ def read_tensors(
 
 def _read(path: Path, parts: Sequence[str], known: Collection[str]) -> dict[str, Tensor]:
     with path.open("rb") as file:
-        head = file.read(512)
-        file.seek(0)
+        head = file.peek(512)[:512]
         if head[4:9] == b"\0\0\0\0{":  # the length of a JSON header, and its brace
             return _strip(read_safetensors(path))
         root, read_record = _open(file, head, known)
-        records: dict[str, bytearray] = {}
-        return {
-            key: _build(key, tensor, records, read_record)
-            for key, tensor in _select(root, parts).items()
-        }
+        found = _select(root, parts)
+        return {key: _build(key, tensor, read_record) for key, tensor in found.items()}
 
 
 def _open(file: io.BufferedReader, head: bytes, known: Collection[str]) -> tuple[Any, ReadRecord]:
@@ -121,8 +118,9 @@ def _open_zip(file: io.BufferedReader, known: Collection[str]) -> tuple[Any, Rea
     if "byteorder" in records and archive.read(records["byteorder"]) != b"little":
         raise WeightsError("it is from a big-endian machine; save it on another one")
 
-    def read_record(storage: Storage) -> bytearray:
-        return bytearray(archive.read(records[f"data/{storage.key}"]))
+    @functools.cache
+    def read_record(key: str) -> bytearray:
+        return bytearray(archive.read(records[f"data/{key}"]))
 
     return unpickle(io.BytesIO(archive.read(records["data.pkl"])), known), read_record
 
@@ -146,12 +144,11 @@ def _open_legacy(file: io.BufferedReader, known: Collection[str]) -> tuple[Any, 
         if num_bytes < 0 or position > end:
             raise WeightsError("it is cut short; fetch it again")
 
-    def read_record(storage: Storage) -> bytearray:
-        start, num_bytes = places[storage.key]
-        content = bytearray(num_bytes)
+    @functools.cache
+    def read_record(key: str) -> bytearray:
+        start, num_bytes = places[key]
         file.seek(start)
-        file.readinto(content)
-        return content
+        return bytearray(file.read(num_bytes))
 
     return root, read_record
 
@@ -214,8 +211,7 @@ def _as_tensor(value: Any) -> StoredTensor | None:
 
 def _parameters_of(module: Object) -> dict[str, Any]:
     found: dict[str, Any] = {}
-    pending = [("", module)]
-    num_steps = 0
+    pending, num_steps = [("", module)], 0
     while pending:
         prefix, module = pending.pop()
         state = module.state if isinstance(module.state, dict) else {}
@@ -233,10 +229,8 @@ def _parameters_of(module: Object) -> dict[str, Any]:
     return found
 
 
-def _build(
-    key: str, tensor: StoredTensor, records: dict[str, bytearray], read_record: ReadRecord
-) -> Tensor:
-    """Make a tensor on the bytes of its storage, which are read once, after checking that it lies within them."""
+def _build(key: str, tensor: StoredTensor, read_record: ReadRecord) -> Tensor:
+    """Make a tensor on the bytes of its storage, after checking that it lies within them."""
     storage, offset, size, stride = tensor.storage, tensor.offset, tensor.size, tensor.stride
     if not isinstance(storage, Storage) or len(size) != len(stride) or len(size) > 64:
         raise WeightsError(f"{key!r} is a damaged tensor")
@@ -248,10 +242,9 @@ def _build(
         raise WeightsError(f"{key!r} is larger than its storage")
     if num_elements == 0:
         return torch.empty(tuple(size), dtype=storage.dtype)
-    if storage.key not in records:
-        records[storage.key] = read_record(storage)
-    start = storage.first * storage.dtype.itemsize
-    elements = torch.frombuffer(  # raises where the record is shorter than the pickle says
-        records[storage.key], dtype=storage.dtype, count=storage.num_elements, offset=start
+    content, start = read_record(storage.key), storage.first * storage.dtype.itemsize
+    # raises where the record is shorter than the pickle says
+    elements = torch.frombuffer(
+        content, dtype=storage.dtype, count=storage.num_elements, offset=start
     )
     return elements.as_strided(tuple(size), tuple(stride), offset)
