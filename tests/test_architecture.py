@@ -41,6 +41,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     "metrics": {"errors", "ops"},
     "losses": BASE | NETWORK,
     "checkpoint": BASE | NETWORK,
+    "unpickle": {"errors"},
+    "foreign": {"errors", "checkpoint", "unpickle"},
     "segments": {"errors", "options", "video"},
     "data": BASE | NETWORK | {"video"},
     "hub": BELOW_ENGINES,
