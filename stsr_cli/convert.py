@@ -146,7 +146,7 @@ def module_from(
         if name.endswith(".num_batches_tracked"):
             used[name] = torch.zeros((), dtype=torch.int64)
     if missing := expected.keys() - used.keys():
-        raise WeightsError(f"nothing in it is {_some(missing)}; it has {_some(tensors)}")
+        raise WeightsError(f"it lacks {_some(missing)}; it has {_some(tensors)}")
     if left_over := used.keys() - expected.keys():
         raise WeightsError(f"it has more than the network: {_some(left_over)}")
     for name, tensor in used.items():
