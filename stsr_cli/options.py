@@ -55,11 +55,19 @@ class ModelOptions:
     precision: Precision = "auto"
 
     @property
+    def name(self) -> str:
+        """What runs, for tables and programs: `span+rife`, `span+rife-separate`, `cdca`."""
+        if self.system == "cdca":
+            return "cdca"
+        return f"{self.spatial}+{self.temporal}{'-separate' if self.system == 'baseline' else ''}"
+
+    @property
     def title(self) -> str:
         """What runs, for a reader."""
         if self.system == "cdca":
             return "CDCA"
-        return f"{self.spatial} + {self.temporal} ({self.stream})"
+        apart = ", trained apart" if self.system == "baseline" else ""
+        return f"{self.spatial} + {self.temporal} ({self.stream}{apart})"
 
 
 @dataclass(frozen=True)
