@@ -30,7 +30,7 @@ def _quick(cases: "list[Case]") -> "list[Case]":
 
     macs = bench.count_macs(cases)
     left_out = [
-        f"{case.model.title} {count / 1e9:.0f}"
+        f"{case.model.title} {count / 1e9:.3g}"
         for case, count in zip(cases, macs, strict=True)
         if count > bench.QUICK_MACS
     ]

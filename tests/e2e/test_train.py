@@ -16,7 +16,10 @@ from click.testing import CliRunner
 
 from stsr_cli.checkpoint import Weights, load_weights, save_weights
 from stsr_cli.cli import main
+from stsr_cli.errors import InterruptedRun
+from stsr_cli.options import TrainOptions
 from stsr_cli.registry import build
+from stsr_cli.training.loop import Trainer
 
 CONFIGS = {
     "espcn": {"num_channels": 8},
@@ -184,15 +187,31 @@ def test_cdca_learns_and_its_weights_upscale(train, run_stsr, make_clip, tmp_pat
     train("cdca", *CDCA, "--init=out.safetensors", "--steps=1", out="again.safetensors")
 
 
-def test_cdca_goes_on_through_its_stages_as_if_never_stopped(train, data, tmp_path):
-    """Stopped in every stage: after 2 of 16 steps (auto-encoders), 3 (mapping), 9 (the whole)."""
-    options = [*CDCA, "--learning-rate=0.01", "--ema-decay=0.9", "--crop=16", "--steps=16"]
-    train("cdca", *options, out="straight.safetensors")
-    command = [Path(sys.executable).with_name("stsr"), "train", "--stage", "cdca", *FAST, *options]
-    command += ["--labeled", data / "hr", "--cache", data / "cache", "--out", "out.safetensors"]
-    for more, step in (([], 2), (["--resume"], 3), (["--resume"], 9)):
-        stop_after([*command, *EVERY_STEP, *more], f"step {step:6d} ", signal.SIGINT, 130, tmp_path)
-    train("cdca", *options, "--resume")
+def test_cdca_goes_on_through_its_stages_as_if_never_stopped(data, tmp_path):
+    """Stopped in every stage: after 2 of 16 steps (auto-encoders), 4 (mapping), 9 (the whole)."""
+
+    def run(name, stop_at=0, **more):
+        def on_status(status):
+            if status.step == stop_at:
+                signal.raise_signal(signal.SIGINT)  # ends the run after one more step
+
+        options = TrainOptions(
+            labeled=(data / "hr",),
+            out=tmp_path / f"{name}.safetensors",
+            stage="cdca",
+            cdca_config=json.loads(CDCA[1]),
+            cache=data / "cache",
+            device="cpu",
+            **{"steps": 16, "batch_size": 2, "crop": 16, "ema_decay": 0.9, "learning_rate": 0.01},
+            **more,
+        )
+        Trainer(options).run(on_status)
+
+    run("straight")
+    for stop_at, is_resumed in ((1, False), (3, True), (8, True)):
+        with pytest.raises(InterruptedRun, match=f"stopped at step {stop_at + 1};"):
+            run("out", stop_at, resume=is_resumed, validate_minutes=0)
+    run("out", resume=True)
     straight, resumed = (
         read_state(tmp_path / f"{name}.safetensors.state") for name in ("straight", "out")
     )
