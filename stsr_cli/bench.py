@@ -5,9 +5,13 @@ and f_S once. S->T of the first pair runs f_S twice and f_T at high resolution; 
 video's later pairs reuse one f_S of the pair before. Every case runs in a process of its own, so that its peak memory
 is its own. Weights do not matter for speed: embedded ones where there are any, because they carry the configuration
 that ships, else freshly initialised modules.
+
+Some pairs take a CPU seconds or minutes. What a case takes is counted before anything runs, on tensors without memory:
+multiply-adds of each module at each resolution, once (`count_macs`).
 """
 
 import contextlib
+import copy
 import math
 import multiprocessing
 import platform
@@ -17,16 +21,18 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
+from stsr_cli.cdca import CDCA
 from stsr_cli.device import resolve_device, resolve_dtype
 from stsr_cli.errors import StsrError, WeightsError
-from stsr_cli.options import ModelOptions, Precision, Stream
-from stsr_cli.pairs import load_pair, to_device
+from stsr_cli.options import ModelOptions
+from stsr_cli.pairs import System, load_pair, load_system, to_device
 from stsr_cli.registry import build
 from stsr_cli.streams import TwoStream
 
@@ -34,10 +40,13 @@ from stsr_cli.streams import TwoStream
 PAPER_MS = 60
 CDCA_MS = 18
 
+# A new frame of more takes two CPU cores over a quarter of a second: not among the quick cases.
+QUICK_MACS = 30e9
+
 _NUM_WARMUPS = 3
 _MIN_RUNS = 3
 _WARMUP_LIMIT_SECONDS = 5.0
-_TIME_LIMIT_SECONDS = 10.0
+_TIME_LIMIT_SECONDS = 5.0
 _PRODUCT_SIZE = 2048
 _PRECISIONS = {torch.float32: "fp32", torch.float16: "fp16", torch.bfloat16: "bf16"}
 
@@ -47,20 +56,16 @@ class Case:
     """What one process measures.
 
     Attributes:
-        spatial, temporal, stream, device, precision: as in `ModelOptions`.
+        model: the system, its modules and stream, device and precision.
         height, width: of the given frames, in pixels.
         threads: CPU threads, or None for torch's choice.
-        repeats: timed runs; fewer, but at least three, when they would take more than 10 s.
+        repeats: timed runs; fewer, but at least three, when they would take more than 5 s.
     """
 
-    spatial: str
-    temporal: str
-    stream: Stream
+    model: ModelOptions
     height: int
     width: int
     threads: int | None
-    device: str
-    precision: Precision
     repeats: int
 
 
@@ -71,7 +76,7 @@ class Result:
     Attributes:
         case: what was measured.
         seconds: one latency a run, sorted.
-        params: parameters of both modules.
+        params: parameters of the system.
         macs: multiply-adds of convolutions and matrix products that were executed for one new frame.
         peak_memory_bytes: CPU: growth of the process from before the modules were built to its peak, weights and
             library buffers included; CUDA: peak of the allocated tensors, weights included.
@@ -119,7 +124,7 @@ def run(
                 results.append(pool.submit(measure, case).result())
             except BrokenProcessPool as error:
                 raise StsrError(
-                    f"the process that measured {case.spatial} + {case.temporal} ({case.stream}) died; "
+                    f"the process that measured {case.model.title} died; "
                     "it may have run out of memory: try a smaller --size"
                 ) from error
         on_case(index + 1, len(cases))
@@ -131,9 +136,11 @@ def rows(results: Sequence[Result]) -> list[dict[str, Any]]:
     best_flops = max((result.product_flops for result in results), default=math.nan)
     return [
         {
-            "spatial": result.case.spatial,
-            "temporal": result.case.temporal,
-            "stream": result.case.stream,
+            "system": result.case.model.name,
+            **{
+                name: _of_pair(result.case.model, name)
+                for name in ("spatial", "temporal", "stream")
+            },
             "median_ms": 1000 * quantile(result.seconds, 0.5),
             "p95_ms": 1000 * quantile(result.seconds, 0.95),
             "num_runs": len(result.seconds),
@@ -154,6 +161,56 @@ def rows(results: Sequence[Result]) -> list[dict[str, Any]]:
     ]
 
 
+def _of_pair(options: ModelOptions, name: str) -> str | None:
+    """What CDCA has not: modules and a stream."""
+    return None if options.system == "cdca" else getattr(options, name)
+
+
+def count_macs(cases: Sequence[Case]) -> list[int]:
+    """Multiply-adds of one new frame of each case, from one count for each module and resolution; nothing is run."""
+
+    @cache
+    def spatial(name: str, height: int, width: int) -> tuple[int, int]:
+        model = _build(ModelOptions(name, "blend"))
+        macs = _macs(model, lambda model, frame0, _: model.upscale(frame0), height, width)
+        return macs, model.scale
+
+    @cache
+    def temporal(name: str, height: int, width: int) -> int:
+        model = _build(ModelOptions("bicubic", name))
+        return _macs(model, TwoStream.interpolate, height, width)
+
+    @cache
+    def cdca(height: int, width: int) -> int:
+        return _macs(_build(ModelOptions(system="cdca")), CDCA.between, height, width)
+
+    def macs(case: Case) -> int:
+        height, width, options = case.height, case.width, case.model
+        if options.system == "cdca":
+            return cdca(height, width)
+        f_s, scale = spatial(options.spatial, height, width)
+        if options.stream == "t2s":
+            return temporal(options.temporal, height, width) + f_s
+        return 2 * f_s + temporal(options.temporal, scale * height, scale * width)
+
+    return [macs(case) for case in cases]
+
+
+def _macs(model: System, function: Callable[..., Any], height: int, width: int) -> int:
+    """Multiply-adds of `function(model, frame0, frame1)`, run on tensors without memory if it can be."""
+
+    def count(model: System, device: str) -> int:
+        frames = torch.rand(2, 1, 3, height, width, device=device)
+        with torch.no_grad(), FlopCounterMode(display=False) as counter:
+            function(model, *frames)
+        return counter.get_total_flops() // 2
+
+    try:
+        return count(copy.deepcopy(model).to("meta"), "meta")
+    except (NotImplementedError, RuntimeError):  # its way depends on numbers
+        return count(model, "cpu")
+
+
 def quantile(sorted_values: Sequence[float], share: float) -> float:
     """The value below which `share` of the sorted values lie, linear between neighbours."""
     position = share * (len(sorted_values) - 1)
@@ -166,17 +223,19 @@ def measure(case: Case) -> Result:
     """Measure one case in this process; the figure for memory needs a fresh one (see `run`)."""
     if case.threads is not None:
         torch.set_num_threads(case.threads)
-    device = resolve_device(case.device)
-    dtype = resolve_dtype(case.precision, device)
+    device = resolve_device(case.model.device)
+    dtype = resolve_dtype(case.model.precision, device)
     memory_before = _start_memory(device)
-    model = to_device(_build(case.spatial, case.temporal), device, dtype)
+    model = to_device(_build(case.model), device, dtype)
     shape = (2, 1, 3, case.height, case.width)
     lr_frame0, lr_frame1 = (
         frame.to(device, dtype, memory_format=torch.channels_last) for frame in torch.rand(shape)
     )
 
     def new_frame() -> None:
-        if case.stream == "t2s":
+        if isinstance(model, CDCA):
+            model.between(lr_frame0, lr_frame1)
+        elif case.model.stream == "t2s":
             model.t2s(lr_frame0, lr_frame1)
         else:
             model.s2t(model.upscale(lr_frame0), model.upscale(lr_frame1))
@@ -212,15 +271,17 @@ def measure(case: Case) -> Result:
     )
 
 
-def _build(spatial: str, temporal: str) -> TwoStream:
-    """The pair with embedded weights, or for each module by itself, or as it is initialised."""
+def _build(options: ModelOptions) -> System:
+    """The system with embedded weights, or for each module by itself, or as it is initialised."""
     with contextlib.suppress(WeightsError):
-        return load_pair(ModelOptions(spatial, temporal))
-    f_s, f_t = build("spatial", spatial), build("temporal", temporal)
+        return load_system(options)
+    if options.system == "cdca":
+        return CDCA().eval()
+    f_s, f_t = build("spatial", options.spatial), build("temporal", options.temporal)
     with contextlib.suppress(WeightsError):
-        f_s = load_pair(ModelOptions(spatial, "blend")).spatial
+        f_s = load_pair(ModelOptions(options.spatial, "blend")).spatial
     with contextlib.suppress(WeightsError):
-        f_t = load_pair(ModelOptions("bicubic", temporal)).temporal
+        f_t = load_pair(ModelOptions("bicubic", options.temporal)).temporal
     return TwoStream(f_s, f_t).eval()
 
 

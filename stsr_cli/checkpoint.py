@@ -1,8 +1,9 @@
 """Weights on disk: safetensors with the configuration of their modules inside, so that the two cannot disagree.
 
-A file holds f_S, f_T or both: tensors are named `spatial.*` and `temporal.*`, and the header's metadata holds, under
-`stsr-1` as JSON, `{"spatial": {"name", "config"}, "temporal": {...}, "training": {...}}`: one key, since safetensors
-writes several in random order and the same weights should have the same sha256. Nothing in a file is ever executed.
+A file holds f_S, f_T or both, or CDCA: tensors are named `spatial.*`, `temporal.*`, `cdca.*`, and the header's metadata
+holds, under `stsr-1` as JSON, what each is and how it was trained: `{"spatial": {"name", "config"}, "temporal": {...},
+"cdca": {...}, "training": {...}}`. It is one key, since safetensors writes several in random order and the same weights
+should have the same sha256. Nothing in a file is ever executed.
 """
 
 import hashlib
@@ -11,7 +12,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -19,11 +20,14 @@ from safetensors.torch import save
 from torch import Tensor
 
 from stsr_cli import registry
+from stsr_cli.cdca import CDCA
 from stsr_cli.errors import StsrError, WeightsError
 from stsr_cli.modules import SpatialModule, TemporalModule
 
+Part = Literal["spatial", "temporal", "cdca"]
+
 _FORMAT = "stsr-1"
-_KINDS: tuple[registry.Kind, ...] = ("spatial", "temporal")
+_PARTS: tuple[Part, ...] = ("spatial", "temporal", "cdca")
 
 
 @dataclass(frozen=True)
@@ -33,11 +37,13 @@ class Weights:
     Attributes:
         spatial: f_S in eval mode on the CPU, or None.
         temporal: f_T, likewise.
+        cdca: the network of CDCA, likewise.
         training: how it was trained: plain JSON, for people.
     """
 
     spatial: SpatialModule | None = None
     temporal: TemporalModule | None = None
+    cdca: CDCA | None = None
     training: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -73,12 +79,13 @@ def save_weights(path: Path, weights: Weights) -> None:
     """Write `weights` to `path` atomically (see `write_atomically` for what is raised)."""
     tensors: dict[str, Tensor] = {}
     header: dict[str, Any] = {"training": dict(weights.training)}
-    for kind in _KINDS:
-        module: SpatialModule | TemporalModule | None = getattr(weights, kind)
+    for part in _PARTS:
+        module: SpatialModule | TemporalModule | CDCA | None = getattr(weights, part)
         if module is not None:
-            header[kind] = {"name": registry.name_of(module), "config": module.config}
-            for name, tensor in module.state_dict().items():
-                tensors[f"{kind}.{name}"] = tensor.detach().cpu().contiguous()
+            name = "cdca" if part == "cdca" else registry.name_of(module)
+            header[part] = {"name": name, "config": module.config}
+            for tensor_name, tensor in module.state_dict().items():
+                tensors[f"{part}.{tensor_name}"] = tensor.detach().cpu().contiguous()
     write_atomically(path, save(tensors, {_FORMAT: json.dumps(header, sort_keys=True)}))
 
 
@@ -117,7 +124,7 @@ def read_safetensors(path: Path) -> dict[str, Tensor]:
 
 
 def load_weights(path: Path) -> Weights:
-    """Build the modules a weights file describes and fill them.
+    """Build the networks a weights file describes and fill them.
 
     Raises:
         WeightsError: see `read_header`; also a module this version does not have, or tensors that do not fit it.
@@ -125,26 +132,27 @@ def load_weights(path: Path) -> Weights:
     header = read_header(path)
     tensors = read_safetensors(path)
     built: dict[str, Any] = {}
-    for kind in _KINDS:
-        if kind in header:
-            part = {
-                name.removeprefix(f"{kind}."): t
+    for part in _PARTS:
+        if part in header:
+            its_tensors = {
+                name.removeprefix(f"{part}."): t
                 for name, t in tensors.items()
-                if name.startswith(f"{kind}.")
+                if name.startswith(f"{part}.")
             }
-            built[kind] = _build(path, kind, header[kind], part)
-    return Weights(built.get("spatial"), built.get("temporal"), header.get("training", {}))
+            built[part] = _build(path, part, header[part], its_tensors)
+    return Weights(**built, training=header.get("training", {}))
 
 
 def _build(
-    path: Path, kind: registry.Kind, description: Mapping[str, Any], tensors: Mapping[str, Tensor]
-) -> SpatialModule | TemporalModule:
-    """The module that an untrusted header describes; it takes no memory before its tensors are known to fit."""
+    path: Path, part: Part, description: Mapping[str, Any], tensors: Mapping[str, Tensor]
+) -> SpatialModule | TemporalModule | CDCA:
+    """The network that an untrusted header describes; it takes no memory before its tensors are known to fit."""
     try:
         with torch.device("meta"):
-            module = registry.build(kind, str(description["name"]), dict(description["config"]))
+            name, config = str(description["name"]), dict(description["config"])
+            module = CDCA(**config) if part == "cdca" else registry.build(part, name, config)
         module.load_state_dict(tensors, assign=True)
     except Exception as error:  # whatever a senseless configuration can cause
         reason = (str(error).splitlines() or [type(error).__name__])[0]
-        raise WeightsError(f"{path}: {kind} weights do not fit this version: {reason}") from error
+        raise WeightsError(f"{path}: {part} weights do not fit this version: {reason}") from error
     return module.eval()

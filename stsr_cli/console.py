@@ -57,7 +57,7 @@ class UpscaleConsole:
         rate = f" at {float(source.frame_rate):.3f} fps" if source.frame_rate else ""
         self._console.print(
             f"{options.source.name}: {source.width}x{source.height}{rate}, x{options.scale} in space and "
-            f"x{options.time_scale} in time with {model.spatial} + {model.temporal} ({model.stream}) on {device}",
+            f"x{options.time_scale} in time with {model.title} on {device}",
             markup=False,
             soft_wrap=True,
         )

@@ -10,7 +10,7 @@ A data set's figure is the mean over all its truths, not the mean of its clips' 
 import os
 import re
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -21,11 +21,11 @@ from torch import Tensor
 
 from stsr_cli.data import IMAGE_SUFFIXES, degrade
 from stsr_cli.device import resolve_device
-from stsr_cli.errors import InputError
+from stsr_cli.errors import InputError, UsageError
 from stsr_cli.metrics import measure
 from stsr_cli.ops import to_pixels, to_tensor
-from stsr_cli.options import ModelOptions
-from stsr_cli.pairs import load_pair, to_device
+from stsr_cli.options import ModelOptions, System
+from stsr_cli.pairs import load_system, to_device
 from stsr_cli.streams import TwoStream
 from stsr_cli.video.reader import read_frames
 
@@ -149,10 +149,13 @@ def read_triplet(triplet: Triplet, scale: int = SCALE) -> tuple[Pixels, Pixels, 
     )
 
 
-def _predictor(model: TwoStream, streams: Streams) -> Predict:
-    """How to get the middle frame, by stream; "mean" is the average of both before clamping."""
+def _predictor(options: ModelOptions, streams: Streams, device: torch.device) -> Predict:
+    """How to get the middle frame, by stream; "mean" is the average of both before clamping, CDCA has no streams."""
+    model = to_device(load_system(options, SCALE), device, torch.float32)
 
     def predict(lr_frame0: Tensor, lr_frame1: Tensor) -> dict[str, Tensor]:
+        if not isinstance(model, TwoStream):
+            return {"-": model.between(lr_frame0, lr_frame1)[0]}
         frames: dict[str, Tensor] = {}
         if streams != "s2t":
             (frames["t2s"],) = model.t2s(lr_frame0, lr_frame1)
@@ -173,38 +176,46 @@ def evaluate(
     folders: Sequence[Path],
     options: ModelOptions,
     streams: Streams,
+    systems: Sequence[System] = ("streams",),
     *,
     limit: int | None = None,
     threads: int | None = None,
     on_triplet: Callable[[int, int], None] = lambda done, total: None,
 ) -> list[Row]:
-    """Measure one pair of modules, and bicubic + blend beside it, in float32.
+    """Measure one pair of modules and what it is compared with, bicubic + blend above all, in float32.
 
     Args:
         folders: data sets, see `find_dataset`.
-        options: the pair; its `stream` and `precision` are not used.
+        options: the pair; its `system`, `stream` and `precision` are not used.
         streams: what makes the middle frame; "both" gives t2s, s2t and the mean of the two.
+        systems: what to measure: the pair as trained jointly, the same modules trained apart (B), CDCA.
         limit: triplets a data set.
         threads: CPU threads, or None for torch's choice.
         on_triplet: told how many triplets are done, of how many.
 
     Returns:
-        A row for every data set and stream, the baseline first (its streams are equal; it runs as t2s): dataset,
-        system, stream, num_frames, psnr_rgb, ssim_rgb, psnr_y, ssim_y, gain_psnr_rgb over the baseline in dB, and
-        `clips`, the same measures clip by clip.
+        A row for every data set, system and stream, bicubic + blend first (its streams are equal; it runs as t2s):
+        dataset, system, stream ("-" of CDCA), num_frames, psnr_rgb, ssim_rgb, psnr_y, ssim_y, gain_psnr_rgb over
+        bicubic + blend in dB, and `clips`, the same measures clip by clip.
 
     Raises:
         InputError: see `find_dataset` and `read_triplet`.
-        UsageError: f_S does not upscale by 4.
+        UsageError: f_S does not upscale by 4, or `options.weights` are given for several systems.
     """
+    if options.weights and len(set(systems)) > 1:
+        raise UsageError(
+            f"--weights fill one system, and {len(set(systems))} were asked for ({', '.join(systems)}); "
+            "run once for each --system, or leave --weights out"
+        )
     if threads is not None:
         torch.set_num_threads(threads)
     datasets = [find_dataset(folder, limit) for folder in folders]
     device = resolve_device(options.device)
-    predictors = {"bicubic+blend": _predictor(_load(BASELINE, device), "t2s")}
-    name = f"{options.spatial}+{options.temporal}"
-    if name not in predictors:
-        predictors[name] = _predictor(_load(options, device), streams)
+    predictors = {"bicubic+blend": _predictor(BASELINE, "t2s", device)}
+    for system in systems:
+        chosen = replace(options, system=system)
+        if chosen.name not in predictors:
+            predictors[chosen.name] = _predictor(chosen, streams, device)
     num_done, num_triplets = 0, sum(len(dataset.triplets) for dataset in datasets)
     rows: list[Row] = []
     for dataset in datasets:
@@ -216,10 +227,6 @@ def evaluate(
             on_triplet(num_done, num_triplets)
         rows += _rows(dataset, measured)
     return rows
-
-
-def _load(options: ModelOptions, device: torch.device) -> TwoStream:
-    return to_device(load_pair(options, SCALE), device, torch.float32)
 
 
 @torch.inference_mode()

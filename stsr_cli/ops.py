@@ -59,6 +59,12 @@ def _cubic(x: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.where(x <= 1, inner, np.where(x <= 2, outer, 0.0))
 
 
+def cubic_weights(t: float) -> tuple[float, float]:
+    """Weights of two samples, at 0 and at 1, for cubic interpolation at t in [0, 1]; past them the nearest repeats."""
+    before, sample0, sample1, after = _cubic(t - np.array([-1.0, 0.0, 1.0, 2.0])).tolist()
+    return before + sample0, sample1 + after
+
+
 def _symmetric(index: NDArray[np.int64], length: int) -> NDArray[np.int64]:
     """Fold indexes past an edge back inside: ... 1 0 | 0 1 2 ... n-1 | n-1 n-2 ..."""
     index = index % (2 * length)

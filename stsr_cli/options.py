@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Literal
 
 Stream = Literal["t2s", "s2t"]
+System = Literal["streams", "baseline", "cdca"]
 Precision = Literal["auto", "fp32", "fp16", "bf16"]
 
 DEFAULT_SPATIAL = "span"
@@ -36,7 +37,10 @@ class ModelOptions:
     Attributes:
         spatial: name of f_S.
         temporal: name of f_T.
-        weights: name of embedded weights, path of a .safetensors file, or None for the embedded ones of the modules.
+        weights: names of embedded weights or paths of .safetensors files, a later one that holds a module wins; none
+            for the embedded ones of the modules.
+        system: "streams" (the paper's network), "baseline" (its B: f_S and f_T trained apart, run one after the other)
+            or "cdca" (coupled auto-encoders, which have no modules and no streams).
         stream: t2s (Eq. 4, first line) or s2t (second line).
         device: "auto" (cuda, then mps, then cpu), or a torch device such as "cuda:1".
         precision: "auto" (fp16 on CUDA, else fp32), "fp32", "fp16" or "bf16".
@@ -44,10 +48,26 @@ class ModelOptions:
 
     spatial: str = DEFAULT_SPATIAL
     temporal: str = DEFAULT_TEMPORAL
-    weights: str | None = None
+    weights: tuple[str, ...] = ()
+    system: System = "streams"
     stream: Stream = "t2s"
     device: str = "auto"
     precision: Precision = "auto"
+
+    @property
+    def name(self) -> str:
+        """What runs, for tables and programs: `span+rife`, `span+rife-separate`, `cdca`."""
+        if self.system == "cdca":
+            return "cdca"
+        return f"{self.spatial}+{self.temporal}{'-separate' if self.system == 'baseline' else ''}"
+
+    @property
+    def title(self) -> str:
+        """What runs, for a reader."""
+        if self.system == "cdca":
+            return "CDCA"
+        apart = ", trained apart" if self.system == "baseline" else ""
+        return f"{self.spatial} + {self.temporal} ({self.stream}{apart})"
 
 
 @dataclass(frozen=True)
@@ -73,7 +93,7 @@ class UpscaleOptions:
     encode: EncodeOptions = field(default_factory=EncodeOptions)
 
 
-Stage = Literal["spatial", "temporal", "joint"]
+Stage = Literal["spatial", "temporal", "joint", "cdca"]
 
 
 @dataclass(frozen=True)
@@ -84,16 +104,16 @@ class TrainOptions:
         labeled: D_L: folders of videos and images, single videos, or lists of `path<TAB>first frame` lines (.txt).
         unlabeled: D_U, the same; low-resolution footage used as it is, in the joint stage only.
         out: weights file to write; OUT.state (to resume) and OUT.log.jsonl lie beside it.
-        stage: f_S alone, f_T alone, or both streams with L_R + lambda L_C.
+        stage: f_S alone, f_T alone, both streams with L_R + lambda L_C, or CDCA.
         spatial, temporal: module names.
-        spatial_config, temporal_config: keyword arguments of the modules that differ from their defaults.
+        spatial_config, temporal_config, cdca_config: keyword arguments that differ from the networks' defaults.
         init: weights to start from, names or paths; later ones win.
         resume: go on from OUT.state.
         overwrite: start over although OUT or OUT.state exists.
         steps: optimizer steps to reach, or None.
         minutes: training time to reach, resumed runs included, or None.
         seed: of initialisation and sampling.
-        batch_size: samples a step, or None: 16, 8, 4 for the three stages.
+        batch_size: samples a step, or None: 16, 8, 4, 8 for the four stages.
         crop: side of a low-resolution crop in pixels; high-resolution crops are `scale` times as large.
         optimizer: "adamw" (cosine to zero after a short warm-up) or "sgd" (the paper: momentum 0.9, constant rate).
         learning_rate, weight_decay: of the optimizer.
@@ -121,6 +141,7 @@ class TrainOptions:
     temporal_config: Mapping[str, int | float | bool | str | list[int]] = field(
         default_factory=dict
     )
+    cdca_config: Mapping[str, int | float | bool | str | list[int]] = field(default_factory=dict)
     init: tuple[str, ...] = ()
     resume: bool = False
     overwrite: bool = False

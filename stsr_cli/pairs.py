@@ -1,10 +1,13 @@
-"""From names to networks: which weights fill f_S and f_T, and the two-stream network they make, ready to run."""
+"""From names to networks: which weights fill f_S and f_T, or CDCA, and the system they make, ready to run."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import cache
+from typing import Any, TypeVar
 
 import torch
+from torch import nn
 
+from stsr_cli.cdca import CDCA
 from stsr_cli.checkpoint import Weights, load_weights
 from stsr_cli.errors import WeightsError
 from stsr_cli.hub import manifest, resolve_weights
@@ -14,6 +17,15 @@ from stsr_cli.registry import Kind, build
 from stsr_cli.streams import TwoStream
 
 Module = SpatialModule | TemporalModule
+System = TwoStream | CDCA
+Network = TypeVar("Network", bound=nn.Module)
+
+
+def load_system(options: ModelOptions, scale: int | None = None, time_scale: int = 2) -> System:
+    """Build the system that `options` asks for, as `load_pair` does; both kinds are called in the same way."""
+    if options.system == "cdca":
+        return _load_cdca(options, scale, time_scale)
+    return load_pair(options, scale, time_scale)
 
 
 def load_pair(options: ModelOptions, scale: int | None = None, time_scale: int = 2) -> TwoStream:
@@ -28,8 +40,7 @@ def load_pair(options: ModelOptions, scale: int | None = None, time_scale: int =
         UsageError: an unknown module name, or a factor the module cannot reach.
         WeightsError: no weights for a module, weights of another module, or a damaged file.
     """
-    # Both modules mostly lie in one file: check, read and build what is in it once.
-    read = cache(lambda source: load_weights(resolve_weights(source)))
+    read = _reader()
     spatial = _fill("spatial", options.spatial, options, read)
     temporal = _fill("temporal", options.temporal, options, read)
     assert isinstance(spatial, SpatialModule)
@@ -37,37 +48,71 @@ def load_pair(options: ModelOptions, scale: int | None = None, time_scale: int =
     return TwoStream(spatial, temporal, scale, time_scale).eval()
 
 
+def _load_cdca(options: ModelOptions, scale: int | None, time_scale: int) -> CDCA:
+    """CDCA from the last of the chosen weights that hold it, or from the embedded ones."""
+    read = _reader()
+    for source in reversed(options.weights or ("cdca",)):
+        cdca = read(source).cdca
+        if cdca is not None:
+            cdca.set_factors(scale, time_scale)
+            return cdca
+    raise WeightsError(
+        f"weights {_listed(options.weights)} hold no cdca weights; choose other weights, or --system streams"
+    )
+
+
+def _reader() -> Callable[[str], Weights]:
+    """Both modules mostly lie in one file: check, read and build what is in it once."""
+    return cache(lambda source: load_weights(resolve_weights(source)))
+
+
+def _listed(sources: tuple[str, ...]) -> str:
+    return ", ".join(repr(source) for source in sources)
+
+
 def _fill(kind: Kind, name: str, options: ModelOptions, read: Callable[[str], Weights]) -> Module:
     """The module `name`, with the chosen weights, or embedded ones, or none where it has no parameters."""
     module: Module = build(kind, name)
     if not any(True for _ in module.parameters()):
         return module
-    source = options.weights or _embedded(kind, name, options)
-    if source is None:
-        raise WeightsError(
-            f"there are no embedded weights for the {kind} module {name!r}; give some with --weights"
-        )
-    found: Module | None = getattr(read(source), kind)
-    if found is None or type(found) is not type(module):
-        holds = "no" if found is None else f"{type(found).__name__}, not {name},"
-        raise WeightsError(
-            f"weights {source!r} hold {holds} {kind} weights; choose other weights or another --{kind}"
-        )
-    return found
-
-
-def _embedded(kind: Kind, name: str, options: ModelOptions) -> str | None:
-    """The embedded weights that hold the module; those of the very pair that was asked for come first."""
-    holding = [weights for weights, entry in manifest().items() if entry.get(kind) == name]
-    pair = (options.spatial, options.temporal)
-    holding.sort(
-        key=lambda weights: (
-            (manifest()[weights].get("spatial"), manifest()[weights].get("temporal")) != pair
-        )
+    sources = options.weights or _embedded(kind, name, options)
+    others = []
+    for source in reversed(sources):
+        found: Module | None = getattr(read(source), kind)
+        if type(found) is type(module):
+            return found
+        if found is not None:
+            others.append(type(found).__name__)
+    holds = f"{', '.join(others)}, not {name}," if others else "no"
+    raise WeightsError(
+        f"weights {_listed(sources)} hold {holds} {kind} weights; choose other weights or another --{kind}"
     )
-    return holding[0] if holding else None
 
 
-def to_device(model: TwoStream, device: torch.device, dtype: torch.dtype) -> TwoStream:
+def _embedded(kind: Kind, name: str, options: ModelOptions) -> tuple[str]:
+    """The embedded weights that hold the module; those of the very pair that was asked for come first.
+
+    Weights of modules trained apart are for the paper's baseline B, and never a choice for anything else.
+    """
+    is_baseline = options.system == "baseline"
+    pair = (options.spatial, options.temporal)
+
+    def is_of_the_pair(entry: Mapping[str, Any]) -> bool:
+        return (entry.get("spatial"), entry.get("temporal")) == pair
+
+    holding = {
+        weights: entry
+        for weights, entry in manifest().items()
+        if entry.get(kind) == name and (entry.get("training") == "separate") == is_baseline
+    }
+    if not holding:
+        apart = " trained apart" if is_baseline else ""
+        raise WeightsError(
+            f"there are no embedded weights for the {kind} module {name!r}{apart}; give some with --weights"
+        )
+    return (min(holding, key=lambda weights: not is_of_the_pair(holding[weights])),)
+
+
+def to_device(model: Network, device: torch.device, dtype: torch.dtype) -> Network:
     """Move a network to where and how it runs; convolutions are faster with channels last in memory."""
     return model.to(device=device, dtype=dtype, memory_format=torch.channels_last)  # type: ignore[call-overload]

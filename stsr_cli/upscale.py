@@ -18,9 +18,9 @@ from stsr_cli.device import resolve_device, resolve_dtype
 from stsr_cli.errors import InputError
 from stsr_cli.ops import quantise, to_tensor
 from stsr_cli.options import UpscaleOptions
-from stsr_cli.pairs import load_pair, to_device
+from stsr_cli.pairs import System, load_system, to_device
 from stsr_cli.pipeline import Prefetch, Sink
-from stsr_cli.streams import Stream, TwoStream
+from stsr_cli.streams import Stream
 from stsr_cli.video.probe import SourceInfo, probe
 from stsr_cli.video.reader import Frame, read_frames
 from stsr_cli.video.timeline import PtsRepair, Slot, last_duration, slots
@@ -92,7 +92,7 @@ def upscale(
     source = probe(options.source)
     device = resolve_device(options.model.device)
     dtype = resolve_dtype(options.model.precision, device)
-    model = to_device(load_pair(options.model, options.scale, options.time_scale), device, dtype)
+    model = to_device(load_system(options.model, options.scale, options.time_scale), device, dtype)
     batch_size = options.batch_size or (_GPU_BATCH if device.type == "cuda" else 1)
     repair = PtsRepair(source.start_pts)
     writer = open_writer(
@@ -150,7 +150,7 @@ class _Counter:
 
 
 def _outputs(
-    model: TwoStream,
+    model: System,
     frames: Iterable[Frame],
     source: SourceInfo,
     stream: Stream,

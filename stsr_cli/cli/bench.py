@@ -2,12 +2,16 @@
 
 import json
 import re
-from typing import get_args
+from typing import TYPE_CHECKING, get_args
 
 import click
 
+from stsr_cli.cli.fields import refuse_given
 from stsr_cli.options import ModelOptions, Precision, Stream
 from stsr_cli.registry import available
+
+if TYPE_CHECKING:
+    from stsr_cli.bench import Case
 
 
 def _size(ctx: click.Context, parameter: click.Parameter, value: str) -> tuple[int, int]:
@@ -17,7 +21,43 @@ def _size(ctx: click.Context, parameter: click.Parameter, value: str) -> tuple[i
     return int(match[1]), int(match[2])
 
 
+_OF_PAIRS = ("spatial", "temporal", "stream", "pairs")
+
+
+def _quick(cases: "list[Case]") -> "list[Case]":
+    """The cases that a CPU does quickly; says on stderr which others there are."""
+    from stsr_cli import bench
+
+    macs = bench.count_macs(cases)
+    left_out = [
+        f"{case.model.title} {count / 1e9:.3g}"
+        for case, count in zip(cases, macs, strict=True)
+        if count > bench.QUICK_MACS
+    ]
+    if left_out:
+        click.echo(
+            f"left out, over {bench.QUICK_MACS / 1e9:.0f} GMAC a new frame: {', '.join(left_out)}; "
+            "--pairs all, or choosing modules, runs them",
+            err=True,
+        )
+    return [case for case, count in zip(cases, macs, strict=True) if count <= bench.QUICK_MACS]
+
+
 @click.command()
+@click.option(
+    "--system",
+    "systems",
+    type=click.Choice(["streams", "cdca"]),
+    multiple=True,
+    help="Pairs of modules, or CDCA (repeatable) [default: both, or the pairs where modules are chosen].",
+)
+@click.option(
+    "--pairs",
+    type=click.Choice(["quick", "all"]),
+    default="quick",
+    show_default=True,
+    help="quick leaves out what takes more than 30 GMAC a frame, unless modules are chosen.",
+)
 @click.option("--spatial", help="Name of f_S [default: all].")
 @click.option("--temporal", help="Name of f_T [default: all].")
 @click.option(
@@ -45,6 +85,8 @@ def _size(ctx: click.Context, parameter: click.Parameter, value: str) -> tuple[i
 )
 @click.option("--json", "is_json", is_flag=True, help="Print a list of rows on stdout.")
 def command(
+    systems: tuple[str, ...],
+    pairs: str,
     spatial: str | None,
     temporal: str | None,
     stream: Stream | None,
@@ -60,6 +102,8 @@ def command(
     The default is the paper's case: two frames of 64x112 become one of 256x448. S->T is measured for a first pair, with
     f_S of both frames; later pairs of a video save one. Shares are of a 2048^3 float32 matrix product, timed meanwhile.
     """
+    if systems == ("cdca",):
+        refuse_given("with --system cdca alone, which has no modules and no streams", *_OF_PAIRS)
     from stsr_cli import bench
     from stsr_cli.console import Counter, print_table
     from stsr_cli.registry import load
@@ -70,13 +114,20 @@ def command(
         load("spatial", name)
     for name in temporals:
         load("temporal", name)
-    streams: tuple[Stream, ...] = ("t2s", "s2t") if stream is None else (stream,)
-    cases = [
-        bench.Case(f_s, f_t, one, *size, threads, device, precision, repeats)
-        for f_s in spatials
-        for f_t in temporals
-        for one in streams
-    ]
+    is_chosen = (spatial, temporal, stream) != (None, None, None)
+    models = []
+    if "streams" in systems or not systems:
+        models += [
+            ModelOptions(f_s, f_t, stream=one, device=device, precision=precision)
+            for f_s in spatials
+            for f_t in temporals
+            for one in ((stream,) if stream else get_args(Stream))
+        ]
+    if "cdca" in systems or not (systems or is_chosen):
+        models.append(ModelOptions(system="cdca", device=device, precision=precision))
+    cases = [bench.Case(model, *size, threads, repeats) for model in models]
+    if pairs == "quick" and spatial is None and temporal is None:
+        cases = _quick(cases)
     with Counter("measuring") as counter:
         rows = bench.rows(bench.run(cases, counter.update))
     if is_json:
@@ -86,8 +137,7 @@ def command(
     print_table(
         f"one new frame from two of {height}x{width}",
         [
-            "f_S",
-            "f_T",
+            "system",
             "stream",
             "median ms",
             "p95 ms",
@@ -99,7 +149,8 @@ def command(
         ],
         [
             [
-                *(str(row[key]) for key in ("spatial", "temporal", "stream")),
+                row["system"],
+                row["stream"] or "-",
                 f"{row['median_ms']:.1f}",
                 f"{row['p95_ms']:.1f}",
                 f"{row['params'] / 1e6:.3f}",

@@ -3,11 +3,12 @@
 import json
 import math
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import click
 
-from stsr_cli.options import ModelOptions
+from stsr_cli.cli.fields import refuse_given
+from stsr_cli.options import ModelOptions, System
 
 _MEASURES = ("psnr_rgb", "ssim_rgb", "psnr_y", "ssim_y", "gain_psnr_rgb")
 
@@ -16,9 +17,22 @@ _MEASURES = ("psnr_rgb", "ssim_rgb", "psnr_y", "ssim_y", "gain_psnr_rgb")
 @click.argument(
     "datasets", metavar="DATASET_DIR...", type=click.Path(path_type=Path), nargs=-1, required=True
 )
+@click.option(
+    "--system",
+    "systems",
+    type=click.Choice(get_args(System)),
+    default=(ModelOptions.system,),
+    show_default=True,
+    multiple=True,
+    help="The pair, B (the same modules trained apart) or CDCA (repeatable).",
+)
 @click.option("--spatial", default=ModelOptions.spatial, show_default=True, help="Name of f_S.")
 @click.option("--temporal", default=ModelOptions.temporal, show_default=True, help="Name of f_T.")
-@click.option("--weights", default=ModelOptions.weights, help="Name or path [default: embedded].")
+@click.option(
+    "--weights",
+    multiple=True,
+    help="Name or path, a later one wins (repeatable) [default: embedded].",
+)
 @click.option(
     "--stream",
     type=click.Choice(["t2s", "s2t", "both"]),
@@ -32,9 +46,10 @@ _MEASURES = ("psnr_rgb", "ssim_rgb", "psnr_y", "ssim_y", "gain_psnr_rgb")
 @click.option("--json", "is_json", is_flag=True, help="Print a list of rows on stdout.")
 def command(
     datasets: tuple[Path, ...],
+    systems: tuple[System, ...],
     spatial: str,
     temporal: str,
-    weights: str | None,
+    weights: tuple[str, ...],
     stream: Any,
     limit: int | None,
     threads: int | None,
@@ -46,13 +61,26 @@ def command(
     Odd frames, reduced to a quarter by MATLAB's bicubic, are given; even frames are the truth. A DATASET_DIR holds
     folders of frames (Vid4, DAVIS, UCF101), or input/ and gt/ (Middlebury).
     """
+    if set(systems) == {"cdca"}:
+        refuse_given(
+            "with --system cdca alone, which has no modules and no streams",
+            "spatial",
+            "temporal",
+            "stream",
+        )
     options = ModelOptions(spatial=spatial, temporal=temporal, weights=weights, device=device)
     from stsr_cli.console import Counter, print_table
     from stsr_cli.evaluation import evaluate
 
     with Counter("measuring") as counter:
         rows = evaluate(
-            datasets, options, stream, limit=limit, threads=threads, on_triplet=counter.update
+            datasets,
+            options,
+            stream,
+            systems,
+            limit=limit,
+            threads=threads,
+            on_triplet=counter.update,
         )
     if is_json:
         click.echo(json.dumps(_finite(rows), indent=1))

@@ -1,10 +1,14 @@
-"""Click options that take their defaults from the dataclasses in `options.py`, where each is written once."""
+"""Click options that take their defaults from the dataclasses in `options.py`, where each is written once.
+
+Also: which of them make no sense together.
+"""
 
 from collections.abc import Callable
 from dataclasses import fields
 from typing import Any
 
 import click
+from click.core import ParameterSource
 
 Decorator = Callable[[Any], Any]
 
@@ -15,6 +19,25 @@ def option_of(*classes: Any) -> Callable[..., Decorator]:
 
     def option(*names: str, **attributes: Any) -> Decorator:
         default = defaults[names[-1].removeprefix("--").replace("-", "_")]
-        return click.option(*names, default=default, show_default=default is not None, **attributes)
+        show_default = default not in (None, ())
+        return click.option(*names, default=default, show_default=show_default, **attributes)
 
     return option
+
+
+def refuse_given(why: str, *names: str) -> None:
+    """Refuse options of the running command that make no sense `why`, if they were given at all.
+
+    Raises:
+        click.UsageError: one was given on the command line; the message names all that were.
+    """
+    context = click.get_current_context()
+    given = [
+        f"--{name.replace('_', '-')}"
+        for name in names
+        if context.get_parameter_source(name) is ParameterSource.COMMANDLINE
+    ]
+    if given:
+        raise click.UsageError(
+            f"{', '.join(given)} cannot be used {why}; leave out what is not needed"
+        )

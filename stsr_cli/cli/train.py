@@ -2,14 +2,15 @@
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import click
 
-from stsr_cli.cli.fields import option_of
-from stsr_cli.options import TrainOptions
+from stsr_cli.cli.fields import option_of, refuse_given
+from stsr_cli.options import Stage, TrainOptions
 
 _option = option_of(TrainOptions)
+_MODULES = ("spatial", "temporal", "spatial_config", "temporal_config")
 
 
 def _json_object(ctx: click.Context, parameter: click.Parameter, value: str) -> dict[str, Any]:
@@ -41,9 +42,9 @@ _path = click.Path(path_type=Path)
 )
 @click.option(
     "--stage",
-    type=click.Choice(["spatial", "temporal", "joint"]),
+    type=click.Choice(get_args(Stage)),
     required=True,
-    help="Train f_S alone, f_T alone, or both streams together.",
+    help="Train f_S alone, f_T alone, both streams together, or CDCA.",
 )
 @click.option("--out", type=_path, required=True, help="Weights file to write (.safetensors).")
 @_option("--spatial", help="Name of f_S.")
@@ -53,6 +54,9 @@ _path = click.Path(path_type=Path)
 )
 @click.option(
     "--temporal-config", default="{}", callback=_json_object, help="f_T's arguments, as JSON."
+)
+@click.option(
+    "--cdca-config", default="{}", callback=_json_object, help="CDCA's arguments, as JSON."
 )
 @click.option("--init", multiple=True, help="Weights to start from: name or path (repeatable).")
 @click.option("--resume", is_flag=True, help="Go on from OUT.state.")
@@ -65,7 +69,7 @@ _path = click.Path(path_type=Path)
 @_option(
     "--batch-size",
     type=click.IntRange(1),
-    help="Samples a step [default: 16, 8, 4 for the three stages].",
+    help="Samples a step [default: 16, 8, 4, 8 for the four stages].",
 )
 @_option("--crop", type=click.IntRange(16), help="Side of a low-resolution crop in pixels.")
 @_option(
@@ -106,8 +110,11 @@ def command(**values: Any) -> None:
     """Train f_S, f_T, or both streams together: L = L_R(D_L) + lambda L_C(D_L u D_U).
 
     Writes the best weights by a held-out split to OUT, the run's state to OUT.state (Ctrl-C saves it; --resume goes on
-    from it) and a line for every validation to OUT.log.jsonl.
+    from it) and a line for every validation to OUT.log.jsonl. --stage cdca trains the auto-encoders, the mapping
+    between them, and the whole, one after another.
     """
+    if values["stage"] == "cdca":
+        refuse_given("with --stage cdca, which has no f_S and no f_T", *_MODULES)
     options = TrainOptions(**values)
     from stsr_cli.console import TrainConsole
     from stsr_cli.training.loop import Trainer

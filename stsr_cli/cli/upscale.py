@@ -1,12 +1,12 @@
 """`stsr upscale`."""
 
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import click
 
-from stsr_cli.cli.fields import option_of
-from stsr_cli.options import EncodeOptions, ModelOptions, UpscaleOptions
+from stsr_cli.cli.fields import option_of, refuse_given
+from stsr_cli.options import EncodeOptions, ModelOptions, System, UpscaleOptions
 
 _option = option_of(UpscaleOptions, ModelOptions, EncodeOptions)
 
@@ -23,6 +23,11 @@ _option = option_of(UpscaleOptions, ModelOptions, EncodeOptions)
     help="Frame-rate factor: 1 (space only), 2, 4 or 8 (f_T repeated).",
 )
 @_option(
+    "--system",
+    type=click.Choice(get_args(System)),
+    help="f_S and f_T trained together, trained apart (baseline), or CDCA, which has neither.",
+)
+@_option(
     "--stream",
     type=click.Choice(["t2s", "s2t"]),
     help="t2s interpolates, then upscales; s2t the other way round: 16 times the pixels for f_T.",
@@ -32,7 +37,9 @@ _option = option_of(UpscaleOptions, ModelOptions, EncodeOptions)
 @_option(
     "--weights",
     metavar="NAME|PATH",
-    help="Embedded weights or a .safetensors file  [default: those embedded for the modules]",
+    multiple=True,
+    help="Embedded weights or a .safetensors file, a later one wins (repeatable)  [default: those embedded for the "
+    "modules]",
 )
 @_option("--device", help="auto, cpu, cuda, cuda:N or mps.")
 @_option(
@@ -61,6 +68,13 @@ def command(**values: Any) -> None:
     Sound is copied as it is, colours and timestamps are kept. OUTPUT appears under its name when it is complete and has
     been checked.
     """
+    if values["system"] == "cdca":
+        refuse_given(
+            "with --system cdca, which has no modules and no streams",
+            "spatial",
+            "temporal",
+            "stream",
+        )
     is_quiet = values.pop("quiet")
     model = ModelOptions(**{name: values.pop(name) for name in ModelOptions.__dataclass_fields__})
     encode = EncodeOptions(

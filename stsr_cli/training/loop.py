@@ -17,23 +17,30 @@ import torch
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from stsr_cli.checkpoint import Weights, save_weights
+from stsr_cli.checkpoint import save_weights
 from stsr_cli.data import load_clips, split
 from stsr_cli.device import resolve_device
 from stsr_cli.errors import InterruptedRun, StsrError, UsageError
 from stsr_cli.losses import Objective
 from stsr_cli.options import TrainOptions
 from stsr_cli.pairs import to_device
-from stsr_cli.streams import TwoStream
+from stsr_cli.training.cdca import CoupledAutoEncoders, coupled_loss
 from stsr_cli.training.joint import freeze_batch_norm, joint_loss
 from stsr_cli.training.pretrain import spatial_loss, temporal_batch, temporal_loss
 from stsr_cli.training.sampling import Sampler, concatenate
-from stsr_cli.training.setup import build_model, make_optimizer
+from stsr_cli.training.setup import (
+    Model,
+    build_model,
+    description_of,
+    make_optimizer,
+    trained_part,
+    weights_of,
+)
 from stsr_cli.training.state import load_state, save_state
 from stsr_cli.training.stopping import StopSignals
 from stsr_cli.training.validation import Validation
 
-_BATCH_SIZES = {"spatial": 16, "temporal": 8, "joint": 4}
+_BATCH_SIZES = {"spatial": 16, "temporal": 8, "joint": 4, "cdca": 8}
 _WARMUP_STEPS = 100
 # Options that make another run of a run; how long it lasts and where its data lies may change.
 _IDENTITY = (
@@ -107,7 +114,7 @@ class Trainer:
             options.consistency_weight, options.given_weight, options.penalty, options.reduction
         )
         self._load_data(on_source)
-        trained = self._trained_module()
+        trained = trained_part(self.model, options)
         parameters = [parameter for parameter in trained.parameters() if parameter.requires_grad]
         if not parameters:
             raise UsageError(
@@ -156,16 +163,11 @@ class Trainer:
             self.sampler.require_triplets()
         self.validation = Validation(held_out, options.stage, scale, self.device)
 
-    def _trained_module(self) -> nn.Module:
-        stages: dict[str, nn.Module] = {
-            "spatial": self.model.spatial,
-            "temporal": self.model.temporal,
-            "joint": self.model,
-        }
-        return stages[self.options.stage]
-
     def _loss(self) -> Tensor:
         options, step, size = self.options, self.step, self.batch_size
+        if isinstance(self.model, CoupledAutoEncoders):
+            batch = self.sampler.triplets(step, size).to(self.device)
+            return coupled_loss(self.model, batch, self.objective, self._progress())
         if options.stage == "spatial":
             return spatial_loss(
                 self.model, self.sampler.singles(step, size).to(self.device), self.objective
@@ -242,8 +244,8 @@ class Trainer:
                     )
                 if now - validated >= options.validate_minutes * 60 and self._progress() < 1:
                     on_status(self._validate(losses))
-                    losses, validated = [], now
-                    mark = time.monotonic()
+                    losses = []
+                    validated = mark = time.monotonic()
                 if now - saved >= options.save_minutes * 60:
                     self._save_state()
                     saved = mark = time.monotonic()
@@ -252,8 +254,8 @@ class Trainer:
             self._save_state()
         return status
 
-    def _averaged(self) -> TwoStream:
-        return cast(TwoStream, self.ema.module) if self.options.ema_decay else self.model
+    def _averaged(self) -> Model:
+        return cast(Model, self.ema.module) if self.options.ema_decay else self.model
 
     def _validate(self, losses: list[float]) -> TrainStatus:
         psnr = self.validation.measure(self._averaged())
@@ -276,7 +278,7 @@ class Trainer:
         return status
 
     def _save_weights(self, status: TrainStatus) -> None:
-        options, model = self.options, self._averaged()
+        options = self.options
         training: dict[str, Any] = {
             "stage": options.stage,
             "step": status.step,
@@ -288,19 +290,13 @@ class Trainer:
             "psnr": status.psnr,
             "baseline": status.baseline,
         }
-        spatial = model.spatial if options.stage != "temporal" else None
-        temporal = model.temporal if options.stage != "spatial" else None
-        save_weights(options.out, Weights(spatial, temporal, training))
+        save_weights(options.out, weights_of(self._averaged(), options, training))
 
     def _identity(self) -> dict[str, Any]:
         """What must be the same for a state to be resumed."""
-        model = self.model
         options = {name: getattr(self.options, name) for name in _IDENTITY}
-        return options | {
-            "batch_size": self.batch_size,
-            "spatial": [self.options.spatial, model.spatial.config],
-            "temporal": [self.options.temporal, model.temporal.config],
-        }
+        networks = description_of(self.model, self.options)
+        return options | {"batch_size": self.batch_size} | networks
 
     def _save_state(self) -> None:
         state = {

@@ -11,6 +11,7 @@ from stsr_cli.ops import to_tensor
 from stsr_cli.options import Stage
 from stsr_cli.registry import build
 from stsr_cli.streams import TwoStream
+from stsr_cli.training.cdca import CoupledAutoEncoders
 
 _NUM_SAMPLES = 48
 _CROP = 64  # low-resolution pixels
@@ -46,8 +47,11 @@ class Validation:
         )
         self.baseline = self.measure(baseline.to(device))
 
-    def measure(self, model: TwoStream) -> dict[str, float]:
-        """Mean RGB PSNR in dB by what the stage trains: "spatial"; "temporal_lr", "temporal_hr"; "t2s", "s2t"."""
+    def measure(self, model: TwoStream | CoupledAutoEncoders) -> dict[str, float]:
+        """Mean RGB PSNR in dB by what the stage trains.
+
+        "spatial"; "temporal_lr" and "temporal_hr"; "t2s" and "s2t"; of CDCA "given" frames and "new" ones.
+        """
         if not self.samples:
             return {}
         training = [module for module in model.modules() if module.training]
@@ -61,7 +65,14 @@ class Validation:
             module.training = True
         return {name: float(np.mean([row[name] for row in rows])) for name in rows[0]}
 
-    def _measure(self, model: TwoStream, lr_frames: Tensor, hr_frames: Tensor) -> dict[str, float]:
+    def _measure(
+        self, model: TwoStream | CoupledAutoEncoders, lr_frames: Tensor, hr_frames: Tensor
+    ) -> dict[str, float]:
+        if self.stage == "cdca":
+            system = model.cdca if isinstance(model, CoupledAutoEncoders) else model
+            given, (new,) = system.extend(lr_frames[::2], "t2s")
+            return {"given": _psnr(given, hr_frames[::2]), "new": _psnr(new, hr_frames[1:2])}
+        assert isinstance(model, TwoStream)
         if self.stage == "spatial":
             return {"spatial": _psnr(model.upscale(lr_frames[:1]), hr_frames[:1])}
         lr0, lr_middle, lr1 = lr_frames.split(1)

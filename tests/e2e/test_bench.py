@@ -3,22 +3,39 @@
 import json
 
 import pytest
+import torch
+from click.testing import CliRunner
 
 from stsr_cli import bench
+from stsr_cli.cli import main
+from stsr_cli.errors import StsrError
+from stsr_cli.options import ModelOptions, Stream
+from stsr_cli.registry import available
 
 HEIGHT, WIDTH = 16, 28
 PIXELS = HEIGHT * WIDTH
 BICUBIC_MACS = 3 * 16 * 25 * PIXELS  # 16 outputs of 25 taps a pixel and channel
 
 KEYS = {
-    *("spatial", "temporal", "stream", "median_ms", "p95_ms", "params", "gmacs", "gflops"),
+    *(
+        "system",
+        "spatial",
+        "temporal",
+        "stream",
+        "median_ms",
+        "p95_ms",
+        "params",
+        "gmacs",
+        "gflops",
+    ),
     *("peak_share", "peak_memory_bytes", "num_runs", "size", "device", "precision", "threads"),
     *("machine", "torch", "product_gflops"),
 }
 
 
-def case(spatial: str, stream: bench.Stream, repeats: int = 1) -> bench.Case:
-    return bench.Case(spatial, "blend", stream, HEIGHT, WIDTH, None, "cpu", "fp32", repeats)
+def case(spatial: str, stream: Stream, repeats: int = 1) -> bench.Case:
+    options = ModelOptions(spatial, "blend", stream=stream, device="cpu", precision="fp32")
+    return bench.Case(options, HEIGHT, WIDTH, None, repeats)
 
 
 @pytest.mark.parametrize(("stream", "num_upscales"), [("t2s", 1), ("s2t", 2)])
@@ -85,6 +102,62 @@ def test_json_has_a_row_for_every_stream(run_stsr) -> None:
         assert 10_000 < row["peak_memory_bytes"] < 200e6
 
 
+def test_counts_without_running_are_those_of_the_run(monkeypatch) -> None:
+    monkeypatch.setattr(bench, "_product_flops", lambda _: 1.0)
+    cases = [case(spatial, stream) for spatial in ("bicubic", "espcn") for stream in ("t2s", "s2t")]
+    cases.append(bench.Case(ModelOptions(system="cdca", device="cpu"), HEIGHT, WIDTH, None, 1))
+    assert bench.count_macs(cases) == [bench.measure(one).macs for one in cases]
+
+
+def test_counting_a_module_whose_way_depends_on_numbers() -> None:
+    class Counting(torch.nn.Module):
+        def forward(self, frame0, frame1):
+            return frame0 @ frame1.mT if frame0.max().item() < 2 else frame0
+
+    assert bench._macs(Counting(), Counting.forward, 4, 5) == 3 * 4 * 4 * 5
+
+
+def test_cdca_has_a_row_of_its_own(run_stsr) -> None:
+    size = ("--size", f"{HEIGHT}x{WIDTH}", "--repeats", "3", "--threads", "1", "--json")
+    result = run_stsr("bench", "--system", "cdca", *size)
+    assert result.returncode == 0, result.stderr
+    (row,) = json.loads(result.stdout)
+    assert row.keys() == KEYS
+    assert row["system"] == "cdca"
+    assert [row[name] for name in ("spatial", "temporal", "stream")] == [None] * 3
+    layers = 2 * (3 * 64 * 81 + 64 * 32 * 25) + 32 * 32 * 10
+    assert row["gmacs"] * 1e9 == pytest.approx(16 * PIXELS * layers + BICUBIC_MACS)
+    assert row["params"] == layers + 2 * (64 + 32) + 32 + 3
+
+
+def test_what_takes_long_is_left_out_and_named(monkeypatch) -> None:
+    """Nothing is run: what would be measured is looked at."""
+    measured: list[str] = []
+
+    def note(cases, _):
+        measured.extend(one.model.title for one in cases)
+        raise StsrError("noted")
+
+    monkeypatch.setattr(bench, "run", note)
+    monkeypatch.setattr(bench, "QUICK_MACS", 10 * BICUBIC_MACS)
+    arguments = ["bench", "--size", f"{HEIGHT}x{WIDTH}"]
+    everything = len(available("spatial")) * len(available("temporal")) * 2 + 1
+    result = CliRunner().invoke(main, arguments, prog_name="stsr")
+    (line, last) = result.stderr.splitlines()
+    assert line.startswith("left out, over ")
+    assert "--pairs all" in line
+    for title in ("span + rife (s2t) ", "CDCA 1.03"):
+        assert title in line
+    assert "bicubic + blend (s2t)" in measured
+    assert len(measured) + line.count(" (") + line.count("CDCA") == everything
+    for more in (["--pairs", "all"], ["--spatial", "span"]):
+        measured.clear()
+        result = CliRunner().invoke(main, [*arguments, *more], prog_name="stsr")
+        assert result.stderr.splitlines() == [last]
+        assert "span + rife (s2t)" in measured
+        assert ("CDCA" in measured) == (more[0] == "--pairs")
+
+
 def test_memory_grows_with_the_frames(run_stsr) -> None:
     found = []
     for size in ("16x28", "256x256"):
@@ -113,6 +186,7 @@ def test_table_names_the_machine_and_the_papers_time(run_stsr) -> None:
     ("arguments", "exit_code", "message"),
     [
         (["--spatial", "bicubik"], 2, "did you mean 'bicubic'?"),
+        (["--system", "cdca", "--spatial", "span"], 2, "--spatial cannot be used"),
         (["--size", "64"], 2, "HEIGHTxWIDTH"),
         (["--size", "0x5"], 2, "HEIGHTxWIDTH"),
         (["--spatial", "bicubic", "--temporal", "blend", "--device", "cuda:99"], 6, "cuda:99"),

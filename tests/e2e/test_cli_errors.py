@@ -17,6 +17,7 @@ import torch
 from click.testing import CliRunner
 from safetensors.torch import save_file
 
+from stsr_cli.cdca import CDCA
 from stsr_cli.checkpoint import Weights, read_header, save_weights
 from stsr_cli.cli import main
 from stsr_cli.registry import build
@@ -245,6 +246,33 @@ def fails_with(fails):
         fails(code, words, "upscale", "in.mp4", "out.mp4", *names)
 
     return run
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "words"),
+    [
+        (["--stream", "s2t"], USAGE, ["--stream cannot be used with --system cdca"]),
+        (PLAIN, USAGE, ["--spatial, --temporal cannot be used with --system cdca"]),
+        (["--scale", "16"], USAGE, ["scale 16", "CDCA", "try 4"]),
+        (["--scale", "1"], USAGE, ["scale 1", "try 4"]),
+        (["--weights", "espcn.safetensors"], WEIGHTS, ["espcn.safetensors", "no cdca weights"]),
+        (["--weights", "cut.safetensors"], WEIGHTS, ["cut.safetensors"]),
+    ],
+    ids=lambda value: value[0].strip("-") if isinstance(value, list) else None,
+)
+def test_cdca(fails, espcn, tmp_path, arguments, code, words):
+    path = tmp_path / "cdca.safetensors"
+    save_weights(path, Weights(cdca=CDCA(num_channels=4, num_features=4)))
+    (tmp_path / "cut.safetensors").write_bytes(path.read_bytes()[:-5])
+    options = ["--system", "cdca", "--weights", path.name, *arguments]
+    if "--weights" in arguments:
+        options = ["--system", "cdca", *arguments]
+    fails(code, words, "upscale", "in.mp4", "out.mp4", *options)
+
+
+def test_unknown_system(fails, make_clip):
+    make_clip("in.mp4")
+    fails(USAGE, ["--system", "cdca"], "upscale", "in.mp4", "out.mp4", "--system", "dvf")
 
 
 def test_weights_of_another_module(fails_with, espcn):

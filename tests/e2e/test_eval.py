@@ -9,8 +9,10 @@ import numpy as np
 import pytest
 import torch
 
-from stsr_cli.checkpoint import Weights, save_weights
-from stsr_cli.errors import InputError
+from stsr_cli import hub, pairs
+from stsr_cli.cdca import CDCA, tricubic
+from stsr_cli.checkpoint import Weights, save_weights, sha256
+from stsr_cli.errors import InputError, UsageError
 from stsr_cli.evaluation import evaluate, find_dataset, read_image, read_triplet
 from stsr_cli.metrics import measure
 from stsr_cli.ops import imresize, to_pixels, to_tensor
@@ -142,7 +144,7 @@ def test_trained_pair_is_measured_beside_the_baseline(
     weights = tmp_path / "weights.safetensors"
     save_weights(weights, Weights(spatial=build("spatial", "span")))
     folder = write_frames("set/a", [picture(i) for i in range(3)]).parent
-    options = ModelOptions("span", "blend", str(weights), device="cpu")
+    options = ModelOptions("span", "blend", (str(weights),), device="cpu")
     rows = evaluate([folder], options, stream)
     assert [row["stream"] for row in rows] == ["t2s", *streams]
     assert [row["system"] for row in rows] == ["bicubic+blend"] + ["span+blend"] * len(streams)
@@ -161,6 +163,45 @@ def test_trained_pair_is_measured_beside_the_baseline(
         expected = measure(to_pixels(found[row["stream"]][0]), target)
         assert row["psnr_rgb"] == pytest.approx(expected["psnr_rgb"], abs=1e-3)
         assert row["ssim_y"] == pytest.approx(expected["ssim_y"], abs=1e-4)
+
+
+def test_systems_are_measured_side_by_side(
+    write_frames, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The pair and B from the same modules, and an untrained CDCA, which gives the tri-cubic picture."""
+    torch.manual_seed(0)
+    files = {
+        "pair": Weights(spatial=build("spatial", "span")),
+        "apart": Weights(spatial=build("spatial", "span")),
+        "cdca": Weights(cdca=CDCA(num_channels=4, num_features=4)),
+    }
+    about = {"spatial": "span"}
+    entries = {"pair": about, "apart": about | {"training": "separate"}, "cdca": {"cdca": "cdca"}}
+    for name, weights in files.items():
+        path = tmp_path / f"{name}.safetensors"
+        save_weights(path, weights)
+        entries[name] = entries[name] | {"file": path.name, "sha256": sha256(path)}
+    monkeypatch.setattr(hub, "weights_folder", lambda: tmp_path)
+    monkeypatch.setattr(pairs, "manifest", lambda: entries)
+    monkeypatch.setattr(hub, "manifest", lambda: entries)
+    folder = write_frames("set/a", [picture(i) for i in range(3)]).parent
+    options = ModelOptions("span", "blend", device="cpu")
+    rows = evaluate([folder], options, "both", ["cdca", "baseline", "streams"])
+    assert [(row["system"], row["stream"]) for row in rows] == [
+        ("bicubic+blend", "t2s"),
+        ("cdca", "-"),
+        *(("span+blend-separate", stream) for stream in ("t2s", "s2t", "mean")),
+        *(("span+blend", stream) for stream in ("t2s", "s2t", "mean")),
+    ]
+    (triplet,) = find_dataset(folder).triplets
+    lr_frame0, target, lr_frame1 = (to_tensor(pixels)[None] for pixels in read_triplet(triplet))
+    expected = measure(to_pixels(tricubic(lr_frame0, lr_frame1, 0.5, 4)[0]), to_pixels(target[0]))
+    assert rows[1]["psnr_rgb"] == pytest.approx(expected["psnr_rgb"], abs=0.05)
+    assert rows[2]["psnr_rgb"] != rows[5]["psnr_rgb"], "B has weights of its own"
+    assert len(evaluate([folder], options, "t2s", ["streams"])) == 2
+    with pytest.raises(UsageError, match=r"--weights fill one system, and 2.*streams, cdca.*once"):
+        given = ModelOptions("span", "blend", ("pair",))
+        evaluate([folder], given, "t2s", ["streams", "cdca"])
 
 
 def test_json_of_the_command(run_stsr, write_frames, tmp_path: Path) -> None:
@@ -190,6 +231,14 @@ def test_table_and_errors_of_the_command(run_stsr, write_frames, tmp_path: Path)
     assert result.returncode == 0, result.stderr
     assert result.stdout == ""
     assert "bicubic+blend" in result.stderr
+    weights = tmp_path / "cdca.safetensors"
+    save_weights(weights, Weights(cdca=CDCA(num_channels=4, num_features=4)))
+    result = run_stsr("eval", folder, "--system", "cdca", "--weights", weights, "--json")
+    assert result.returncode == 0, result.stderr
+    assert [row["system"] for row in json.loads(result.stdout)] == ["bicubic+blend", "cdca"]
+    result = run_stsr("eval", folder, "--system", "cdca", *options)
+    assert result.returncode == 2
+    assert "--spatial, --temporal cannot be used" in result.stderr
     shutil.rmtree(folder / "a")
     result = run_stsr("eval", folder, *options)
     assert result.returncode == 4

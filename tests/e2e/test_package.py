@@ -138,10 +138,11 @@ def test_every_weights_file_is_what_the_manifest_says():
         assert path.is_file(), name
         assert hashlib.sha256(path.read_bytes()).hexdigest() == entry["sha256"], name
         header = read_header(path)
-        for kind in ("spatial", "temporal"):
-            in_file = header.get(kind, {}).get("name")
-            assert in_file == entry.get(kind), f"{name}: {kind}"
-            assert in_file is None or in_file in available(kind), f"{name}: {kind}"
+        for part in ("spatial", "temporal", "cdca"):
+            in_file = header.get(part, {}).get("name")
+            assert in_file == entry.get(part), f"{name}: {part}"
+            known = ("cdca",) if part == "cdca" else available(part)
+            assert in_file is None or in_file in known, f"{name}: {part}"
     files = {entry["file"] for entry in manifest.values()}
     assert {path.name for path in WEIGHTS.glob("*.safetensors")} == files
 
@@ -149,8 +150,8 @@ def test_every_weights_file_is_what_the_manifest_says():
 @needs_weights
 def test_every_weights_file_has_a_model_card():
     """A card says what the weights saw, under which terms, how they were made, and how good they are."""
-    for name in json.loads(MANIFEST.read_text()):
-        card = WEIGHTS / f"{name}.md"
+    for entry in json.loads(MANIFEST.read_text()).values():
+        card = (WEIGHTS / entry["file"]).with_suffix(".md")
         assert card.is_file(), f"{card.name} is missing"
         text = card.read_text().lower()
         for word in ("data", "licence", "stsr train", "minutes", "result"):

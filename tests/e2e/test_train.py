@@ -16,7 +16,10 @@ from click.testing import CliRunner
 
 from stsr_cli.checkpoint import Weights, load_weights, save_weights
 from stsr_cli.cli import main
+from stsr_cli.errors import InterruptedRun
+from stsr_cli.options import TrainOptions
 from stsr_cli.registry import build
+from stsr_cli.training.loop import Trainer
 
 CONFIGS = {
     "espcn": {"num_channels": 8},
@@ -156,6 +159,65 @@ def test_temporal_stage_takes_crops_of_any_size(train):
     """Of a --crop of 17, f_T sees 22 pixels, which no U-Net can halve three times."""
     names = ["--spatial", "bicubic", "--temporal", "dvf"]
     train("temporal", *names, "--temporal-config", '{"num_channels": 2}', "--crop=17", "--steps=4")
+
+
+CDCA = ["--cdca-config", '{"num_channels": 8, "num_features": 8}', "--penalty", "squared"]
+
+
+def test_cdca_learns_and_its_weights_upscale(train, run_stsr, make_clip, tmp_path):
+    speed = ["--steps", "60", "--learning-rate", "0.01", "--ema-decay=0", "--crop=16"]
+    train("cdca", *CDCA, *speed, *EVERY_STEP)
+    log = read_log(tmp_path / "out.safetensors.log.jsonl")
+    losses = [line["loss"] for line in log]
+    assert all(np.isfinite(losses))
+    end_to_end = losses[15:]
+    assert np.mean(end_to_end[-10:]) < np.mean(end_to_end[:10]), losses
+    last = log[-1]
+    assert last["psnr"].keys() == last["baseline"].keys() == {"given", "new"}
+    assert sum(last["psnr"].values()) > sum(last["baseline"].values())
+    weights = load_weights(tmp_path / "out.safetensors")
+    assert (weights.spatial, weights.temporal) == (None, None)
+    assert weights.training["stage"] == "cdca"
+    assert {name.partition(".")[0] for name in weights.cdca.state_dict()} == {
+        *("encoder_lr", "mapping", "decoder_hr")
+    }, "what only training needs is not in the file"
+    names = ["--system", "cdca", "--weights", "out.safetensors"]
+    result = run_stsr("upscale", make_clip(num_frames=2), "big.mp4", *names, cwd=tmp_path)
+    assert result.returncode == 0, result.stderr
+    train("cdca", *CDCA, "--init=out.safetensors", "--steps=1", out="again.safetensors")
+
+
+def test_cdca_goes_on_through_its_stages_as_if_never_stopped(data, tmp_path):
+    """Stopped in every stage: after 2 of 16 steps (auto-encoders), 4 (mapping), 9 (the whole)."""
+
+    def run(name, stop_at=0, **more):
+        def on_status(status):
+            if status.step == stop_at:
+                signal.raise_signal(signal.SIGINT)  # ends the run after one more step
+
+        options = TrainOptions(
+            labeled=(data / "hr",),
+            out=tmp_path / f"{name}.safetensors",
+            stage="cdca",
+            cdca_config=json.loads(CDCA[1]),
+            cache=data / "cache",
+            device="cpu",
+            **{"steps": 16, "batch_size": 2, "crop": 16, "ema_decay": 0.9, "learning_rate": 0.01},
+            **more,
+        )
+        Trainer(options).run(on_status)
+
+    run("straight")
+    for stop_at, is_resumed in ((1, False), (3, True), (8, True)):
+        with pytest.raises(InterruptedRun, match=f"stopped at step {stop_at + 1};"):
+            run("out", stop_at, resume=is_resumed, validate_minutes=0)
+    run("out", resume=True)
+    straight, resumed = (
+        read_state(tmp_path / f"{name}.safetensors.state") for name in ("straight", "out")
+    )
+    assert straight["step"] == resumed["step"] == 16
+    assert_same_tensors(resumed["model"], straight["model"])
+    assert_same_tensors(resumed["ema"], straight["ema"])
 
 
 def batch_norm_statistics(tensors):
@@ -372,6 +434,7 @@ def test_list_names_a_missing_video(refused, tmp_path):
         ("--crop", "64", 2, "--crop"),
         ("--stage", "both", 2, "--stage"),
         ("--device", "cuda:77", 6, "cuda:77"),
+        ("--cdca-config", "[1]", 2, "JSON object"),
         ("--init", "gone.safetensors", 5, "gone.safetensors"),
         ("--out", "gone/out.safetensors", 2, "gone"),
         ("--out", ".", 2, "--out"),
@@ -380,6 +443,20 @@ def test_list_names_a_missing_video(refused, tmp_path):
 )
 def test_bad_option(refused, data, option, value, code, word):
     refused(code, [word], "--labeled", data / "hr", *SPATIAL, option, value)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--spatial", "espcn"], ["--spatial cannot be used with --stage cdca"]),
+        (["--cdca-config", '{"depth": 3}'], ["depth"]),
+        (["--cdca-config", '{"num_features": 2}'], ["num_features 2", "3 or more"]),
+        (["--cdca-config", '{"num_features": "x"}'], ["CDCA", "x"]),
+    ],
+    ids=lambda value: value[-1] if value[0][0] == "-" else None,
+)
+def test_bad_option_of_cdca(refused, data, arguments, words):
+    refused(2, words, "--labeled", data / "hr", "--stage", "cdca", "--steps", "2", *arguments)
 
 
 def test_nothing_to_train(refused, data):

@@ -14,7 +14,8 @@ import numpy as np
 import pytest
 import torch
 
-from stsr_cli.checkpoint import Weights, save_weights
+from stsr_cli.cdca import CDCA, tricubic
+from stsr_cli.checkpoint import Weights, load_weights, save_weights
 from stsr_cli.ops import imresize
 from stsr_cli.registry import build
 from stsr_cli.streams import TwoStream
@@ -252,6 +253,51 @@ def test_learned_pairs_give_what_their_networks_give(
     assert np.std(expected) > 10, "the tiny weights give flat pictures, which prove nothing"
     assert np.abs(expected[0] - expected[2]).mean() > 1, "and these do not move"
     assert np.abs(frames[:-1] - expected).max() <= 1
+
+
+@pytest.mark.parametrize("batch_size", [1, 3])
+def test_cdca_gives_what_its_network_gives(run_stsr, make_clip, tmp_path, batch_size):
+    """A system of its own behind the same command, at a time scale that no repeated f_T reaches."""
+    source = make_clip("in.mkv", num_frames=4, width=33, height=17, codec="ffv1", pix_fmt="bgr0")
+    torch.manual_seed(0)
+    model = CDCA(num_channels=8, num_features=6).eval()
+    for parameter in model.parameters():
+        if parameter.dim() > 1:
+            parameter.data += 0.2 * torch.randn_like(parameter) / parameter[0].numel() ** 0.5
+    weights = tmp_path / "cdca.safetensors"
+    save_weights(weights, Weights(cdca=model))
+    options = ("--system", "cdca", "--weights", weights, "--time-scale", "3")
+    options += ("--batch-size", str(batch_size))
+    result = run_stsr("upscale", source, tmp_path / "out.mp4", *options, *LOSSLESS)
+    assert result.returncode == 0, result.stderr
+    assert "with CDCA on" in result.stderr
+    frames, times = decode(tmp_path / "out.mp4")
+    assert times == [Fraction(index, 75) for index in range(12)]
+    lr_frames = [torch.from_numpy(frame).movedim(-1, 0)[None] / 255 for frame in decode(source)[0]]
+    expected = []
+    with torch.inference_mode():
+        for before, after in itertools.pairwise([*lr_frames, lr_frames[-1]]):
+            between = [model(tricubic(before, after, t / 3, 4)) for t in (1, 2)]
+            expected += [model.upscale(before), *between]
+    expected[-2:] = expected[-3:-2] * 2  # the last frame is held
+    levels = torch.cat(expected).clamp(0, 1).mul(255).round().movedim(1, -1).numpy().astype(int)
+    assert np.abs(levels[0] - levels[3]).mean() > 1, "these do not move"
+    assert np.abs(np.stack(frames).astype(int) - levels).max() <= 1
+
+
+def test_separately_trained_files_make_a_pair(run_stsr, make_clip, tmp_path):
+    source = make_clip("in.mkv", num_frames=3, width=48, height=32, codec="ffv1", pix_fmt="bgr0")
+    write_tiny_weights(tmp_path / "both.safetensors", "espcn", "dvf")
+    both = load_weights(tmp_path / "both.safetensors")
+    save_weights(tmp_path / "s.safetensors", Weights(spatial=both.spatial))
+    save_weights(tmp_path / "t.safetensors", Weights(temporal=both.temporal))
+    names = ("--spatial", "espcn", "--temporal", "dvf", "--codec", "ffv1")
+    for target, weights in (("one.mkv", ["both"]), ("two.mkv", ["s", "t"])):
+        files = [part for name in weights for part in ("--weights", f"{name}.safetensors")]
+        result = run_stsr("upscale", source, target, *names, *files, cwd=tmp_path)
+        assert result.returncode == 0, result.stderr
+    one, two = (decode(tmp_path / name)[0] for name in ("one.mkv", "two.mkv"))
+    assert np.array_equal(one, two)
 
 
 def test_batches_do_not_change_the_frames(run_stsr, make_clip, tmp_path):

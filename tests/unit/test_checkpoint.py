@@ -10,6 +10,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from stsr_cli.cdca import CDCA
 from stsr_cli.checkpoint import (
     Weights,
     load_weights,
@@ -76,6 +77,33 @@ def test_a_pair_survives_a_file_and_still_computes_the_same(tmp_path):
     with torch.inference_mode():
         assert torch.equal(loaded.spatial(frame0), spatial(frame0))
         assert torch.equal(loaded.temporal(frame0, frame1), temporal(frame0, frame1))
+
+
+def test_cdca_survives_a_file_and_still_computes_the_same(tmp_path):
+    cdca = randomise(CDCA(scale=2, num_channels=5, num_features=3)).eval()
+    save_weights(tmp_path / "cdca.safetensors", Weights(cdca=cdca, training={"minutes": 3}))
+    loaded = load_weights(tmp_path / "cdca.safetensors")
+    assert (loaded.spatial, loaded.temporal, loaded.training) == (None, None, {"minutes": 3})
+    assert loaded.cdca.config == {"scale": 2, "num_channels": 5, "num_features": 3}
+    lr_frames = torch.rand(2, 3, 6, 8)
+    with torch.inference_mode():
+        (actual,), (expected,) = (
+            model.between(lr_frames[:1], lr_frames[1:]) for model in (loaded.cdca, cdca)
+        )
+    assert torch.equal(actual, expected)
+
+
+@pytest.mark.parametrize(
+    "config", [{"scale": 4, "depth": 2}, {"scale": "4"}, {"num_channels": 2}, {"num_features": -1}]
+)
+def test_a_cdca_that_cannot_be_built(tmp_path, config):
+    path = tmp_path / "cdca.safetensors"
+    save_weights(path, Weights(cdca=CDCA(num_channels=5, num_features=3)))
+    header = read_header(path) | {"cdca": {"name": "cdca", "config": config}}
+    save_file(load_file(path), path, {"stsr-1": json.dumps(header)})
+    with pytest.raises(WeightsError, match=r"cdca\.safetensors: cdca weights do not fit") as caught:
+        load_weights(path)
+    assert "\n" not in str(caught.value)
 
 
 def test_channels_last_modules_can_be_saved(tmp_path):
