@@ -59,7 +59,8 @@ def command(
     """Measure PSNR and SSIM of interpolated frames by the paper's protocol, beside bicubic + blend.
 
     Odd frames, reduced to a quarter by MATLAB's bicubic, are given; even frames are the truth. A DATASET_DIR holds
-    folders of frames (Vid4, DAVIS, UCF101), or input/ and gt/ (Middlebury).
+    folders of frames (Vid4, DAVIS, UCF101), or input/ and gt/ (Middlebury). One of still images, NAME_lr beside NAME_hr
+    (Set5), measures f_S alone; there a border of 4 pixels is cropped.
     """
     if set(systems) == {"cdca"}:
         refuse_given(
@@ -106,7 +107,7 @@ def command(
             ]
             for row in rows
         ],
-        "PSNR in dB on 8-bit frames, no border cropped; gain: PSNR RGB over bicubic+blend.",
+        "PSNR in dB on 8-bit frames, no border cropped but of stills; gain: PSNR RGB over bicubic+blend.",
     )
 
 

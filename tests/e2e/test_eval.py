@@ -13,12 +13,13 @@ from stsr_cli import hub, pairs
 from stsr_cli.cdca import CDCA, tricubic
 from stsr_cli.checkpoint import Weights, save_weights, sha256
 from stsr_cli.errors import InputError, UsageError
-from stsr_cli.evaluation import evaluate, find_dataset, read_image, read_triplet
+from stsr_cli.evaluation import evaluate
 from stsr_cli.metrics import measure
 from stsr_cli.ops import imresize, to_pixels, to_tensor
 from stsr_cli.options import ModelOptions
 from stsr_cli.pairs import load_pair
 from stsr_cli.registry import build
+from stsr_cli.testsets import find_dataset, read_image, read_triplet
 
 BASELINE = ModelOptions(spatial="bicubic", temporal="blend", device="cpu")
 WriteFrames = Callable[..., Path]
@@ -63,11 +64,11 @@ def test_even_frames_with_both_neighbours_are_the_truth(write_frames, tmp_path: 
     assert dataset.name == "set"
     found = [
         (item.clip, *(int(path.stem) for path in (item.frame0, item.target, item.frame1)))
-        for item in dataset.triplets
+        for item in dataset.samples
     ]
     expected = [("a", middle - 1, middle, middle + 1) for middle in (2, 4, 6, 8, 10)]
     assert found == [*expected, ("b", 1, 2, 3)]
-    chosen = find_dataset(tmp_path / "set", limit=3).triplets
+    chosen = find_dataset(tmp_path / "set", limit=3).samples
     assert [(item.clip, int(item.target.stem)) for item in chosen] == [
         ("a", 2),
         ("a", 6),
@@ -80,21 +81,21 @@ def test_layouts_of_middlebury_ucf101_and_one_clip(write_frames, tmp_path: Path)
     write_frames("mb/input/Urban", [frames[0], frames[2]], ["frame10", "frame11"])
     write_frames("mb/input/Hidden", [frames[0], frames[2]], ["frame10", "frame11"])  # has no truth
     write_frames("mb/gt/Urban", [frames[1]], ["frame10i11"])
-    (triplet,) = find_dataset(tmp_path / "mb").triplets
+    (triplet,) = find_dataset(tmp_path / "mb").samples
     assert triplet.clip == "Urban"
     names = [path.name for path in (triplet.frame0, triplet.target, triplet.frame1)]
     assert names == ["frame10.png", "frame10i11.png", "frame11.png"]
 
     clip = write_frames("ucf/37", frames, ["frame_00", "frame_01_gt", "frame_02"])
     for folder in (tmp_path / "ucf", clip):
-        (triplet,) = find_dataset(folder).triplets
+        (triplet,) = find_dataset(folder).samples
         assert triplet.clip == "37"
         assert triplet.target.name == "frame_01_gt.png"
 
 
 def test_given_frames_are_cropped_degraded_and_rounded(write_frames, tmp_path: Path) -> None:
     frames = [picture(i) for i in range(3)]
-    (triplet,) = find_dataset(write_frames("clip", frames)).triplets
+    (triplet,) = find_dataset(write_frames("clip", frames)).samples
     lr_frame0, target, lr_frame1 = read_triplet(triplet)
     np.testing.assert_array_equal(target, frames[1][:48, :64])
     for lr_frame, frame in ((lr_frame0, frames[0]), (lr_frame1, frames[2])):
@@ -112,7 +113,7 @@ def test_figures_are_the_mean_over_all_truths(write_frames, tmp_path: Path) -> N
     )
     assert told == [(1, 3), (2, 3), (3, 3)]
     expected = []
-    for triplet in find_dataset(tmp_path / "set").triplets:
+    for triplet in find_dataset(tmp_path / "set").samples:
         lr_frame0, target, lr_frame1 = (to_tensor(pixels) for pixels in read_triplet(triplet))
         middle = imresize((lr_frame0 + lr_frame1) / 2, (48, 64))
         expected.append(measure(to_pixels(middle), to_pixels(target)))
@@ -153,7 +154,7 @@ def test_trained_pair_is_measured_beside_the_baseline(
         assert row["gain_psnr_rgb"] == pytest.approx(gain)
         assert abs(gain) < 1  # SPAN starts at the bicubic result
     model = load_pair(options)
-    (triplet,) = find_dataset(folder).triplets
+    (triplet,) = find_dataset(folder).samples
     lr_frame0, target, lr_frame1 = read_triplet(triplet)
     given = to_tensor(lr_frame0)[None], to_tensor(lr_frame1)[None]
     with torch.inference_mode():
@@ -193,7 +194,7 @@ def test_systems_are_measured_side_by_side(
         *(("span+blend-separate", stream) for stream in ("t2s", "s2t", "mean")),
         *(("span+blend", stream) for stream in ("t2s", "s2t", "mean")),
     ]
-    (triplet,) = find_dataset(folder).triplets
+    (triplet,) = find_dataset(folder).samples
     lr_frame0, target, lr_frame1 = (to_tensor(pixels)[None] for pixels in read_triplet(triplet))
     expected = measure(to_pixels(tricubic(lr_frame0, lr_frame1, 0.5, 4)[0]), to_pixels(target[0]))
     assert rows[1]["psnr_rgb"] == pytest.approx(expected["psnr_rgb"], abs=0.05)
