@@ -213,14 +213,14 @@ def measure(case: Case) -> Result:
 
 
 def _build(spatial: str, temporal: str) -> TwoStream:
-    """The pair with embedded weights, or for each module by itself, or as it is initialised."""
+    """The pair with weights that are here, or for each module by itself, or as it is initialised."""
     with contextlib.suppress(WeightsError):
-        return load_pair(ModelOptions(spatial, temporal))
+        return load_pair(ModelOptions(spatial, temporal, offline=True))
     f_s, f_t = build("spatial", spatial), build("temporal", temporal)
     with contextlib.suppress(WeightsError):
-        f_s = load_pair(ModelOptions(spatial, "blend")).spatial
+        f_s = load_pair(ModelOptions(spatial, "blend", offline=True)).spatial
     with contextlib.suppress(WeightsError):
-        f_t = load_pair(ModelOptions("bicubic", temporal)).temporal
+        f_t = load_pair(ModelOptions("bicubic", temporal, offline=True)).temporal
     return TwoStream(f_s, f_t).eval()
 
 

@@ -36,7 +36,9 @@ class ModelOptions:
     Attributes:
         spatial: name of f_S.
         temporal: name of f_T.
-        weights: name of embedded weights, path of a .safetensors file, or None for the embedded ones of the modules.
+        weights: published name, path of a .safetensors file, hf:OWNER/REPO[@REVISION]:FILE.safetensors, or None for
+            what is published for the modules.
+        offline: fetch no weights, as HF_HUB_OFFLINE=1; what ships or is cached is used.
         stream: t2s (Eq. 4, first line) or s2t (second line).
         device: "auto" (cuda, then mps, then cpu), or a torch device such as "cuda:1".
         precision: "auto" (fp16 on CUDA, else fp32), "fp32", "fp16" or "bf16".
@@ -45,6 +47,7 @@ class ModelOptions:
     spatial: str = DEFAULT_SPATIAL
     temporal: str = DEFAULT_TEMPORAL
     weights: str | None = None
+    offline: bool = False
     stream: Stream = "t2s"
     device: str = "auto"
     precision: Precision = "auto"
@@ -88,6 +91,7 @@ class TrainOptions:
         spatial, temporal: module names.
         spatial_config, temporal_config: keyword arguments of the modules that differ from their defaults.
         init: weights to start from, names or paths; later ones win.
+        offline: as in `ModelOptions`, for `init`.
         resume: go on from OUT.state.
         overwrite: start over although OUT or OUT.state exists.
         steps: optimizer steps to reach, or None.
@@ -122,6 +126,7 @@ class TrainOptions:
         default_factory=dict
     )
     init: tuple[str, ...] = ()
+    offline: bool = False
     resume: bool = False
     overwrite: bool = False
     steps: int | None = None

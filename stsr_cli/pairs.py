@@ -20,7 +20,7 @@ def load_pair(options: ModelOptions, scale: int | None = None, time_scale: int =
     """Build the two-stream network that `options` asks for, in eval mode, float32, on the CPU.
 
     Args:
-        options: module names, and weights or None for the embedded ones; the device is the caller's business.
+        options: module names, and weights or None for the published ones; the device is the caller's business.
         scale: spatial factor; None is f_S's own.
         time_scale: temporal factor.
 
@@ -29,7 +29,7 @@ def load_pair(options: ModelOptions, scale: int | None = None, time_scale: int =
         WeightsError: no weights for a module, weights of another module, or a damaged file.
     """
     # Both modules mostly lie in one file: check, read and build what is in it once.
-    read = cache(lambda source: load_weights(resolve_weights(source)))
+    read = cache(lambda source: load_weights(resolve_weights(source, options.offline)))
     spatial = _fill("spatial", options.spatial, options, read)
     temporal = _fill("temporal", options.temporal, options, read)
     assert isinstance(spatial, SpatialModule)
@@ -38,14 +38,16 @@ def load_pair(options: ModelOptions, scale: int | None = None, time_scale: int =
 
 
 def _fill(kind: Kind, name: str, options: ModelOptions, read: Callable[[str], Weights]) -> Module:
-    """The module `name`, with the chosen weights, or embedded ones, or none where it has no parameters."""
+    """The module `name`, with the chosen weights, or published ones, or none where it has no parameters."""
     module: Module = build(kind, name)
     if not any(True for _ in module.parameters()):
         return module
-    source = options.weights or _embedded(kind, name, options)
+    source = options.weights or _published(kind, name, options)
     if source is None:
         raise WeightsError(
-            f"there are no embedded weights for the {kind} module {name!r}; give some with --weights"
+            f"stsr has published no weights for the {kind} module {name!r} yet; give --weights: convert a checkpoint "
+            f"(stsr weights convert CHECKPOINT --arch {name} -o {name}.safetensors) or train some "
+            f"(stsr train --stage {kind} --{kind} {name} ...)"
         )
     found: Module | None = getattr(read(source), kind)
     if found is None or type(found) is not type(module):
@@ -56,13 +58,15 @@ def _fill(kind: Kind, name: str, options: ModelOptions, read: Callable[[str], We
     return found
 
 
-def _embedded(kind: Kind, name: str, options: ModelOptions) -> str | None:
-    """The embedded weights that hold the module; those of the very pair that was asked for come first."""
-    holding = [weights for weights, entry in manifest().items() if entry.get(kind) == name]
+def _published(kind: Kind, name: str, options: ModelOptions) -> str | None:
+    """The published weights that hold the module; those of the very pair come first, then those that ship."""
+    entries = manifest()
     pair = (options.spatial, options.temporal)
+    holding = [weights for weights, entry in entries.items() if entry.get(kind) == name]
     holding.sort(
         key=lambda weights: (
-            (manifest()[weights].get("spatial"), manifest()[weights].get("temporal")) != pair
+            (entries[weights].get("spatial"), entries[weights].get("temporal")) != pair,
+            "repo" in entries[weights],
         )
     )
     return holding[0] if holding else None

@@ -18,7 +18,8 @@ _MEASURES = ("psnr_rgb", "ssim_rgb", "psnr_y", "ssim_y", "gain_psnr_rgb")
 )
 @click.option("--spatial", default=ModelOptions.spatial, show_default=True, help="Name of f_S.")
 @click.option("--temporal", default=ModelOptions.temporal, show_default=True, help="Name of f_T.")
-@click.option("--weights", default=ModelOptions.weights, help="Name or path [default: embedded].")
+@click.option("--weights", default=ModelOptions.weights, help="As of `upscale`.")
+@click.option("--offline", is_flag=True, help="As of `upscale`.")
 @click.option(
     "--stream",
     type=click.Choice(["t2s", "s2t", "both"]),
@@ -35,6 +36,7 @@ def command(
     spatial: str,
     temporal: str,
     weights: str | None,
+    offline: bool,
     stream: Any,
     limit: int | None,
     threads: int | None,
@@ -46,7 +48,9 @@ def command(
     Odd frames, reduced to a quarter by MATLAB's bicubic, are given; even frames are the truth. A DATASET_DIR holds
     folders of frames (Vid4, DAVIS, UCF101), or input/ and gt/ (Middlebury).
     """
-    options = ModelOptions(spatial=spatial, temporal=temporal, weights=weights, device=device)
+    options = ModelOptions(
+        spatial=spatial, temporal=temporal, weights=weights, offline=offline, device=device
+    )
     from stsr_cli.console import Counter, print_table
     from stsr_cli.evaluation import evaluate
 

@@ -32,8 +32,10 @@ _option = option_of(UpscaleOptions, ModelOptions, EncodeOptions)
 @_option(
     "--weights",
     metavar="NAME|PATH",
-    help="Embedded weights or a .safetensors file  [default: those embedded for the modules]",
+    help="A name of `stsr weights list`, a .safetensors file, or hf:OWNER/REPO[@REVISION]:FILE  "
+    "[default: those published for the modules]",
 )
+@click.option("--offline", is_flag=True, help="Fetch no weights; use what is here.")
 @_option("--device", help="auto, cpu, cuda, cuda:N or mps.")
 @_option(
     "--precision",

@@ -20,7 +20,7 @@ def build_model(options: TrainOptions) -> TwoStream:
     """
     modules: dict[Kind, SpatialModule | TemporalModule] = {}
     for name in options.init:
-        weights = load_weights(resolve_weights(name))
+        weights = load_weights(resolve_weights(name, options.offline))
         if weights.spatial is not None and name_of(weights.spatial) == options.spatial:
             modules["spatial"] = weights.spatial
         if weights.temporal is not None and name_of(weights.temporal) == options.temporal:
