@@ -86,11 +86,13 @@ def resolve_weights(name: str, offline: bool = False) -> Path:
     found = _find(name)
     if isinstance(found, HubFile):
         return _fetch(found, offline)
+    pinned = _pinned(name)
+    if pinned is not None and not (found.is_file() and sha256(found) == pinned):
+        raise WeightsError(
+            f"embedded weights {name!r} ({found}) are missing or damaged; install stsr again"
+        )
     if not found.is_file():
         raise WeightsError(f"weights file {found} does not exist")
-    pinned = _pinned(name)
-    if pinned is not None and sha256(found) != pinned:
-        raise WeightsError(f"embedded weights {name!r} ({found}) are damaged; install stsr again")
     return found
 
 
@@ -176,10 +178,7 @@ def _find(name: str) -> Path | HubFile:
         )
     if "repo" in entry:
         return HubFile(name, entry["repo"], entry["file"], entry["revision"], entry["sha256"])
-    path = weights_folder() / str(entry["file"])
-    if not path.is_file():
-        raise WeightsError(f"embedded weights {name!r} ({path}) are missing; install stsr again")
-    return path
+    return weights_folder() / str(entry["file"])
 
 
 def _fetch(source: HubFile, offline: bool) -> Path:

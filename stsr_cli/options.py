@@ -150,3 +150,26 @@ class TrainOptions:
     threads: int | None = None
     cache: Path | None = None
     cache_gib: float = 16.0
+
+
+@dataclass(frozen=True)
+class PushOptions:
+    """One `stsr weights push` run.
+
+    Attributes:
+        weights: weights file; it keeps its name.
+        repo: OWNER/REPO on the Hub; made if it does not exist.
+        branch: where the commit goes, or None for the main branch; made if it does not exist.
+        private: make a new repository a private one; refused where a public one exists.
+        message: of the commit, or None.
+        card: model card to upload, or None: the repository's own, or one that is written.
+        licence: of the weights, or None: that of published weights, else unknown.
+    """
+
+    weights: Path
+    repo: str
+    branch: str | None = None
+    private: bool = False
+    message: str | None = None
+    card: Path | None = None
+    licence: str | None = None

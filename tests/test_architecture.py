@@ -20,7 +20,10 @@ MAX_HELP_SECONDS = 0.3
 BASE = {"errors", "options", "device"}
 NETWORK = {"registry", "modules", "ops", "streams", "cdca"}
 MIDDLE = {"pipeline", "segments", "checkpoint", "video", "data", "losses", "metrics", "tiling"}
-ENGINES = {"hub", "pairs", "upscale", "training", "evaluation", "report", "bench", "distribute"}
+ENGINES = {
+    *("hub", "publish", "convert", "pairs", "upscale", "training", "evaluation", "report"),
+    *("bench", "distribute"),
+}
 BELOW_ENGINES = BASE | NETWORK | MIDDLE
 
 MAY_IMPORT: dict[str, set[str]] = {
@@ -44,6 +47,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     "segments": {"errors", "options", "video"},
     "data": BASE | NETWORK | {"video"},
     "hub": BELOW_ENGINES,
+    "publish": BELOW_ENGINES | {"hub"},
+    "convert": BELOW_ENGINES,
     "pairs": BASE | NETWORK | {"checkpoint", "hub"},
     "upscale": BELOW_ENGINES | {"hub", "pairs"},
     "training": BELOW_ENGINES | {"hub", "pairs"},
@@ -63,7 +68,7 @@ OWNERS = {
     "rich": {"console"},
     "av": {"video"},
     "safetensors": {"checkpoint"},
-    "huggingface_hub": {"hub"},
+    "huggingface_hub": {"hub", "publish"},
     "accelerate": {"training"},
     "tensorboard": {"training"},
     "torchmetrics": {"training"},
