@@ -1,0 +1,40 @@
+"""Runs `stsr` as often as it is asked to, in forks of a process that has imported torch: seconds become tenths.
+
+One JSON object a line comes in: arguments, env, cwd, stdout, stderr (files), and weights_folder, which stands in for the
+folder of the embedded weights. The exit code goes out. The Hub's client is imported after the fork, with its `env`.
+"""
+
+import json
+import os
+import sys
+from pathlib import Path
+
+import stsr_cli.bench
+import stsr_cli.publish
+import stsr_cli.training.loop
+import stsr_cli.upscale
+from stsr_cli import hub
+from stsr_cli.cli import main
+
+
+def run(request):
+    os.chdir(request["cwd"])
+    os.environ.clear()
+    os.environ.update(request["env"])
+    for number, name in ((1, "stdout"), (2, "stderr")):
+        file = os.open(request[name], os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+        os.dup2(file, number)
+    if request["weights_folder"] is not None:
+        hub.weights_folder = lambda: Path(request["weights_folder"])
+    sys.argv = ["stsr", *request["arguments"]]
+    main()
+
+
+assert "huggingface_hub" not in sys.modules
+for line in sys.stdin:
+    child = os.fork()
+    if child == 0:
+        run(json.loads(line))
+        os._exit(0)
+    _, status = os.waitpid(child, 0)
+    print(os.waitstatus_to_exitcode(status), flush=True)
