@@ -7,6 +7,7 @@ folder of the embedded weights. The exit code goes out. The Hub's client is impo
 import json
 import os
 import sys
+import traceback
 from pathlib import Path
 
 import stsr_cli.bench
@@ -34,7 +35,16 @@ assert "huggingface_hub" not in sys.modules
 for line in sys.stdin:
     child = os.fork()
     if child == 0:
-        run(json.loads(line))
-        os._exit(0)
+        code = 0
+        try:
+            run(json.loads(line))
+        except SystemExit as error:
+            code = error.code or 0
+        except BaseException:
+            traceback.print_exc()
+            code = 1
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)  # without the second that torch takes to go
     _, status = os.waitpid(child, 0)
     print(os.waitstatus_to_exitcode(status), flush=True)

@@ -49,7 +49,11 @@ def command_server() -> Iterator["subprocess.Popen[str]"]:
     """See command_server.py."""
     script = Path(__file__).with_name("command_server.py")
     process = subprocess.Popen(
-        [sys.executable, str(script)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        [sys.executable, str(script)],
+        env={**os.environ, "OMP_NUM_THREADS": "1"},  # threads of a fork would wait for each other
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
     )
     assert process.stdin is not None
     assert process.stdout is not None

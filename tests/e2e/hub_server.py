@@ -56,6 +56,7 @@ class Hub:
         repositories: by OWNER/REPO.
         log: method and path of every request.
         status: answer everything with this status, if not None.
+        cdn_status: answer every request for a body with this status, if not None.
         cuts: how many of the next bodies of the CDN to cut off in the middle.
         replaced: sha256 -> what the CDN serves in its stead.
         hang_up: close every connection without an answer.
@@ -69,6 +70,7 @@ class Hub:
         self.log: list[tuple[str, str]] = []
         self.ranges: list[str] = []
         self.status: int | None = None
+        self.cdn_status: int | None = None
         self.cuts = 0
         self.replaced: dict[str, bytes] = {}
         self.hang_up = False
@@ -76,7 +78,9 @@ class Hub:
         self.answer_seconds = 0.0
         handler = type("Handler", (_Handler,), {"hub": self})
         self._servers = [ThreadingHTTPServer(("127.0.0.1", 0), handler) for _ in range(2)]
-        self._threads = [threading.Thread(target=one.serve_forever) for one in self._servers]
+        self._threads = [
+            threading.Thread(target=one.serve_forever, args=(0.01,)) for one in self._servers
+        ]
         for thread in self._threads:
             thread.start()
 
@@ -187,8 +191,8 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _serve_large(self, sha256: str) -> None:
         content = self.hub.replaced.get(sha256) or self.hub.large_file(sha256)
-        if content is None:
-            self._send(404)
+        if content is None or self.hub.cdn_status is not None:
+            self._send(self.hub.cdn_status or 404)
             return
         start, status, headers = 0, 200, {"ETag": f'"{sha256}"', "Accept-Ranges": "bytes"}
         if wanted := self.headers.get("Range"):
