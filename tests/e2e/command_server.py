@@ -1,21 +1,25 @@
 """Runs `stsr` as often as it is asked to, in forks of a process that has imported torch: seconds become tenths.
 
-One JSON object a line comes in: arguments, env, cwd, stdout, stderr (files), and weights_folder, which stands in for the
-folder of the embedded weights. The exit code goes out. The Hub's client is imported after the fork, with its `env`.
+One JSON object a line comes in: arguments, env, cwd, stdout, stderr (files), and weights_folder, which stands in for
+the folder of the embedded weights. The exit code goes out. The Hub's client is imported after the fork, with its `env`.
 """
 
+import importlib
 import json
 import os
 import sys
 import traceback
 from pathlib import Path
 
-import stsr_cli.bench
-import stsr_cli.publish
-import stsr_cli.training.loop
-import stsr_cli.upscale
 from stsr_cli import hub
 from stsr_cli.cli import main
+
+# What the commands import inside; the last builds modules as load_weights does, for which torch imports a lot.
+for part in ("publish", "upscale", "evaluation", "training.loop", "console"):
+    importlib.import_module(f"stsr_cli.{part}")
+hub.without_weights()
+hub.manifest.cache_clear()
+assert "huggingface_hub" not in sys.modules
 
 
 def run(request):
@@ -31,7 +35,6 @@ def run(request):
     main()
 
 
-assert "huggingface_hub" not in sys.modules
 for line in sys.stdin:
     child = os.fork()
     if child == 0:

@@ -141,7 +141,7 @@ class _Handler(BaseHTTPRequestHandler):
         else:
             self._api(path, body)
 
-    do_GET = do_HEAD = do_POST = do_PUT = _handle  # noqa: N815
+    do_GET = do_HEAD = do_POST = do_PUT = _handle
 
     def _body(self) -> bytes:
         if self.headers.get("Transfer-Encoding") == "chunked":

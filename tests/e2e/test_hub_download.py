@@ -283,8 +283,8 @@ def test_a_new_version_that_cannot_be_fetched_leaves_the_old_one(hub_stsr, hub, 
         ["weights", "path", NAME],
         ["upscale", "in.mp4", "out.mp4", *PLAIN, "--weights", NAME],
         ["eval", "frames", *PLAIN, "--weights", NAME],
-        ["train", "--labeled", "in.mp4", "--stage", "spatial", "--out", "o.safetensors"]
-        + ["--spatial", "espcn", "--init", NAME, "--steps", "1"],
+        "train --labeled in.mp4 --stage spatial --out o.safetensors --steps 1".split()
+        + ["--spatial", "espcn", "--init", NAME],
     ],
     ids=lambda arguments: "-".join(arguments[:2]),
 )
