@@ -27,7 +27,7 @@ def command() -> None:
 @command.command("list")
 @click.option("--json", "is_json", is_flag=True, help="Print everything known, on stdout.")
 def list_weights(is_json: bool) -> None:
-    """Show what is published: where it is, its modules, licence and results."""
+    """Show what is published, where it is, and its results."""
     from stsr_cli import hub
     from stsr_cli.console import print_table
 
@@ -99,7 +99,7 @@ def pull(names: tuple[str, ...], offline: bool) -> None:
 @click.argument("name")
 @_offline
 def print_path(name: str, offline: bool) -> None:
-    """Print where the weights NAME lie on this machine; fetch them if they are not here."""
+    """Print the local path of NAME; it is fetched if it is not here."""
     from stsr_cli.hub import resolve_weights
 
     click.echo(str(resolve_weights(name, offline)))
@@ -109,7 +109,10 @@ def print_path(name: str, offline: bool) -> None:
 @click.argument("names", metavar="[NAME]...", nargs=-1)
 @_offline
 def verify(names: tuple[str, ...], offline: bool) -> None:
-    """Check that weights have their sha256 and load; without a NAME, all that ship or are cached."""
+    """Check that weights have their sha256 and load.
+
+    Without a NAME, checks all that ship with stsr or are cached.
+    """
     from stsr_cli import hub
     from stsr_cli.console import print_table
 
@@ -146,7 +149,7 @@ def verify(names: tuple[str, ...], offline: bool) -> None:
 @_push_option("--licence", help="Such as cc-by-nc-4.0 [default: that of published weights].")
 @click.option("--dry-run", is_flag=True, help="Print what would be uploaded; contact nobody.")
 def push(dry_run: bool, **values: Any) -> None:
-    """Upload the file WEIGHTS and a model card to the Hugging Face Hub, in one commit.
+    """Upload WEIGHTS and a model card to the Hub, in one commit.
 
     Prints the hf: name of the weights at that commit and the manifest entry that pins them. Log in first (`hf auth
     login`, or HF_TOKEN).

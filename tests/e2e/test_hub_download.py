@@ -12,6 +12,7 @@ from .hub_server import TOKEN, digest
 
 WEIGHTS = 5
 NAME = "hf:someone/pair:espcn.safetensors"
+TRAINING = ["--labeled", "in.mp4", "--out", "o.safetensors", "--steps", "1"]
 PLAIN = ["--spatial", "espcn", "--temporal", "blend"]
 
 
@@ -283,8 +284,7 @@ def test_a_new_version_that_cannot_be_fetched_leaves_the_old_one(hub_stsr, hub, 
         ["weights", "path", NAME],
         ["upscale", "in.mp4", "out.mp4", *PLAIN, "--weights", NAME],
         ["eval", "frames", *PLAIN, "--weights", NAME],
-        "train --labeled in.mp4 --stage spatial --out o.safetensors --steps 1".split()
-        + ["--spatial", "espcn", "--init", NAME],
+        ["train", "--stage", "spatial", "--spatial", "espcn", "--init", NAME, *TRAINING],
     ],
     ids=lambda arguments: "-".join(arguments[:2]),
 )
