@@ -135,7 +135,7 @@ def push(upload: Upload) -> Published:
             parent_commit=parent,
         )
     modules = [upload.entry[kind] for kind in ("spatial", "temporal") if kind in upload.entry]
-    entry = {"revision": commit.oid, **upload.entry}
+    entry = {"repo": options.repo, "revision": commit.oid, **upload.entry}
     return Published(f"hf:{options.repo}@{commit.oid}:{upload.file}", {"+".join(modules): entry})
 
 

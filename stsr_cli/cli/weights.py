@@ -120,12 +120,12 @@ def verify(names: tuple[str, ...], offline: bool) -> None:
     rows, bad = [], []
     for name in checked:
         try:
-            path, state = hub.verify(name, offline), "ok"
-            rows.append([name, hub.place(name), path.name, state])
+            hub.verify(name, offline)
+            rows.append([name, hub.place(name), "ok"])
         except WeightsError as error:
             bad.append(name)
-            rows.append([name, "", "", str(error)])
-    print_table("weights on this machine", ["name", "where", "file", "state"], rows, "")
+            rows.append([name, "", str(error)])
+    print_table("weights on this machine", ["name", "where", "state"], rows, "")
     if bad:
         raise WeightsError(
             f"{len(bad)} of {len(rows)} weights are bad: {', '.join(bad)}; fetch cached ones again with "
