@@ -120,12 +120,20 @@ def verify(name: str, offline: bool = False) -> Path:
         WeightsError: what is wrong.
     """
     path = local_path(name) or resolve_weights(name, offline)
-    found = _find(name)
-    expected = _expected(found, path) if isinstance(found, HubFile) else _pinned(name)
+    expected = expected_sha256(name)
     if expected is not None and sha256(path) != expected:
         raise WeightsError(f"damaged: its sha256 is {sha256(path)}, not {expected}")
     load_weights(path)
     return path
+
+
+def expected_sha256(name: str) -> str | None:
+    """Return the sha256 that weights must have; None where nobody says it: for a path, and where the Hub has none."""
+    found = _find(name)
+    if isinstance(found, HubFile):
+        path = _cached(found)
+        return found.sha256 if path is None else _expected(found, path)
+    return _pinned(name)
 
 
 def without_weights() -> dict[Kind, list[str]]:
@@ -322,9 +330,10 @@ def _reason(error: BaseException) -> str:
     if isinstance(error, HfHubHTTPError):
         status = error.response.status_code
         said = " ".join((error.server_message or "").split())
-        advice = {401: log_in, 403: "check what the token may do", 404: "check the name"}.get(
-            status, "try again later" if is_passing(error) else "check the name"
+        advice = (
+            "try again later" if is_passing(error) or status in (409, 412) else "check the name"
         )
+        advice = {401: log_in, 403: "check what the token may do"}.get(status, advice)
         return f"the Hub answered {status}{': ' + said if said else ''}; {advice}"
     said = " ".join((str(error).strip() or type(error).__name__).splitlines()[0].split())
     if isinstance(error, PermissionError) or getattr(error, "errno", None) in (
@@ -332,4 +341,6 @@ def _reason(error: BaseException) -> str:
         errno.EROFS,
     ):
         return f"{said}; make room for the Hub's cache, or choose another place with HF_HOME"
-    return f"{said}; check the name, the network, the proxy and HF_ENDPOINT"
+    if isinstance(error, ValueError):
+        return f"{said}; check the name"
+    return f"{said}; check the network, the proxy and HF_ENDPOINT"

@@ -88,11 +88,13 @@ def pull(names: tuple[str, ...], offline: bool) -> None:
     for name in names:
         before, where = hub.local_path(name), hub.place(name)
         path = hub.resolve_weights(name, offline)
-        said = {"embedded": "ships with stsr, nothing to fetch", "file": "a file, nothing to fetch"}
-        is_new = before is None or not path.samefile(before)
-        click.echo(
-            f"{name}: {said.get(where, 'fetched' if is_new else 'was here')}: {path}", err=True
-        )
+        if where in ("embedded", "file"):
+            said = "ships with stsr" if where == "embedded" else "is a file"
+            said += ", nothing to fetch"
+        else:
+            said = "fetched" if before is None or not path.samefile(before) else "was here"
+            said += ", sha256 " + (hub.expected_sha256(name) or "unknown to the Hub: not checked")
+        click.echo(f"{name}: {said}: {path}", err=True)
 
 
 @command.command("path")

@@ -82,10 +82,10 @@ def test_pull_then_path(hub_stsr, hub, content, commit, cache):
     pulled = hub_stsr("weights", "pull", NAME)
     assert pulled.returncode == 0, pulled.stderr
     assert pulled.stdout == ""
-    assert pulled.stderr.startswith(f"{NAME}: fetched: ")
+    assert pulled.stderr.startswith(f"{NAME}: fetched, sha256 {digest(content)}: ")
     assert len(pulled.stderr.splitlines()) == 1
     again = hub_stsr("weights", "pull", NAME)
-    assert again.stderr.startswith(f"{NAME}: was here: ")
+    assert again.stderr.startswith(f"{NAME}: was here, ")
     path = hub_stsr("weights", "path", NAME, "--offline")
     assert path.returncode == 0, path.stderr
     assert Path(path.stdout.strip()).read_bytes() == content
@@ -255,14 +255,14 @@ def test_a_hub_that_does_not_answer(hub_stsr, hub_fails, hub, commit, fault):
     vars(hub).update(changes)
     pulled = hub_stsr("weights", "pull", NAME, env=quick)
     assert pulled.returncode == 0, pulled.stderr
-    assert pulled.stderr.startswith(f"{NAME}: was here: ")
+    assert pulled.stderr.startswith(f"{NAME}: was here, ")
 
 
 def test_a_hub_that_is_gone(hub_stsr, hub_fails, commit):
     gone = {"HF_ENDPOINT": "http://127.0.0.1:9"}
     said = hub_fails(WEIGHTS, "weights", "pull", NAME, env=gone)
     assert "refused" in said
-    assert "check the name, the network, the proxy and HF_ENDPOINT" in said
+    assert "check the network, the proxy and HF_ENDPOINT" in said
     assert hub_stsr("weights", "pull", NAME).returncode == 0
     assert hub_stsr("weights", "pull", NAME, env=gone).returncode == 0
 
@@ -328,7 +328,7 @@ def test_two_processes_want_the_same_file(hub, hub_environment, commit, content,
         assert (process.returncode, stderr) == (0, "")
         assert Path(stdout.strip()).read_bytes() == content
     assert blobs(cache) == [digest(content)]
-    assert hub.bodies() <= 2
+    assert hub.bodies() == 1
 
 
 def test_no_weights_are_published_for_a_module(hub_fails, make_clip, tmp_path):
