@@ -336,11 +336,9 @@ def _reason(error: BaseException) -> str:
         advice = {401: log_in, 403: "check what the token may do"}.get(status, advice)
         return f"the Hub answered {status}{': ' + said if said else ''}; {advice}"
     said = " ".join((str(error).strip() or type(error).__name__).splitlines()[0].split())
-    if isinstance(error, PermissionError) or getattr(error, "errno", None) in (
-        errno.ENOSPC,
-        errno.EROFS,
-    ):
+    if getattr(error, "errno", None) in (errno.ENOSPC, errno.EROFS, errno.EACCES, errno.ENOTDIR):
         return f"{said}; make room for the Hub's cache, or choose another place with HF_HOME"
     if isinstance(error, ValueError):
         return f"{said}; check the name"
-    return f"{said}; check the network, the proxy and HF_ENDPOINT"
+    xet = ", or try HF_HUB_DISABLE_XET=1" if "hf_xet" in sys.modules else ""
+    return f"{said}; check the network, the proxy and HF_ENDPOINT{xet}"

@@ -57,6 +57,7 @@ class Hub:
         log: method and path of every request.
         status: answer everything with this status, if not None.
         cdn_status: answer every request for a body with this status, if not None.
+        is_xet: large files are said to be in a Xet store, which there is not.
         cuts: how many of the next bodies of the CDN to cut off in the middle.
         replaced: sha256 -> what the CDN serves in its stead.
         hang_up: close every connection without an answer.
@@ -71,6 +72,7 @@ class Hub:
         self.ranges: list[str] = []
         self.status: int | None = None
         self.cdn_status: int | None = None
+        self.is_xet = False
         self.cuts = 0
         self.replaced: dict[str, bytes] = {}
         self.hang_up = False
@@ -136,6 +138,10 @@ class _Handler(BaseHTTPRequestHandler):
         elif match := re.fullmatch(r"/upload/(\w+)", path):
             self.hub.uploads[match[1]] = body
             self._send(200 if digest(body) == match[1] else 400)
+        elif path == "/xet-token":
+            expires = str(int(time.time()) + 3600)
+            headers = {"X-Xet-Cas-Url": self.hub.cdn, "X-Xet-Access-Token": "t"}
+            self._send(200, headers={**headers, "X-Xet-Token-Expiration": expires})
         elif self.headers.get("Authorization") != f"Bearer {TOKEN}":
             self._json(401, {"error": "Invalid username or password."})
         else:
@@ -185,6 +191,9 @@ class _Handler(BaseHTTPRequestHandler):
             headers["X-Linked-Etag"] = f'"{digest(content)}"'
             headers["X-Linked-Size"] = str(len(content))
             headers["Location"] = f"{self.hub.cdn}/cdn/{digest(content)}"
+            if self.hub.is_xet:
+                headers["X-Xet-Hash"] = "ab" * 32
+                headers["X-Xet-Refresh-Route"] = f"{self.hub.url}/xet-token"
             self._send(302, headers={**headers, "ETag": '"of the redirect"'})
         else:
             self._send(200, content, {**headers, "ETag": f'"{git_oid(content)}"'})

@@ -232,6 +232,14 @@ def test_a_connection_that_is_always_cut(hub_fails, hub, commit, cache):
     assert blobs(cache) == []
 
 
+def test_a_xet_store_that_does_not_work(hub_stsr, hub_fails, hub, commit, cache):
+    hub.is_xet = True
+    said = hub_fails(WEIGHTS, "weights", "pull", NAME)
+    assert "HF_HUB_DISABLE_XET=1" in said
+    assert blobs(cache) == []
+    assert hub_stsr("weights", "pull", NAME, env={"HF_HUB_DISABLE_XET": "1"}).returncode == 0
+
+
 FAULTS = {
     "500": ({"status": 500}, "500"),
     "503": ({"status": 503}, "503"),
