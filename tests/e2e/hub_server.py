@@ -58,6 +58,7 @@ class Hub:
         status: answer everything with this status, if not None.
         cdn_status: answer every request for a body with this status, if not None.
         is_xet: large files are said to be in a Xet store, which there is not.
+        is_busy: somebody else commits while something is pushed.
         cuts: how many of the next bodies of the CDN to cut off in the middle.
         replaced: sha256 -> what the CDN serves in its stead.
         hang_up: close every connection without an answer.
@@ -73,6 +74,7 @@ class Hub:
         self.status: int | None = None
         self.cdn_status: int | None = None
         self.is_xet = False
+        self.is_busy = False
         self.cuts = 0
         self.replaced: dict[str, bytes] = {}
         self.hang_up = False
@@ -260,6 +262,8 @@ class _Handler(BaseHTTPRequestHandler):
         elif commit is None:
             self._json(404, {}, {"X-Error-Code": "RevisionNotFound"})
         elif what == "preupload":
+            if self.hub.is_busy:
+                repository.commit({"README.md": b"Somebody else's."}, message="between")
             files = [
                 self._mode(one["path"], repository.commits[commit])
                 for one in json.loads(body)["files"]

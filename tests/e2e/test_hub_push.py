@@ -164,6 +164,16 @@ def test_a_hub_that_cannot_be_used(hub, hub_fails, weights_file, env, words):
     assert hub.repositories == {}
 
 
+def test_somebody_else_commits_meanwhile(hub, hub_fails, weights_file):
+    hub.repository("someone/pair", {"README.md": CARD})
+    hub.is_busy = True
+    arguments = ["weights", "push", weights_file, "someone/pair"]
+    said = hub_fails(FAILED, *arguments, env=LOGGED_IN)
+    assert "412: A commit has happened since.; try again later" in said
+    assert commits(hub)[1:] == ["between"]
+    assert files(hub) == {"README.md": b"Somebody else's."}
+
+
 def test_a_broken_hub(hub, hub_fails, weights_file):
     hub.status = 500
     arguments = ["weights", "push", weights_file, "someone/pair"]
