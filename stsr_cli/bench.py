@@ -20,7 +20,7 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -272,16 +272,16 @@ def measure(case: Case) -> Result:
 
 
 def _build(options: ModelOptions) -> System:
-    """The system with embedded weights, or for each module by itself, or as it is initialised."""
+    """The system with weights that are here, or for each module by itself, or as it is initialised."""
     with contextlib.suppress(WeightsError):
-        return load_system(options)
+        return load_system(replace(options, offline=True))
     if options.system == "cdca":
         return CDCA().eval()
     f_s, f_t = build("spatial", options.spatial), build("temporal", options.temporal)
     with contextlib.suppress(WeightsError):
-        f_s = load_pair(ModelOptions(options.spatial, "blend")).spatial
+        f_s = load_pair(ModelOptions(options.spatial, "blend", offline=True)).spatial
     with contextlib.suppress(WeightsError):
-        f_t = load_pair(ModelOptions("bicubic", options.temporal)).temporal
+        f_t = load_pair(ModelOptions("bicubic", options.temporal, offline=True)).temporal
     return TwoStream(f_s, f_t).eval()
 
 

@@ -127,10 +127,15 @@ def load_weights(path: Path) -> Weights:
     """Build the networks a weights file describes and fill them.
 
     Raises:
-        WeightsError: see `read_header`; also a module this version does not have, or tensors that do not fit it.
+        WeightsError: see `read_header`; also a module this version does not have, tensors that do not fit it, or NaN.
     """
     header = read_header(path)
     tensors = read_safetensors(path)
+    for name, tensor in tensors.items():
+        if not (tensor.float() if tensor.is_floating_point() else tensor).isfinite().all():
+            raise WeightsError(
+                f"{path}: {name} holds values that are not finite (NaN or inf); choose other weights"
+            )
     built: dict[str, Any] = {}
     for part in _PARTS:
         if part in header:

@@ -37,10 +37,11 @@ class ModelOptions:
     Attributes:
         spatial: name of f_S.
         temporal: name of f_T.
-        weights: names of embedded weights or paths of .safetensors files, a later one that holds a module wins; none
-            for the embedded ones of the modules.
+        weights: published names, paths of .safetensors files, or hf:OWNER/REPO[@REVISION]:FILE.safetensors; a later one
+            that holds a module wins, and what none of them holds comes from what is published.
         system: "streams" (the paper's network), "baseline" (its B: f_S and f_T trained apart, run one after the other)
             or "cdca" (coupled auto-encoders, which have no modules and no streams).
+        offline: fetch no weights, as HF_HUB_OFFLINE=1; what ships or is cached is used.
         stream: t2s (Eq. 4, first line) or s2t (second line).
         device: "auto" (cuda, then mps, then cpu), or a torch device such as "cuda:1".
         precision: "auto" (fp16 on CUDA, else fp32), "fp32", "fp16" or "bf16".
@@ -50,6 +51,7 @@ class ModelOptions:
     temporal: str = DEFAULT_TEMPORAL
     weights: tuple[str, ...] = ()
     system: System = "streams"
+    offline: bool = False
     stream: Stream = "t2s"
     device: str = "auto"
     precision: Precision = "auto"
@@ -108,6 +110,7 @@ class TrainOptions:
         spatial, temporal: module names.
         spatial_config, temporal_config, cdca_config: keyword arguments that differ from the networks' defaults.
         init: weights to start from, names or paths; later ones win.
+        offline: as in `ModelOptions`, for `init`.
         resume: go on from OUT.state.
         overwrite: start over although OUT or OUT.state exists.
         steps: optimizer steps to reach, or None.
@@ -143,6 +146,7 @@ class TrainOptions:
     )
     cdca_config: Mapping[str, int | float | bool | str | list[int]] = field(default_factory=dict)
     init: tuple[str, ...] = ()
+    offline: bool = False
     resume: bool = False
     overwrite: bool = False
     steps: int | None = None
@@ -166,3 +170,26 @@ class TrainOptions:
     threads: int | None = None
     cache: Path | None = None
     cache_gib: float = 16.0
+
+
+@dataclass(frozen=True)
+class PushOptions:
+    """One `stsr weights push` run.
+
+    Attributes:
+        weights: weights file; it keeps its name.
+        repo: OWNER/REPO on the Hub; made if it does not exist.
+        branch: where the commit goes, or None for the main branch; made if it does not exist.
+        private: make a new repository a private one; refused where a public one exists.
+        message: of the commit, or None.
+        card: model card to upload, or None: the repository's own, or one that is written.
+        licence: of the weights, or None: that of published weights, else unknown.
+    """
+
+    weights: Path
+    repo: str
+    branch: str | None = None
+    private: bool = False
+    message: str | None = None
+    card: Path | None = None
+    licence: str | None = None

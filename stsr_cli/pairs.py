@@ -1,8 +1,8 @@
 """From names to networks: which weights fill f_S and f_T, or CDCA, and the system they make, ready to run."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from functools import cache
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import torch
 from torch import nn
@@ -32,25 +32,32 @@ def load_pair(options: ModelOptions, scale: int | None = None, time_scale: int =
     """Build the two-stream network that `options` asks for, in eval mode, float32, on the CPU.
 
     Args:
-        options: module names, and weights or None for the embedded ones; the device is the caller's business.
+        options: module names, and weights; the device is the caller's business.
         scale: spatial factor; None is f_S's own.
         time_scale: temporal factor.
 
     Raises:
         UsageError: an unknown module name, or a factor the module cannot reach.
-        WeightsError: no weights for a module, weights of another module, or a damaged file.
+        WeightsError: no weights for a module, weights of other modules, or a damaged file.
     """
-    read = _reader()
+    read = _reader(options)
     spatial = _fill("spatial", options.spatial, options, read)
     temporal = _fill("temporal", options.temporal, options, read)
     assert isinstance(spatial, SpatialModule)
     assert isinstance(temporal, TemporalModule)
+    used = {type(spatial), type(temporal)}
+    chosen = [read(source) for source in options.weights]
+    if chosen and not any({type(one.spatial), type(one.temporal)} & used for one in chosen):
+        raise WeightsError(
+            f"weights {_listed(options.weights)} hold neither {options.spatial} nor {options.temporal}; "
+            "choose other weights, or modules they hold"
+        )
     return TwoStream(spatial, temporal, scale, time_scale).eval()
 
 
 def _load_cdca(options: ModelOptions, scale: int | None, time_scale: int) -> CDCA:
-    """CDCA from the last of the chosen weights that hold it, or from the embedded ones."""
-    read = _reader()
+    """CDCA from the last of the chosen weights that hold it, or from the published ones."""
+    read = _reader(options)
     for source in reversed(options.weights or ("cdca",)):
         cdca = read(source).cdca
         if cdca is not None:
@@ -61,9 +68,9 @@ def _load_cdca(options: ModelOptions, scale: int | None, time_scale: int) -> CDC
     )
 
 
-def _reader() -> Callable[[str], Weights]:
+def _reader(options: ModelOptions) -> Callable[[str], Weights]:
     """Both modules mostly lie in one file: check, read and build what is in it once."""
-    return cache(lambda source: load_weights(resolve_weights(source)))
+    return cache(lambda source: load_weights(resolve_weights(source, options.offline)))
 
 
 def _listed(sources: tuple[str, ...]) -> str:
@@ -71,46 +78,51 @@ def _listed(sources: tuple[str, ...]) -> str:
 
 
 def _fill(kind: Kind, name: str, options: ModelOptions, read: Callable[[str], Weights]) -> Module:
-    """The module `name`, with the chosen weights, or embedded ones, or none where it has no parameters."""
+    """The module `name`: from the last of the chosen weights that hold it, or published; or without any parameters."""
     module: Module = build(kind, name)
     if not any(True for _ in module.parameters()):
         return module
-    sources = options.weights or _embedded(kind, name, options)
     others = []
-    for source in reversed(sources):
+    for source in reversed(options.weights):
         found: Module | None = getattr(read(source), kind)
         if type(found) is type(module):
             return found
         if found is not None:
             others.append(type(found).__name__)
-    holds = f"{', '.join(others)}, not {name}," if others else "no"
-    raise WeightsError(
-        f"weights {_listed(sources)} hold {holds} {kind} weights; choose other weights or another --{kind}"
-    )
+    if others:
+        raise WeightsError(
+            f"weights {_listed(options.weights)} hold {', '.join(others)}, not {name}, as {kind} weights; "
+            f"choose other weights or another --{kind}"
+        )
+    published: Module = getattr(read(_published(kind, name, options)), kind)
+    return published
 
 
-def _embedded(kind: Kind, name: str, options: ModelOptions) -> tuple[str]:
-    """The embedded weights that hold the module; those of the very pair that was asked for come first.
+def _published(kind: Kind, name: str, options: ModelOptions) -> str:
+    """The published weights that hold the module; those of the very pair come first, then those that ship.
 
     Weights of modules trained apart are for the paper's baseline B, and never a choice for anything else.
     """
     is_baseline = options.system == "baseline"
-    pair = (options.spatial, options.temporal)
-
-    def is_of_the_pair(entry: Mapping[str, Any]) -> bool:
-        return (entry.get("spatial"), entry.get("temporal")) == pair
-
     holding = {
         weights: entry
         for weights, entry in manifest().items()
         if entry.get(kind) == name and (entry.get("training") == "separate") == is_baseline
     }
     if not holding:
-        apart = " trained apart" if is_baseline else ""
+        apart = ", trained apart," if is_baseline else ""
         raise WeightsError(
-            f"there are no embedded weights for the {kind} module {name!r}{apart}; give some with --weights"
+            f"stsr has published no weights for the {kind} module {name!r}{apart} yet; give --weights: convert a "
+            f"checkpoint (stsr weights convert CHECKPOINT --arch {name} -o {name}.safetensors) or train some "
+            f"(stsr train --stage {kind} --{kind} {name} ...)"
         )
-    return (min(holding, key=lambda weights: not is_of_the_pair(holding[weights])),)
+    pair = (options.spatial, options.temporal)
+
+    def rank(weights: str) -> tuple[bool, bool]:
+        entry = holding[weights]
+        return (entry.get("spatial"), entry.get("temporal")) != pair, "repo" in entry
+
+    return min(holding, key=rank)
 
 
 def to_device(model: Network, device: torch.device, dtype: torch.dtype) -> Network:

@@ -21,15 +21,8 @@ BASE = {"errors", "options", "device"}
 NETWORK = {"registry", "modules", "ops", "streams", "cdca"}
 MIDDLE = {"pipeline", "segments", "checkpoint", "video", "data", "losses", "metrics", "tiling"}
 ENGINES = {
-    "hub",
-    "pairs",
-    "convert",
-    "upscale",
-    "training",
-    "evaluation",
-    "report",
-    "bench",
-    "distribute",
+    *("hub", "publish", "convert", "pairs", "upscale", "training", "evaluation", "report"),
+    *("bench", "distribute", "testsets"),
 }
 BELOW_ENGINES = BASE | NETWORK | MIDDLE
 
@@ -58,6 +51,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "convert": BASE | NETWORK | {"checkpoint", "foreign"},
     "testsets": {"errors", "data", "video"},
     "hub": BELOW_ENGINES,
+    "publish": BELOW_ENGINES | {"hub"},
     "pairs": BASE | NETWORK | {"checkpoint", "hub"},
     "upscale": BELOW_ENGINES | {"hub", "pairs"},
     "training": BELOW_ENGINES | {"hub", "pairs"},
@@ -77,7 +71,7 @@ OWNERS = {
     "rich": {"console"},
     "av": {"video"},
     "safetensors": {"checkpoint"},
-    "huggingface_hub": {"hub"},
+    "huggingface_hub": {"hub", "publish"},
     "accelerate": {"training"},
     "tensorboard": {"training"},
     "torchmetrics": {"training"},

@@ -19,6 +19,7 @@ _COMMANDS = {
     "upscale": ("upscale", "Upscale a video in space and time."),
     "train": ("train", "Train f_S, f_T, or both streams together."),
     "eval": ("evaluate", "Measure PSNR and SSIM of interpolated frames on test sets."),
+    "weights": ("weights", "List, fetch, check, publish and convert weights."),
     "bench": ("bench", "Measure latency, throughput and memory on this machine."),
 }
 

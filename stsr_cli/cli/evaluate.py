@@ -28,11 +28,8 @@ _MEASURES = ("psnr_rgb", "ssim_rgb", "psnr_y", "ssim_y", "gain_psnr_rgb")
 )
 @click.option("--spatial", default=ModelOptions.spatial, show_default=True, help="Name of f_S.")
 @click.option("--temporal", default=ModelOptions.temporal, show_default=True, help="Name of f_T.")
-@click.option(
-    "--weights",
-    multiple=True,
-    help="Name or path, a later one wins (repeatable) [default: embedded].",
-)
+@click.option("--weights", multiple=True, help="As of `upscale`.")
+@click.option("--offline", is_flag=True, help="As of `upscale`.")
 @click.option(
     "--stream",
     type=click.Choice(["t2s", "s2t", "both"]),
@@ -50,6 +47,7 @@ def command(
     spatial: str,
     temporal: str,
     weights: tuple[str, ...],
+    offline: bool,
     stream: Any,
     limit: int | None,
     threads: int | None,
@@ -69,7 +67,9 @@ def command(
             "temporal",
             "stream",
         )
-    options = ModelOptions(spatial=spatial, temporal=temporal, weights=weights, device=device)
+    options = ModelOptions(
+        spatial=spatial, temporal=temporal, weights=weights, offline=offline, device=device
+    )
     from stsr_cli.console import Counter, print_table
     from stsr_cli.evaluation import evaluate
 

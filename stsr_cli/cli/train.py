@@ -59,6 +59,7 @@ _path = click.Path(path_type=Path)
     "--cdca-config", default="{}", callback=_json_object, help="CDCA's arguments, as JSON."
 )
 @click.option("--init", multiple=True, help="Weights to start from: name or path (repeatable).")
+@click.option("--offline", is_flag=True, help="Fetch no weights for --init; use what is here.")
 @click.option("--resume", is_flag=True, help="Go on from OUT.state.")
 @click.option(
     "-y", "--overwrite", is_flag=True, help="Start over although OUT or OUT.state exists."

@@ -38,9 +38,10 @@ _option = option_of(UpscaleOptions, ModelOptions, EncodeOptions)
     "--weights",
     metavar="NAME|PATH",
     multiple=True,
-    help="Embedded weights or a .safetensors file, a later one wins (repeatable)  [default: those embedded for the "
-    "modules]",
+    help="A name of `stsr weights list`, a .safetensors file, or hf:OWNER/REPO[@REVISION]:FILE; a later one wins "
+    "(repeatable)  [default: those published for the modules]",
 )
+@click.option("--offline", is_flag=True, help="Fetch no weights; use what is here.")
 @_option("--device", help="auto, cpu, cuda, cuda:N or mps.")
 @_option(
     "--precision",

@@ -27,7 +27,7 @@ def build_model(options: TrainOptions) -> Model:
         WeightsError: a file to start from is missing or damaged.
     """
     modules: dict[Kind, SpatialModule | TemporalModule] = {}
-    files = [load_weights(resolve_weights(name)) for name in options.init]
+    files = [load_weights(resolve_weights(name, options.offline)) for name in options.init]
     if options.stage == "cdca":
         found = [weights.cdca for weights in files if weights.cdca is not None]
         return CoupledAutoEncoders(found[-1] if found else _new_cdca(options))

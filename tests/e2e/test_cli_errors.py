@@ -18,7 +18,7 @@ from click.testing import CliRunner
 from safetensors.torch import save_file
 
 from stsr_cli.cdca import CDCA
-from stsr_cli.checkpoint import Weights, read_header, save_weights
+from stsr_cli.checkpoint import Weights, load_weights, read_header, save_weights
 from stsr_cli.cli import main
 from stsr_cli.registry import build
 
@@ -307,6 +307,15 @@ def test_damaged_weights(fails_with, espcn, damage):
         }[damage]
     )
     fails_with(WEIGHTS, [espcn.name], espcn.name)
+
+
+@pytest.mark.parametrize("value", ["nan", "inf", "-inf"])
+def test_weights_that_are_not_finite(fails_with, espcn, value):
+    module = load_weights(espcn).spatial
+    with torch.no_grad():
+        module.conv2.weight[0, 0, 0, 0] = float(value)
+    save_weights(espcn, Weights(spatial=module))
+    fails_with(WEIGHTS, [espcn.name, "spatial.conv2.weight", "not finite"], espcn.name)
 
 
 def test_weights_are_a_pickle(fails_with, espcn):

@@ -2,11 +2,14 @@
 
 import hashlib
 import json
+import re
 
 import pytest
 
 from stsr_cli import hub
+from stsr_cli.checkpoint import load_weights, sha256
 from stsr_cli.errors import WeightsError
+from stsr_cli.registry import name_of
 
 
 @pytest.fixture
@@ -106,3 +109,71 @@ def test_the_hub_without_a_network(tmp_path, monkeypatch):
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path))
     assert "hf:owner/repo:pair.safetensors" in refusal("hf:owner/repo:pair.safetensors")
+
+
+def test_verify_says_what_is_wrong(embedded, tmp_path):
+    with pytest.raises(WeightsError, match="cannot read weights"):
+        hub.verify("demo")
+    (embedded / "demo-v1.safetensors").write_bytes(b"some weight5")
+    with pytest.raises(WeightsError, match="damaged: its sha256 is"):
+        hub.verify("demo")
+    (embedded / "demo-v1.safetensors").unlink()
+    with pytest.raises(WeightsError, match="install stsr again"):
+        hub.verify("demo")
+
+
+def test_places(embedded, tmp_path, monkeypatch):
+    import huggingface_hub.constants
+
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
+    (tmp_path / "a.safetensors").write_bytes(b"x")
+    assert hub.place("demo") == "embedded"
+    assert hub.place(str(tmp_path / "a.safetensors")) == "file"
+    assert hub.local_path(str(tmp_path / "a.safetensors")) == tmp_path / "a.safetensors"
+    assert hub.local_path(str(tmp_path / "b.safetensors")) is None
+
+
+def test_modules_without_weights(embedded):
+    without = hub.without_weights()
+    assert "span" in without["spatial"]
+    assert "rife" in without["temporal"]
+    assert not {"espcn", "bicubic"} & set(without["spatial"])
+    assert not {"dvf", "blend"} & set(without["temporal"])
+
+
+@pytest.fixture
+def published():
+    """What ships with stsr."""
+    hub.manifest.cache_clear()
+    return hub.manifest()
+
+
+def test_the_manifest_is_true(published):
+    """Each entry names its modules and says of its file what the file says of itself."""
+    assert list(published) == sorted(published)
+    for name, entry in published.items():
+        if "repo" in entry:
+            assert re.fullmatch(r"[0-9a-f]{40}", entry["revision"]), name
+            continue
+        path = hub.resolve_weights(name)
+        weights = load_weights(path)
+        assert entry["sha256"] == sha256(path)
+        assert entry["size_bytes"] == path.stat().st_size
+        for kind in ("spatial", "temporal"):
+            module = getattr(weights, kind)
+            assert entry[kind] == name_of(module)
+            assert entry["parameters"][kind] == sum(p.numel() for p in module.parameters())
+        assert name == f"{entry['spatial']}+{entry['temporal']}"
+        assert hub.resolve_weights(name.replace("+", "-")) == path
+
+
+def test_the_manifest_gives_the_results_of_the_cards(published):
+    for entry in published.values():
+        if "card" not in entry:
+            continue
+        card = (hub.weights_folder() / entry["card"]).read_text(encoding="utf-8")
+        assert entry["licence"] in card
+        for stream, row in (("t2s", "T->S"), ("s2t", "S->T")):
+            (line,) = re.findall(rf"^\| {row} \| (.+) \|$", card, re.MULTILINE)
+            psnrs = [float(cell.split(" / ")[0]) for cell in line.split(" | ")]
+            assert [one[stream] for one in entry["results"].values()] == psnrs

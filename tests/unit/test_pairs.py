@@ -120,8 +120,19 @@ def test_weights_of_another_module(embedded, spatial, temporal, words):
 
 def test_weights_without_the_other_module(embedded):
     path = embedded("half", 0.2, "espcn", "blend")
-    with pytest.raises(WeightsError, match="no temporal weights"):
-        load_pair(ModelOptions(spatial="espcn", temporal="dvf", weights=(str(path),)))
+    options = ModelOptions(spatial="espcn", temporal="dvf", weights=(str(path),))
+    with pytest.raises(WeightsError, match=r"no weights for the temporal module 'dvf'"):
+        load_pair(options)
+    embedded("pair", 0.3, "espcn", "dvf")
+    pair = load_pair(options)
+    assert (value_of(pair.spatial), value_of(pair.temporal)) == (0.2, 0.3)
+
+
+def test_weights_that_serve_nothing_are_an_error(embedded):
+    embedded("pair", 0.3, "espcn", "dvf")
+    path = embedded("half", 0.2, "espcn", "blend")
+    with pytest.raises(WeightsError, match="hold neither bicubic nor dvf"):
+        load_pair(ModelOptions(spatial="bicubic", temporal="dvf", weights=(str(path),)))
 
 
 def test_no_embedded_weights_for_a_module(embedded):
@@ -149,7 +160,7 @@ def test_of_several_files_a_later_one_that_holds_a_module_wins(embedded):
     other = str(embedded("other", 0.3, "bicubic", "dvf"))
     assert value_of(load_pair(ModelOptions("espcn", "blend", (paths[1], other))).spatial) == 0.2
     with pytest.raises(
-        WeightsError, match=r"'.*pair.*', '.*other.*' hold ESPCN, not span, spatial"
+        WeightsError, match=r"'.*pair.*', '.*other.*' hold ESPCN, not span, as spatial"
     ):
         load_pair(ModelOptions("span", "dvf", (paths[0], other)))
 
@@ -157,14 +168,14 @@ def test_of_several_files_a_later_one_that_holds_a_module_wins(embedded):
 def test_weights_trained_apart_are_for_the_baseline_alone(embedded):
     embedded("a-separate", 0.1, "espcn", "dvf", training="separate")
     options = ModelOptions("espcn", "dvf")
-    with pytest.raises(WeightsError, match=r"no embedded weights.*'espcn'.*--weights"):
+    with pytest.raises(WeightsError, match=r"no weights for.*'espcn'.*--weights"):
         load_pair(options)
     embedded("pair", 0.2, "espcn", "dvf")
     assert value_of(load_system(options).spatial) == 0.2
     baseline = load_system(ModelOptions("espcn", "dvf", system="baseline"))
     assert (value_of(baseline.spatial), value_of(baseline.temporal)) == (0.1, 0.1)
     assert value_of(load_pair(ModelOptions("espcn", "dvf", ("a-separate",))).temporal) == 0.1
-    with pytest.raises(WeightsError, match=r"'span' trained apart.*--weights"):
+    with pytest.raises(WeightsError, match=r"'span', trained apart.*--weights"):
         load_system(ModelOptions("span", "dvf", system="baseline"))
 
 
@@ -179,5 +190,5 @@ def test_cdca_is_a_system_of_its_own(embedded, tmp_path):
         load_system(options, scale=16)
     with pytest.raises(WeightsError, match="hold no cdca weights"):
         load_system(ModelOptions(system="cdca", weights=(str(pair),)))
-    with pytest.raises(WeightsError, match="hold no spatial weights"):
+    with pytest.raises(WeightsError, match="hold neither espcn nor dvf"):
         load_pair(ModelOptions("espcn", "dvf", (str(path),)))
