@@ -47,7 +47,9 @@ def list_weights(is_json: bool) -> None:
             [
                 name,
                 hub.place(name),
-                " + ".join(entry[kind] for kind in ("spatial", "temporal") if kind in entry),
+                " + ".join(
+                    entry[kind] for kind in ("spatial", "temporal", "cdca") if kind in entry
+                ),
                 f"{entry['size_bytes'] / 2**20:.1f}" if "size_bytes" in entry else "",
                 entry.get("licence", "unknown"),
                 " / ".join(_psnr(entry, dataset) for dataset in ("vid4", "middlebury")),
@@ -180,8 +182,18 @@ def push(dry_run: bool, **values: Any) -> None:
 @click.option("-o", "--out", type=_path, required=True, help="Weights file (.safetensors).")
 @click.option("-y", "--overwrite", is_flag=True, help="Replace OUT if it exists.")
 def convert(checkpoint: Path, arch: str, out: Path, overwrite: bool) -> None:
-    """Make weights of stsr from a checkpoint of another program."""
-    from stsr_cli.convert import convert_checkpoint  # type: ignore[import-not-found,import-untyped,unused-ignore]
+    """Make weights of stsr from a checkpoint of another program.
 
-    convert_checkpoint(checkpoint, arch, out, overwrite)
+    ARCH is vdsr (twtygqyy/pytorch-vdsr), espcn (Lornatang/ESPCN-PyTorch, leftthomas/ESPCN), dbpn
+    (alterzero/DBPN-Pytorch), dvf (lxx1991/pytorch-voxel-flow), superslomo (avinashpaliwal/Super-SloMo) or dain
+    (baowenbo/DAIN). Tensors are read, code never runs.
+    """
+    from stsr_cli.convert import convert_checkpoint
+
+    done = convert_checkpoint(checkpoint, arch, out, overwrite)
+    click.echo(
+        f"{done.name}: {done.num_parameters:,} parameters, {json.dumps(dict(done.config))}; "
+        f"reference: {done.reference}. The terms of the checkpoint go on to hold for {out.name}.",
+        err=True,
+    )
     click.echo(str(out))
