@@ -26,7 +26,7 @@ import torch
 from torch import Tensor, nn
 
 from stsr_cli.errors import UsageError
-from stsr_cli.modules import Config
+from stsr_cli.modules import Card, Config
 from stsr_cli.ops import cubic_weights, upsample
 from stsr_cli.streams import Stream
 
@@ -91,6 +91,8 @@ class CDCA(nn.Module):
 
     It is called as `TwoStream` is, so that the engine need not know which of the two it runs.
     """
+
+    card = Card("CDCA", 2017, "Sharma et al., PReMI 2017", scales=(2, 3, 4))
 
     def __init__(
         self, scale: int = 4, num_channels: int = 64, num_features: int = 32, time_scale: int = 2

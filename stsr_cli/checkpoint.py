@@ -27,7 +27,7 @@ from stsr_cli.modules import SpatialModule, TemporalModule
 Part = Literal["spatial", "temporal", "cdca"]
 
 _FORMAT = "stsr-1"
-_PARTS: tuple[Part, ...] = ("spatial", "temporal", "cdca")
+PARTS: tuple[Part, ...] = ("spatial", "temporal", "cdca")
 
 
 @dataclass(frozen=True)
@@ -79,11 +79,10 @@ def save_weights(path: Path, weights: Weights) -> None:
     """Write `weights` to `path` atomically (see `write_atomically` for what is raised)."""
     tensors: dict[str, Tensor] = {}
     header: dict[str, Any] = {"training": dict(weights.training)}
-    for part in _PARTS:
+    for part in PARTS:
         module: SpatialModule | TemporalModule | CDCA | None = getattr(weights, part)
         if module is not None:
-            name = "cdca" if part == "cdca" else registry.name_of(module)
-            header[part] = {"name": name, "config": module.config}
+            header[part] = {"name": registry.name_of(module), "config": module.config}
             for tensor_name, tensor in module.state_dict().items():
                 tensors[f"{part}.{tensor_name}"] = tensor.detach().cpu().contiguous()
     write_atomically(path, save(tensors, {_FORMAT: json.dumps(header, sort_keys=True)}))
@@ -137,7 +136,7 @@ def load_weights(path: Path) -> Weights:
                 f"{path}: {name} holds values that are not finite (NaN or inf); choose other weights"
             )
     built: dict[str, Any] = {}
-    for part in _PARTS:
+    for part in PARTS:
         if part in header:
             its_tensors = {
                 name.removeprefix(f"{part}."): t

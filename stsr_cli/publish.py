@@ -12,13 +12,14 @@ from pathlib import Path
 from typing import Any
 
 from stsr_cli import __version__
-from stsr_cli.checkpoint import Weights, load_weights, sha256
+from stsr_cli.checkpoint import PARTS, Weights, load_weights, sha256
 from stsr_cli.errors import InputError, StsrError, UsageError
 from stsr_cli.hub import hub_client, manifest
 from stsr_cli.options import DEFAULT_SPATIAL, DEFAULT_TEMPORAL, PushOptions
 from stsr_cli.registry import name_of
 
 CARD = "README.md"
+_ROLES = {"spatial": "f_S", "temporal": "f_T", "cdca": "system"}
 
 
 @dataclass(frozen=True)
@@ -134,7 +135,7 @@ def push(upload: Upload) -> Published:
             revision=options.branch,
             parent_commit=parent,
         )
-    modules = [upload.entry[kind] for kind in ("spatial", "temporal") if kind in upload.entry]
+    modules = [upload.entry[part] for part in PARTS if part in upload.entry]
     entry = {"repo": options.repo, "revision": commit.oid, **upload.entry}
     return Published(f"hf:{options.repo}@{commit.oid}:{upload.file}", {"+".join(modules): entry})
 
@@ -158,8 +159,8 @@ def _card_of(api: Any, options: PushOptions) -> tuple[str | None, str | None]:
 
 
 def _modules(weights: Weights) -> list[tuple[str, Any]]:
-    both = [("spatial", weights.spatial), ("temporal", weights.temporal)]
-    return [(kind, module) for kind, module in both if module is not None]
+    parts = [(part, getattr(weights, part)) for part in PARTS]
+    return [(part, module) for part, module in parts if module is not None]
 
 
 def _num_parameters(module: Any) -> int:
@@ -172,7 +173,7 @@ def _completed(text: str, entry: dict[str, Any], whose: str) -> str:
 
     licence = str(entry["licence"])
     is_identifier = licence == licence.lower() and " " not in licence
-    names = [entry[kind] for kind in ("spatial", "temporal") if kind in entry]
+    names = [entry[part] for part in PARTS if part in entry]
     ours = ModelCardData(
         license=licence if is_identifier else "other",
         license_name=None if is_identifier else "-".join(licence.lower().split()),
@@ -204,10 +205,12 @@ def _body(options: PushOptions, weights: Weights, entry: dict[str, Any]) -> str:
     temporal = entry.get("temporal", "blend")
     revision = f"@{options.branch}" if options.branch else ""
     use = f"stsr upscale in.mp4 out.mp4 --weights hf:{options.repo}{revision}:{entry['file']}"
-    if (spatial, temporal) != (DEFAULT_SPATIAL, DEFAULT_TEMPORAL):
+    if "cdca" in entry:
+        use += " --system cdca"
+    elif (spatial, temporal) != (DEFAULT_SPATIAL, DEFAULT_TEMPORAL):
         use += f" --spatial {spatial} --temporal {temporal}"
     rows = "\n".join(
-        f"| {'f_S' if kind == 'spatial' else 'f_T'} | {module.card.title} (`{entry[kind]}`) "
+        f"| {_ROLES[kind]} | {module.card.title} (`{entry[kind]}`) "
         f"| {entry['parameters'][kind]:,} | `{json.dumps(dict(module.config), sort_keys=True)}` |"
         for kind, module in _modules(weights)
     )
@@ -217,12 +220,12 @@ def _body(options: PushOptions, weights: Weights, entry: dict[str, Any]) -> str:
         else "The file does not say how it was trained."
     )
     results = "\n".join(
-        f"| {dataset} | {psnr['t2s']:.2f} | {psnr['s2t']:.2f} |"
+        f"| {dataset} | {', '.join(f'{way} {value:.2f}' for way, value in psnr.items())} |"
         for dataset, psnr in entry["results"].items()
     )
     measured = (
         "\n## Results\n\nRGB PSNR in dB of the frame in between.\n\n"
-        f"| | T->S | S->T |\n|---|---|---|\n{results}\n"
+        f"| | by stream |\n|---|---|\n{results}\n"
     )
     return f"""
 # {options.weights.stem}

@@ -92,5 +92,6 @@ def build(
 
 
 def name_of(module: object) -> str:
-    """The name that `build` made a module by: that of the file, or folder, its class is in."""
-    return type(module).__module__.split(".")[2]
+    """The name of a network: that of the file, or folder, its class is in; `build` made a module by it."""
+    folder, *rest = type(module).__module__.split(".")[1:]
+    return rest[0] if rest else folder

@@ -76,7 +76,8 @@ def _text(path: Path | None) -> str | None:
 
 
 def _psnr(entry: dict[str, Any], dataset: str) -> str:
-    value = entry.get("results", {}).get(dataset, {}).get("t2s")
+    results = entry.get("results", {}).get(dataset, {})
+    value = results.get("t2s", results.get("cdca"))
     return "-" if value is None else f"{value:.2f}"
 
 

@@ -280,8 +280,9 @@ def test_weights_of_another_module(fails_with, espcn):
 
 
 def test_weights_hold_one_module_of_two(fails, espcn):
-    names = ["--spatial", "espcn", "--temporal", "dvf", "--weights", espcn.name]
-    fails(WEIGHTS, ["temporal"], "upscale", "in.mp4", "out.mp4", *names)
+    names = ["--spatial", "espcn", "--temporal", "superslomo", "--weights", espcn.name]
+    words = ["published no weights", "'superslomo'", "stsr weights convert"]
+    fails(WEIGHTS, words, "upscale", "in.mp4", "out.mp4", *names)
 
 
 @pytest.mark.parametrize("name", ["gone.safetensors", "folder/gone.safetensors", "no-such-weights"])

@@ -269,3 +269,47 @@ def test_baseline_on_the_real_sets(
     found = [row[key] for key in ("psnr_rgb", "ssim_rgb", "psnr_y", "ssim_y")]
     for value, reference, tolerance in zip(found, expected, (6e-3, 6e-4, 6e-3, 6e-4), strict=True):
         assert value == pytest.approx(reference, abs=tolerance)
+
+
+@pytest.fixture
+def write_stills(tmp_path: Path, make_clip: Callable[..., Path]) -> Callable[..., Path]:
+    """Make a folder of stills: `write_stills(a=(small, large))`, (H, W, 3) uint8 each."""
+
+    def write(**stills: tuple[np.ndarray, np.ndarray]) -> Path:
+        folder = tmp_path / "stills"
+        folder.mkdir()
+        for name, pair in stills.items():
+            for suffix, pixels in zip(("lr", "hr"), pair, strict=True):
+                made = make_clip(
+                    f"{name}_{suffix}.png", frames=[pixels], codec="png", pix_fmt="rgb24"
+                )
+                made.rename(folder / made.name)
+        return folder
+
+    return write
+
+
+def test_stills_measure_f_s_alone(write_stills) -> None:
+    rng = np.random.default_rng(4)
+    pairs = {
+        name: (
+            rng.integers(0, 256, (12, 15, 3), np.uint8),
+            rng.integers(0, 256, (50, 61, 3), np.uint8),
+        )
+        for name in ("b", "a")
+    }
+    folder = write_stills(**pairs)
+    (row,) = evaluate([folder], BASELINE, "both")
+    assert (row["stream"], row["num_frames"]) == ("-", 2)
+    assert [clip["clip"] for clip in row["clips"]] == ["a", "b"]
+    for clip in row["clips"]:
+        small, large = pairs[clip["clip"]]
+        enlarged = to_pixels(imresize(to_tensor(small), (48, 60)))
+        expected = measure(enlarged, large[:48, :60], crop_border=4)
+        assert {name: clip[name] for name in expected} == pytest.approx(expected, abs=1e-6)
+
+
+def test_a_still_that_is_smaller_than_four_times_the_other(write_stills) -> None:
+    folder = write_stills(a=(np.zeros((12, 16, 3), np.uint8), np.zeros((48, 60, 3), np.uint8)))
+    with pytest.raises(InputError, match=r"a_hr\.png has 60x48 pixels, less than 4 times"):
+        evaluate([folder], BASELINE, "both")

@@ -117,7 +117,8 @@ def test_channels_last_modules_can_be_saved(tmp_path):
 
 def test_the_header_alone_says_what_is_inside(espcn_file):
     header = read_header(espcn_file)
-    assert header["spatial"] == {"name": "espcn", "config": {"scale": 2, "num_channels": 4}}
+    config = {"scale": 2, "num_channels": 4, "output": "linear"}
+    assert header["spatial"] == {"name": "espcn", "config": config}
     assert "temporal" not in header
 
 

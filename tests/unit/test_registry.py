@@ -78,7 +78,7 @@ def test_kinds_do_not_mix():
 def test_build_passes_the_configuration_on():
     module = build("spatial", "espcn", {"scale": 2, "num_channels": 6})
     assert module.scale == 2
-    assert module.config == {"scale": 2, "num_channels": 6}
+    assert module.config == {"scale": 2, "num_channels": 6, "output": "linear"}
 
 
 def test_build_refuses_an_unknown_argument():

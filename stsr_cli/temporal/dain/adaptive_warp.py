@@ -66,7 +66,8 @@ def _taps(flow: Tensor, kernel: Tensor) -> tuple[Tensor, Tensor]:
     index = rows[..., :, None] * width + columns[..., None, :]  # (B, H, W, 4, 4)
     weight = weights_y[..., :, None] * weights_x[..., None, :]
     weight = weight.flatten(-2) * kernel.movedim(1, -1)
-    own = F.one_hot(torch.tensor(_SIZE + 1, device=flow.device), _SIZE**2).to(weight)
+    own = weight.new_zeros(_SIZE**2)
+    own[_SIZE + 1] = 1
     weight = torch.where(is_sampled[..., None], weight, own)
     return index.flatten(-2).flatten(1, 2), weight.flatten(1, 2)
 
