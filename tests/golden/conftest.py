@@ -80,6 +80,7 @@ class Golden:
             assert expected.shape == value.shape
             assert expected.std() > 0.01, "an output without contrast would prove nothing"
             error = np.abs(value - expected)
+            print(f"{self.meta['golden']} {name}{part}: max {error.max():.1e}")  # shown by -rP
             assert np.quantile(error, 0.999) <= bounds["p99.9"], f"{name}{part}"
             # None: one position within rounding of an integer may land elsewhere and change a few pixels
             assert bounds["max"] is None or error.max() <= bounds["max"], f"{name}{part}"

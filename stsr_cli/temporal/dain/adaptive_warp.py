@@ -45,9 +45,8 @@ def adaptive_warp(image: Tensor, flow: Tensor, kernel: Tensor) -> Tensor:
     index, weight = _taps(flow.to(dtype), kernel.to(dtype))
     index = index + torch.arange(batch, device=index.device)[:, None, None] * (height * width)
     table = image.to(dtype).movedim(1, -1).reshape(-1, channels)
-    # 32-bit indices halve what is read; there are fewer than 2^31 pixels in any batch that fits a memory.
     warped = F.embedding_bag(
-        index.flatten(0, 1).int(), table, mode="sum", per_sample_weights=weight.flatten(0, 1)
+        index.flatten(0, 1), table, mode="sum", per_sample_weights=weight.flatten(0, 1)
     )
     return warped.view(batch, height, width, channels).movedim(-1, 1).to(image.dtype)
 
