@@ -113,6 +113,16 @@ def read_header(path: Path) -> dict[str, Any]:
     return header
 
 
+def read_safetensors(path: Path) -> dict[str, Tensor]:
+    """Return the tensors of any .safetensors file, stsr's or not.
+
+    Raises:
+        OSError, SafetensorError: the file is missing or damaged.
+    """
+    with safe_open(path, framework="pt") as file:
+        return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
+
+
 def load_weights(path: Path) -> Weights:
     """Build the networks a weights file describes and fill them.
 
@@ -120,8 +130,7 @@ def load_weights(path: Path) -> Weights:
         WeightsError: see `read_header`; also a module this version does not have, or tensors that do not fit it.
     """
     header = read_header(path)
-    with safe_open(path, framework="pt") as file:
-        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
+    tensors = read_safetensors(path)
     built: dict[str, Any] = {}
     for part in _PARTS:
         if part in header:

@@ -5,7 +5,7 @@ Knows nothing about modules, weights or video. Images are (B, C, H, W), float RG
 
 import math
 from functools import lru_cache
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -23,12 +23,15 @@ _YCBCR_OFFSET = (16.0, 128.0, 128.0)
 _YCBCR_TO_RGB = np.linalg.inv(np.array(_RGB_TO_YCBCR)) * 255
 
 
-def backward_warp(image: Tensor, flow: Tensor) -> Tensor:
-    """Sample `image` at every pixel's own position plus `flow`, bilinearly; outside, the border pixel repeats.
+def backward_warp(
+    image: Tensor, flow: Tensor, outside: Literal["border", "zeros"] = "border"
+) -> Tensor:
+    """Sample `image` at every pixel's own position plus `flow`, bilinearly.
 
     Args:
         image: (B, C, H, W).
         flow: (B, 2, H, W) in pixels, x to the right first, then y down: where each output pixel lies in `image`.
+        outside: what lies past the edge: the border pixel again, or zeros.
 
     Returns:
         (B, C, H, W); the exact pixel grid (align_corners=True), so integer flow is an exact shift.
@@ -43,7 +46,7 @@ def backward_warp(image: Tensor, flow: Tensor) -> Tensor:
     grid_y = (y[:, None] + flow[:, 1]) * (2 / max(height - 1, 1)) - 1
     grid = torch.stack((grid_x, grid_y), dim=-1)  # (B, H, W, 2)
     warped = F.grid_sample(
-        image.to(dtype), grid, mode="bilinear", padding_mode="border", align_corners=True
+        image.to(dtype), grid, mode="bilinear", padding_mode=outside, align_corners=True
     )
     return warped.to(image.dtype)
 

@@ -5,7 +5,7 @@ Standard library only; a module's file (and so torch) is imported by `load` alon
 
 import difflib
 import importlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, overload
 
@@ -30,6 +30,13 @@ def available(kind: Kind) -> tuple[str, ...]:
     )
 
 
+def unknown_name(what: str, name: str, names: Sequence[str]) -> str:
+    """Say that there is no `what` of that name, which one is close, and which there are."""
+    close = difflib.get_close_matches(name, names, n=1)
+    hint = f"did you mean {close[0]!r}? " if close else ""
+    return f"no {what} {name!r}; {hint}available: {', '.join(names)}"
+
+
 @overload
 def load(kind: Literal["spatial"], name: str) -> "type[SpatialModule]": ...
 @overload
@@ -46,9 +53,7 @@ def load(kind: Kind, name: str) -> "type[SpatialModule] | type[TemporalModule]":
     """
     names = available(kind)
     if name not in names:
-        close = difflib.get_close_matches(name, names, n=1)
-        hint = f"did you mean {close[0]!r}? " if close else ""
-        raise UsageError(f"no {kind} module {name!r}; {hint}available: {', '.join(names)}")
+        raise UsageError(unknown_name(f"{kind} module", name, names))
     module = importlib.import_module(f"stsr_cli.{kind}.{name}")
     found: type[SpatialModule] | type[TemporalModule] = module.MODULE
     return found

@@ -20,7 +20,17 @@ MAX_HELP_SECONDS = 0.3
 BASE = {"errors", "options", "device"}
 NETWORK = {"registry", "modules", "ops", "streams", "cdca"}
 MIDDLE = {"pipeline", "segments", "checkpoint", "video", "data", "losses", "metrics", "tiling"}
-ENGINES = {"hub", "pairs", "upscale", "training", "evaluation", "report", "bench", "distribute"}
+ENGINES = {
+    "hub",
+    "pairs",
+    "convert",
+    "upscale",
+    "training",
+    "evaluation",
+    "report",
+    "bench",
+    "distribute",
+}
 BELOW_ENGINES = BASE | NETWORK | MIDDLE
 
 MAY_IMPORT: dict[str, set[str]] = {
@@ -41,8 +51,11 @@ MAY_IMPORT: dict[str, set[str]] = {
     "metrics": {"errors", "ops"},
     "losses": BASE | NETWORK,
     "checkpoint": BASE | NETWORK,
+    "unpickle": {"errors"},
+    "foreign": {"errors", "checkpoint", "unpickle"},
     "segments": {"errors", "options", "video"},
     "data": BASE | NETWORK | {"video"},
+    "convert": BASE | NETWORK | {"checkpoint", "foreign"},
     "hub": BELOW_ENGINES,
     "pairs": BASE | NETWORK | {"checkpoint", "hub"},
     "upscale": BELOW_ENGINES | {"hub", "pairs"},
