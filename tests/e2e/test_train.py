@@ -187,6 +187,15 @@ def test_cdca_learns_and_its_weights_upscale(train, run_stsr, make_clip, tmp_pat
     train("cdca", *CDCA, "--init=out.safetensors", "--steps=1", out="again.safetensors")
 
 
+@pytest.fixture
+def _one_thread():
+    num_threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(num_threads)
+
+
+@pytest.mark.usefixtures("_one_thread")
 def test_cdca_goes_on_through_its_stages_as_if_never_stopped(data, tmp_path):
     """Stopped in every stage: after 3 of 40 steps (auto-encoders), 5 (mapping), 9 (the whole)."""
 
