@@ -6,7 +6,7 @@ video's later pairs reuse one f_S of the pair before. Every case runs in a proce
 is its own. Weights do not matter for speed: embedded ones where there are any, because they carry the configuration
 that ships, else freshly initialised modules.
 
-Some pairs take a CPU seconds or minutes. What a case takes is counted before anything runs, on tensors without memory:
+Some pairs take a CPU seconds or minutes. What a frame takes is counted before anything runs, on tensors without memory:
 multiply-adds of each module at each resolution, once (`count_macs`).
 """
 
@@ -39,8 +39,9 @@ from stsr_cli.streams import TwoStream
 # The paper's Sec. 4.3, two frames of 64x112 to one of 256x448, on a GTX 1080 Ti.
 PAPER_MS = 60
 CDCA_MS = 18
+PAPER_SIZE = (64, 112)
 
-# A new frame of more takes two CPU cores over a quarter of a second: not among the quick cases.
+# A new frame that takes more, at the paper's size, keeps two CPU cores for a quarter of a second: not a quick case.
 QUICK_MACS = 30e9
 
 _NUM_WARMUPS = 3
@@ -166,34 +167,29 @@ def _of_pair(options: ModelOptions, name: str) -> str | None:
     return None if options.system == "cdca" else getattr(options, name)
 
 
-def count_macs(cases: Sequence[Case]) -> list[int]:
-    """Multiply-adds of one new frame of each case, from one count for each module and resolution; nothing is run."""
+def count_macs(models: Sequence[ModelOptions], height: int, width: int) -> list[int]:
+    """Multiply-adds of one new frame, from one count for each module and resolution; nothing is run."""
 
     @cache
-    def spatial(name: str, height: int, width: int) -> tuple[int, int]:
+    def spatial(name: str) -> tuple[int, int]:
         model = _build(ModelOptions(name, "blend"))
         macs = _macs(model, lambda model, frame0, _: model.upscale(frame0), height, width)
         return macs, model.scale
 
     @cache
-    def temporal(name: str, height: int, width: int) -> int:
+    def temporal(name: str, scale: int) -> int:
         model = _build(ModelOptions("bicubic", name))
-        return _macs(model, TwoStream.interpolate, height, width)
+        return _macs(model, TwoStream.interpolate, scale * height, scale * width)
 
-    @cache
-    def cdca(height: int, width: int) -> int:
-        return _macs(_build(ModelOptions(system="cdca")), CDCA.between, height, width)
-
-    def macs(case: Case) -> int:
-        height, width, options = case.height, case.width, case.model
+    def macs(options: ModelOptions) -> int:
         if options.system == "cdca":
-            return cdca(height, width)
-        f_s, scale = spatial(options.spatial, height, width)
+            return _macs(_build(options), CDCA.between, height, width)
+        f_s, scale = spatial(options.spatial)
         if options.stream == "t2s":
-            return temporal(options.temporal, height, width) + f_s
-        return 2 * f_s + temporal(options.temporal, scale * height, scale * width)
+            return temporal(options.temporal, 1) + f_s
+        return 2 * f_s + temporal(options.temporal, scale)
 
-    return [macs(case) for case in cases]
+    return [macs(options) for options in models]
 
 
 def _macs(model: System, function: Callable[..., Any], height: int, width: int) -> int:

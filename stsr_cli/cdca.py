@@ -51,7 +51,10 @@ class Encoder(nn.Sequential):
 
     def __init__(self, num_channels: int, num_features: int) -> None:
         super().__init__(
-            _Layer(3, num_channels, 9), nn.ReLU(), _Layer(num_channels, num_features, 5), nn.ReLU()
+            _Layer(3, num_channels, 9),
+            nn.ReLU(inplace=True),
+            _Layer(num_channels, num_features, 5),
+            nn.ReLU(inplace=True),
         )
 
 
@@ -60,7 +63,7 @@ class Decoder(nn.Sequential):
 
     def __init__(self, num_channels: int, num_features: int) -> None:
         super().__init__(
-            _Layer(num_features, num_channels, 5), nn.ReLU(), _Layer(num_channels, 3, 9)
+            _Layer(num_features, num_channels, 5), nn.ReLU(inplace=True), _Layer(num_channels, 3, 9)
         )
 
 
@@ -70,9 +73,9 @@ class Mapping(nn.Sequential):
     def __init__(self, num_features: int) -> None:
         super().__init__(
             _Layer(num_features, num_features, 3),
-            nn.ReLU(),
+            nn.ReLU(inplace=True),
             _Layer(num_features, num_features, 1),
-            nn.ReLU(),
+            nn.ReLU(inplace=True),
         )
 
 

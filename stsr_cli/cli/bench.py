@@ -2,16 +2,13 @@
 
 import json
 import re
-from typing import TYPE_CHECKING, get_args
+from typing import get_args
 
 import click
 
 from stsr_cli.cli.fields import refuse_given
 from stsr_cli.options import ModelOptions, Precision, Stream
 from stsr_cli.registry import available
-
-if TYPE_CHECKING:
-    from stsr_cli.bench import Case
 
 
 def _size(ctx: click.Context, parameter: click.Parameter, value: str) -> tuple[int, int]:
@@ -24,23 +21,19 @@ def _size(ctx: click.Context, parameter: click.Parameter, value: str) -> tuple[i
 _OF_PAIRS = ("spatial", "temporal", "stream", "pairs")
 
 
-def _quick(cases: "list[Case]") -> "list[Case]":
-    """The cases that a CPU does quickly; says on stderr which others there are."""
+def _quick(models: list[ModelOptions]) -> list[ModelOptions]:
+    """Those that a CPU does quickly; says on stderr which others there are."""
     from stsr_cli import bench
 
-    macs = bench.count_macs(cases)
-    left_out = [
-        f"{case.model.title} {count / 1e9:.3g}"
-        for case, count in zip(cases, macs, strict=True)
-        if count > bench.QUICK_MACS
-    ]
-    if left_out:
+    counted = list(zip(models, bench.count_macs(models, *bench.PAPER_SIZE), strict=True))
+    slow = [f"{one.title} {macs / 1e9:.3g}" for one, macs in counted if macs > bench.QUICK_MACS]
+    if slow:
         click.echo(
-            f"left out, over {bench.QUICK_MACS / 1e9:.0f} GMAC a new frame: {', '.join(left_out)}; "
+            f"left out, over {bench.QUICK_MACS / 1e9:.3g} GMAC a new frame of the paper's size: {', '.join(slow)}; "
             "--pairs all, or choosing modules, runs them",
             err=True,
         )
-    return [case for case, count in zip(cases, macs, strict=True) if count <= bench.QUICK_MACS]
+    return [one for one, macs in counted if macs <= bench.QUICK_MACS]
 
 
 @click.command()
@@ -56,7 +49,7 @@ def _quick(cases: "list[Case]") -> "list[Case]":
     type=click.Choice(["quick", "all"]),
     default="quick",
     show_default=True,
-    help="quick leaves out what takes more than 30 GMAC a frame, unless modules are chosen.",
+    help="quick leaves out what takes over 30 GMAC a frame of the paper's size, unless modules are chosen.",
 )
 @click.option("--spatial", help="Name of f_S [default: all].")
 @click.option("--temporal", help="Name of f_T [default: all].")
@@ -125,9 +118,9 @@ def command(
         ]
     if "cdca" in systems or not (systems or is_chosen):
         models.append(ModelOptions(system="cdca", device=device, precision=precision))
-    cases = [bench.Case(model, *size, threads, repeats) for model in models]
     if pairs == "quick" and spatial is None and temporal is None:
-        cases = _quick(cases)
+        models = _quick(models)
+    cases = [bench.Case(model, *size, threads, repeats) for model in models]
     with Counter("measuring") as counter:
         rows = bench.rows(bench.run(cases, counter.update))
     if is_json:

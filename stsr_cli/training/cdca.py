@@ -13,7 +13,7 @@ from stsr_cli.ops import upsample
 from stsr_cli.training.sampling import Batch
 
 # Shares of the run at which the first and the second stage end.
-AUTO_ENCODERS_UNTIL, MAPPING_UNTIL = 0.15, 0.25
+AUTO_ENCODERS_UNTIL, MAPPING_UNTIL = 0.1, 0.15
 # In the last stage the auto-encoders are held to their task by one sample in four, at this weight.
 _AUTO_ENCODING_WEIGHT, _AUTO_ENCODING_SHARE = 0.1, 4
 

@@ -24,7 +24,7 @@ from stsr_cli.errors import InterruptedRun, StsrError, UsageError
 from stsr_cli.losses import Objective
 from stsr_cli.options import TrainOptions
 from stsr_cli.pairs import to_device
-from stsr_cli.training.cdca import CoupledAutoEncoders, coupled_loss
+from stsr_cli.training.cdca import MAPPING_UNTIL, CoupledAutoEncoders, coupled_loss
 from stsr_cli.training.joint import freeze_batch_norm, joint_loss
 from stsr_cli.training.pretrain import spatial_loss, temporal_batch, temporal_loss
 from stsr_cli.training.sampling import Sampler, concatenate
@@ -196,12 +196,10 @@ class Trainer:
         return min(max(shares), 1.0)
 
     def _train_step(self) -> float:
-        options = self.options
+        options, progress = self.options, self._progress()
         if options.optimizer == "adamw":
             rate = (
-                0.5
-                * (1 + math.cos(math.pi * self._progress()))
-                * min((self.step + 1) / _WARMUP_STEPS, 1)
+                0.5 * (1 + math.cos(math.pi * progress)) * min((self.step + 1) / _WARMUP_STEPS, 1)
             )
             for group in self.optimizer.param_groups:
                 group["lr"] = options.learning_rate * rate
@@ -214,6 +212,8 @@ class Trainer:
                 f"training diverged at step {self.step} (gradient {norm}); lower --learning-rate"
             )
         self.optimizer.step()
+        if options.stage == "cdca" and progress < MAPPING_UNTIL:
+            self.ema.n_averaged.zero_()  # the average begins with the last stage: those before are not like it
         self.ema.update_parameters(self.model)
         self.step += 1
         return float(loss.detach())

@@ -106,7 +106,8 @@ def test_counts_without_running_are_those_of_the_run(monkeypatch) -> None:
     monkeypatch.setattr(bench, "_product_flops", lambda _: 1.0)
     cases = [case(spatial, stream) for spatial in ("bicubic", "espcn") for stream in ("t2s", "s2t")]
     cases.append(bench.Case(ModelOptions(system="cdca", device="cpu"), HEIGHT, WIDTH, None, 1))
-    assert bench.count_macs(cases) == [bench.measure(one).macs for one in cases]
+    counted = bench.count_macs([one.model for one in cases], HEIGHT, WIDTH)
+    assert counted == [bench.measure(one).macs for one in cases]
 
 
 def test_counting_a_module_whose_way_depends_on_numbers() -> None:
@@ -139,6 +140,7 @@ def test_what_takes_long_is_left_out_and_named(monkeypatch) -> None:
         raise StsrError("noted")
 
     monkeypatch.setattr(bench, "run", note)
+    monkeypatch.setattr(bench, "PAPER_SIZE", (HEIGHT, WIDTH))
     monkeypatch.setattr(bench, "QUICK_MACS", 10 * BICUBIC_MACS)
     arguments = ["bench", "--size", f"{HEIGHT}x{WIDTH}"]
     everything = len(available("spatial")) * len(available("temporal")) * 2 + 1

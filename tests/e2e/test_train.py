@@ -187,8 +187,17 @@ def test_cdca_learns_and_its_weights_upscale(train, run_stsr, make_clip, tmp_pat
     train("cdca", *CDCA, "--init=out.safetensors", "--steps=1", out="again.safetensors")
 
 
+@pytest.fixture
+def _one_thread():
+    num_threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(num_threads)
+
+
+@pytest.mark.usefixtures("_one_thread")
 def test_cdca_goes_on_through_its_stages_as_if_never_stopped(data, tmp_path):
-    """Stopped in every stage: after 2 of 16 steps (auto-encoders), 4 (mapping), 9 (the whole)."""
+    """Stopped in every stage: after 3 of 40 steps (auto-encoders), 5 (mapping), 9 (the whole)."""
 
     def run(name, stop_at=0, **more):
         def on_status(status):
@@ -202,20 +211,26 @@ def test_cdca_goes_on_through_its_stages_as_if_never_stopped(data, tmp_path):
             cdca_config=json.loads(CDCA[1]),
             cache=data / "cache",
             device="cpu",
-            **{"steps": 16, "batch_size": 2, "crop": 16, "ema_decay": 0.9, "learning_rate": 0.01},
+            **{"steps": 40, "batch_size": 2, "crop": 16, "ema_decay": 0.9, "learning_rate": 0.01},
             **more,
         )
         Trainer(options).run(on_status)
 
     run("straight")
-    for stop_at, is_resumed in ((1, False), (3, True), (8, True)):
+    for stop_at, is_averaged in ((2, False), (4, False), (8, True)):
         with pytest.raises(InterruptedRun, match=f"stopped at step {stop_at + 1};"):
-            run("out", stop_at, resume=is_resumed, validate_minutes=0)
+            run("out", stop_at, resume=stop_at > 2, validate_minutes=0)
+        state = read_state(tmp_path / "out.safetensors.state")
+        equal = [
+            torch.equal(tensor, state["ema"][f"module.{name}"])
+            for name, tensor in state["model"].items()
+        ]
+        assert all(equal) != is_averaged, "the average begins with the last stage"
     run("out", resume=True)
     straight, resumed = (
         read_state(tmp_path / f"{name}.safetensors.state") for name in ("straight", "out")
     )
-    assert straight["step"] == resumed["step"] == 16
+    assert straight["step"] == resumed["step"] == 40
     assert_same_tensors(resumed["model"], straight["model"])
     assert_same_tensors(resumed["ema"], straight["ema"])
 
