@@ -154,7 +154,8 @@ def without_weights() -> dict[Kind, list[str]]:
 def _entry(name: str) -> dict[str, Any] | None:
     """The manifest's description; the names of 0.1 had a dash."""
     entries = manifest()
-    return entries.get(name) or entries.get(name.replace("-", "+"))
+    dashed = {known.replace("+", "-"): entry for known, entry in entries.items()}
+    return entries.get(name) or dashed.get(name)
 
 
 def _is_path(name: str) -> bool:

@@ -7,7 +7,7 @@ import re
 import pytest
 
 from stsr_cli import hub
-from stsr_cli.checkpoint import load_weights, sha256
+from stsr_cli.checkpoint import PARTS, load_weights, sha256
 from stsr_cli.errors import WeightsError
 from stsr_cli.registry import name_of
 
@@ -159,11 +159,14 @@ def test_the_manifest_is_true(published):
         weights = load_weights(path)
         assert entry["sha256"] == sha256(path)
         assert entry["size_bytes"] == path.stat().st_size
-        for kind in ("spatial", "temporal"):
-            module = getattr(weights, kind)
-            assert entry[kind] == name_of(module)
-            assert entry["parameters"][kind] == sum(p.numel() for p in module.parameters())
-        assert name == f"{entry['spatial']}+{entry['temporal']}"
+        parts = [part for part in PARTS if getattr(weights, part) is not None]
+        assert parts == list(entry["parameters"])
+        for part in parts:
+            module = getattr(weights, part)
+            assert entry[part] == name_of(module)
+            assert entry["parameters"][part] == sum(p.numel() for p in module.parameters())
+        apart = "-separate" if "training" in entry else ""
+        assert name == "+".join(entry[part] for part in parts) + apart
         assert hub.resolve_weights(name.replace("+", "-")) == path
 
 
@@ -173,7 +176,8 @@ def test_the_manifest_gives_the_results_of_the_cards(published):
             continue
         card = (hub.weights_folder() / entry["card"]).read_text(encoding="utf-8")
         assert entry["licence"] in card
-        for stream, row in (("t2s", "T->S"), ("s2t", "S->T")):
+        rows = (("cdca", "CDCA"),) if "cdca" in entry else (("t2s", "T->S"), ("s2t", "S->T"))
+        for stream, row in rows:
             (line,) = re.findall(rf"^\| {row} \| (.+) \|$", card, re.MULTILINE)
             psnrs = [float(cell.split(" / ")[0]) for cell in line.split(" | ")]
             assert [one[stream] for one in entry["results"].values()] == psnrs
