@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from stsr_cli.hub import manifest
+
 from .hub_server import TOKEN, digest
 
 WEIGHTS = 5
