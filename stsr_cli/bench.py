@@ -268,7 +268,9 @@ def measure(case: Case) -> Result:
 
 
 def _build(options: ModelOptions) -> System:
-    """The system with weights that are here, or for each module by itself, or as it is initialised."""
+    """The system with its weights, or those that are here, or for each module by itself, or as it is initialised."""
+    if options.weights:
+        return load_system(options)
     with contextlib.suppress(WeightsError):
         return load_system(replace(options, offline=True))
     if options.system == "cdca":

@@ -54,6 +54,11 @@ def _quick(models: list[ModelOptions]) -> list[ModelOptions]:
 @click.option("--spatial", help="Name of f_S [default: all].")
 @click.option("--temporal", help="Name of f_T [default: all].")
 @click.option(
+    "--weights",
+    multiple=True,
+    help="As of `upscale`, for a pair that is chosen [default: what is here, else as initialised].",
+)
+@click.option(
     "--stream", type=click.Choice(get_args(Stream)), help="One of the two streams [default: both]."
 )
 @click.option(
@@ -82,6 +87,7 @@ def command(
     pairs: str,
     spatial: str | None,
     temporal: str | None,
+    weights: tuple[str, ...],
     stream: Stream | None,
     size: tuple[int, int],
     repeats: int,
@@ -97,6 +103,8 @@ def command(
     """
     if systems == ("cdca",):
         refuse_given("with --system cdca alone, which has no modules and no streams", *_OF_PAIRS)
+    if weights and None in (spatial, temporal):
+        raise click.UsageError("--weights needs a pair to fill: give --spatial and --temporal")
     from stsr_cli import bench
     from stsr_cli.console import Counter, print_table
     from stsr_cli.registry import load
@@ -111,7 +119,7 @@ def command(
     models = []
     if "streams" in systems or not systems:
         models += [
-            ModelOptions(f_s, f_t, stream=one, device=device, precision=precision)
+            ModelOptions(f_s, f_t, weights, stream=one, device=device, precision=precision)
             for f_s in spatials
             for f_t in temporals
             for one in ((stream,) if stream else get_args(Stream))

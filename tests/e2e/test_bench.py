@@ -7,10 +7,11 @@ import torch
 from click.testing import CliRunner
 
 from stsr_cli import bench
+from stsr_cli.checkpoint import Weights, save_weights
 from stsr_cli.cli import main
 from stsr_cli.errors import StsrError
 from stsr_cli.options import ModelOptions, Stream
-from stsr_cli.registry import available
+from stsr_cli.registry import available, build
 
 HEIGHT, WIDTH = 16, 28
 PIXELS = HEIGHT * WIDTH
@@ -187,6 +188,12 @@ def test_table_names_the_machine_and_the_papers_time(run_stsr) -> None:
 @pytest.mark.parametrize(
     ("arguments", "exit_code", "message"),
     [
+        (["--weights", "x.safetensors"], 2, "--weights needs a pair"),
+        (
+            ["--spatial", "bicubic", "--temporal", "dvf", "--weights", "x.safetensors"],
+            5,
+            "x.safetensors does not exist",
+        ),
         (["--spatial", "bicubik"], 2, "did you mean 'bicubic'?"),
         (["--system", "cdca", "--spatial", "span"], 2, "--spatial cannot be used"),
         (["--size", "64"], 2, "HEIGHTxWIDTH"),
@@ -199,3 +206,14 @@ def test_what_cannot_run_is_refused(run_stsr, arguments, exit_code, message) -> 
     assert result.returncode == exit_code, result.stderr
     assert message in result.stderr
     assert "Traceback" not in result.stderr
+
+
+def test_weights_bring_their_configuration(run_stsr, tmp_path) -> None:
+    path = tmp_path / "small.safetensors"
+    save_weights(path, Weights(temporal=build("temporal", "dvf", {"num_channels": 4})))
+    words = ["--spatial", "bicubic", "--temporal", "dvf", "--stream", "t2s", "--weights", path]
+    result = run_stsr("bench", *words, "--size", "16x16", "--repeats", "1", "--json")
+    assert result.returncode == 0, result.stderr
+    (row,) = json.loads(result.stdout)
+    small = build("temporal", "dvf", {"num_channels": 4})
+    assert row["params"] == sum(parameter.numel() for parameter in small.parameters())
