@@ -201,14 +201,13 @@ def _completed(text: str, entry: dict[str, Any], whose: str) -> str:
 
 def _body(options: PushOptions, weights: Weights, entry: dict[str, Any]) -> str:
     """The text of a card: how to use the weights, what they are, how they were trained."""
-    spatial = entry.get("spatial", "bicubic")
-    temporal = entry.get("temporal", "blend")
     revision = f"@{options.branch}" if options.branch else ""
     use = f"stsr upscale in.mp4 out.mp4 --weights hf:{options.repo}{revision}:{entry['file']}"
     if "cdca" in entry:
         use += " --system cdca"
-    elif (spatial, temporal) != (DEFAULT_SPATIAL, DEFAULT_TEMPORAL):
-        use += f" --spatial {spatial} --temporal {temporal}"
+    for kind, default in (("spatial", DEFAULT_SPATIAL), ("temporal", DEFAULT_TEMPORAL)):
+        if entry.get(kind, default) != default:
+            use += f" --{kind} {entry[kind]}"
     rows = "\n".join(
         f"| {_ROLES[kind]} | {module.card.title} (`{entry[kind]}`) "
         f"| {entry['parameters'][kind]:,} | `{json.dumps(dict(module.config), sort_keys=True)}` |"

@@ -56,7 +56,7 @@ def list_weights(is_json: bool) -> None:
             ]
             for name, entry in entries.items()
         ],
-        "PSNR: RGB, dB, of the frame in between, 4x, T->S, on Vid4 / Middlebury.",
+        "PSNR: RGB, dB, of the frame in between, 4x, T->S of a pair, on Vid4 / Middlebury.",
     )
     without = [
         f"{'f_S' if kind == 'spatial' else 'f_T'} {', '.join(names)}"

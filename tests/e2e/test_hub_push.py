@@ -54,7 +54,7 @@ def test_a_new_repository(hub_stsr, hub, push, weights_file, tmp_path):
     for word in (
         "library_name: stsr",
         "license: unknown",
-        "--weights hf:someone/pair:espcn.safetensors --spatial espcn --temporal blend",
+        "--weights hf:someone/pair:espcn.safetensors --spatial espcn\n",
         '{"num_channels": 8, "output": "linear", "scale": 4}',
         digest(content),
         "does not say how it was trained",
