@@ -1,17 +1,19 @@
 """Adaptive warping (paper, Sec. 3.2; MEMC-Net, Eq. 5): a 4x4 kernel along the flow, weighted bilinearly.
 
 What makes DAIN slow on a CPU is this sampling of 196 context channels: 16 taps of 114,688 pixels at 256x448. One such
-warp, two cores of an EPYC under load, median of 3, 2026-11-24; all give the same numbers to 5e-7:
+warp on two quiet cores of an EPYC, medians of 5, torch 2.13.0, 2026-11-24 (`python tests/benchmarks/adaptive_warp.py`);
+all give the same numbers to 2e-5:
 
 | formulation | 1 thread | 2 threads |
 |---|---|---|
-| `embedding_bag`: a pixel is a bag of 16 weighted rows of a (H*W, C) table (kept) | 83 ms | 50 ms |
-| `index_select` a tap, accumulated in place, in bands of 4,096 pixels that stay in the cache | 203 ms | 101 ms |
-| sparse (CSR) matrix of the taps times the table | 140 ms | 194 ms |
-| `index_select` of all 16 taps of 2,048 pixels and a batched product | 843 ms | 259 ms |
-| `index_select` a tap, over the whole frame | 1,091 ms | 659 ms |
-| `gather` a tap, channels first | 2,884 ms | 1,368 ms |
-| 16 nearest `grid_sample`s of shifted positions | 1,968 ms | 2,001 ms |
+| `embedding_bag`: a pixel is a bag of 16 weighted rows of a (H*W, C) table (kept) | 65 ms | 35 ms |
+| the same with 32-bit indices | 66 ms | 37 ms |
+| sparse (CSR) matrix of the taps times the table | 126 ms | 69 ms |
+| `index_select` a tap, accumulated in place, in bands of 4,096 pixels that stay in the cache | 151 ms | 86 ms |
+| `index_select` of all 16 taps of a band and a batched product | 1,053 ms | 658 ms |
+| `index_select` a tap, over the whole frame | 1,135 ms | 720 ms |
+| `gather` a tap, channels first | 2,900 ms | 1,463 ms |
+| 16 nearest `grid_sample`s of shifted positions | 1,962 ms | 1,866 ms |
 
 `embedding_bag` reads every row once from memory and sums in registers; beside the result it needs 16 indices and
 weights a pixel, never (B, C, 16, H, W). Its gradient is exact for table and weights alike. On a GPU it is one kernel
