@@ -5,6 +5,9 @@ run it; this file interprets it. `pickletools` splits it into instructions, a gl
 makes an `Object` that only remembers the name; the few names that describe tensors and dictionaries are understood
 here. A pickle that names anything outside a short list is refused all the same, since it is no weights file.
 
+`torch.load(weights_only=True)` refuses whole modules and dates, and with a restricted unpickler in its place it still
+unpacks tar files, loads TorchScript and looks into the classes of old modules (PyTorch 2.13).
+
 Source: CPython Lib/pickletools.py (the instructions); torch/_utils.py (what tensors are written as).
 """
 
