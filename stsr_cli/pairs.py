@@ -79,9 +79,12 @@ def _listed(sources: tuple[str, ...]) -> str:
 
 def _fill(kind: Kind, name: str, options: ModelOptions, read: Callable[[str], Weights]) -> Module:
     """The module `name`: from the last of the chosen weights that hold it, or published; or without any parameters."""
-    module: Module = build(kind, name)
+    with torch.device(
+        "meta"
+    ):  # its type and whether it has parameters; these are not worth initialising
+        module: Module = build(kind, name)
     if not any(True for _ in module.parameters()):
-        return module
+        return build(kind, name)
     others = []
     for source in reversed(options.weights):
         found: Module | None = getattr(read(source), kind)

@@ -29,6 +29,7 @@ def command() -> None:
 def list_weights(is_json: bool) -> None:
     """Show what is published, where it is, and its results."""
     from stsr_cli import hub
+    from stsr_cli.checkpoint import PARTS
     from stsr_cli.console import print_table
 
     entries = hub.manifest()
@@ -47,9 +48,7 @@ def list_weights(is_json: bool) -> None:
             [
                 name,
                 hub.place(name),
-                " + ".join(
-                    entry[kind] for kind in ("spatial", "temporal", "cdca") if kind in entry
-                ),
+                " + ".join(entry[part] for part in PARTS if part in entry),
                 f"{entry['size_bytes'] / 2**20:.1f}" if "size_bytes" in entry else "",
                 entry.get("licence", "unknown"),
                 " / ".join(_psnr(entry, dataset) for dataset in ("vid4", "middlebury")),
