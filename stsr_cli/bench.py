@@ -14,22 +14,19 @@ import contextlib
 import copy
 import math
 import multiprocessing
-import platform
-import sys
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, replace
 from functools import cache
-from pathlib import Path
 from typing import Any
 
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from stsr_cli.cdca import CDCA
-from stsr_cli.device import resolve_device, resolve_dtype
+from stsr_cli.device import machine_name, peak_memory, resolve_device, resolve_dtype, start_memory
 from stsr_cli.errors import StsrError, WeightsError
 from stsr_cli.options import ModelOptions
 from stsr_cli.pairs import System, load_pair, load_system, to_device
@@ -221,7 +218,7 @@ def measure(case: Case) -> Result:
         torch.set_num_threads(case.threads)
     device = resolve_device(case.model.device)
     dtype = resolve_dtype(case.model.precision, device)
-    memory_before = _start_memory(device)
+    memory_before = start_memory(device)
     model = to_device(_build(case.model), device, dtype)
     shape = (2, 1, 3, case.height, case.width)
     lr_frame0, lr_frame1 = (
@@ -242,7 +239,7 @@ def measure(case: Case) -> Result:
             _seconds(new_frame, device)
             if time.perf_counter() > warm_until:
                 break
-        peak_memory_bytes = _peak_memory(device) - memory_before
+        peak_memory_bytes = peak_memory(device) - memory_before
         product_flops = [_product_flops(device)]
         seconds: list[float] = []
         for num_runs in (max(case.repeats // 2, 2), max(case.repeats, _MIN_RUNS)):
@@ -263,7 +260,7 @@ def measure(case: Case) -> Result:
         threads=torch.get_num_threads(),
         device=str(device),
         precision=_PRECISIONS[dtype],
-        machine=_machine(device),
+        machine=machine_name(device),
     )
 
 
@@ -303,45 +300,3 @@ def _product_flops(device: torch.device) -> float:
     matrix = torch.rand(_PRODUCT_SIZE, _PRODUCT_SIZE, device=device)
     seconds = [_seconds(lambda: matrix @ matrix, device) for _ in range(4)][1:]
     return 2 * _PRODUCT_SIZE**3 / min(seconds)
-
-
-def _start_memory(device: torch.device) -> int:
-    """Begin to watch the peak; return what is in use in bytes."""
-    if device.type == "cuda":
-        torch.cuda.reset_peak_memory_stats(device)
-        return 0
-    try:
-        Path("/proc/self/clear_refs").write_text("5")  # Linux: VmHWM starts again
-        return _status_bytes("VmRSS")
-    except OSError:
-        return _peak_memory(device)
-
-
-def _peak_memory(device: torch.device) -> int:
-    """Peak in bytes since `_start_memory`: of the tensors on a CUDA device, else of the process."""
-    if device.type == "cuda":
-        return torch.cuda.max_memory_allocated(device)
-    if sys.platform == "linux":
-        return _status_bytes("VmHWM")
-    import resource
-
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak if sys.platform == "darwin" else peak * 1024
-
-
-def _status_bytes(field: str) -> int:
-    for line in Path("/proc/self/status").read_text().splitlines():
-        if line.startswith(f"{field}:"):
-            return int(line.split()[1]) * 1024
-    raise OSError(f"/proc/self/status has no {field}")
-
-
-def _machine(device: torch.device) -> str:
-    if device.type == "cuda":
-        return torch.cuda.get_device_name(device)
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-    except OSError:
-        lines = []
-    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.processor() or platform.machine()

@@ -122,6 +122,25 @@ def read_safetensors(path: Path) -> dict[str, Tensor]:
         return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
 
 
+def read_tensors(path: Path) -> dict[str, Tensor]:
+    """Read what `write_tensors` wrote.
+
+    Raises:
+        WeightsError: the file is missing or damaged.
+    """
+    try:
+        return read_safetensors(path)
+    except (OSError, SafetensorError) as error:
+        raise WeightsError(f"cannot read {path.name}: {error}") from error
+
+
+def write_tensors(path: Path, tensors: Mapping[str, Tensor]) -> None:
+    """Write plain tensors atomically (see `write_atomically`)."""
+    write_atomically(
+        path, save({name: t.detach().cpu().contiguous() for name, t in tensors.items()})
+    )
+
+
 def load_weights(path: Path) -> Weights:
     """Build the networks a weights file describes and fill them.
 

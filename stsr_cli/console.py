@@ -20,7 +20,7 @@ from rich.table import Table
 
 if TYPE_CHECKING:
     from stsr_cli.options import UpscaleOptions
-    from stsr_cli.training.loop import TrainStatus
+    from stsr_cli.training.status import TrainStatus
     from stsr_cli.upscale import UpscaleReport
     from stsr_cli.video.probe import SourceInfo
 
@@ -121,9 +121,15 @@ class TrainConsole:
         """Say what has to be beaten."""
         self._log(f"bicubic + blend on the held-out split: {_psnrs(baseline)}")
 
+    def on_note(self, line):
+        self._log(line)
+
+    def on_step(self, status):
+        pass
+
     def on_status(self, status: "TrainStatus") -> None:
         """One line for a validation."""
-        loss = "" if status.loss is None else f"loss {status.loss:.5f}  "
+        loss = f"loss {status.losses['loss']:.5f}  " if status.losses else ""
         gains = ", ".join(
             f"{value - status.baseline[name]:+.2f}" for name, value in status.psnr.items()
         )

@@ -1,4 +1,8 @@
-"""Where tensors live and how precise they are: one place that turns `--device` and `--precision` into torch's terms."""
+"""Where tensors live, how precise they are and what they take: `--device` and `--precision` in torch's terms."""
+
+import platform
+import sys
+from pathlib import Path
 
 import torch
 
@@ -47,3 +51,46 @@ def resolve_dtype(precision: Precision, device: torch.device) -> torch.dtype:
     if precision == "fp16" and device.type == "cpu":
         raise DeviceError("--precision fp16 needs a GPU; on the CPU use fp32 or bf16")
     return _DTYPES[precision]
+
+
+def start_memory(device: torch.device) -> int:
+    """Begin to watch the peak; return what is in use in bytes."""
+    if device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(device)
+        return 0
+    try:
+        Path("/proc/self/clear_refs").write_text("5")  # Linux: VmHWM starts again
+        return _status_bytes("VmRSS")
+    except OSError:
+        return peak_memory(device)
+
+
+def peak_memory(device: torch.device) -> int:
+    """Peak in bytes since `start_memory`: of the tensors on a CUDA device, else of the process."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device)
+    if sys.platform == "linux":
+        return _status_bytes("VmHWM")
+    import resource
+
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024
+
+
+def _status_bytes(field: str) -> int:
+    for line in Path("/proc/self/status").read_text().splitlines():
+        if line.startswith(f"{field}:"):
+            return int(line.split()[1]) * 1024
+    raise OSError(f"/proc/self/status has no {field}")
+
+
+def machine_name(device: torch.device) -> str:
+    """What a reader should know this machine by: its GPU, or its processor."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        lines = []
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.processor() or platform.machine()

@@ -25,7 +25,7 @@ def distance(prediction: Tensor, target: Tensor, penalty: Penalty, reduction: Re
 
     "sum" is the paper's ||.||^2 when the penalty is "squared": over C, H, W; "mean" divides by C*H*W.
     """
-    difference = prediction - target
+    difference = prediction.float() - target.float()  # a sum over a frame overflows half precision
     if penalty == "squared":
         values = difference.square()
     else:

@@ -17,7 +17,8 @@ from stsr_cli.errors import InterruptedRun, StsrError
 # Command -> (its file here, help line), so that `stsr --help` imports no command.
 _COMMANDS = {
     "upscale": ("upscale", "Upscale a video in space and time."),
-    "train": ("train", "Train f_S, f_T, or both streams together."),
+    "train": ("train", "Train f_S, f_T, and both streams together."),
+    "finetune": ("finetune", "Adapt weights to your own footage, without originals."),
     "eval": ("evaluate", "Measure PSNR and SSIM of interpolated frames on test sets."),
     "weights": ("weights", "List, fetch, check, publish and convert weights."),
     "bench": ("bench", "Measure latency, throughput and memory on this machine."),

@@ -53,16 +53,22 @@ def coupled_batch(batch: Batch, scale: int) -> tuple[Tensor, Tensor]:
     return torch.cat(upsampled), torch.cat(target)
 
 
-def coupled_loss(
-    model: CoupledAutoEncoders, batch: Batch, objective: Objective, progress: float
-) -> Tensor:
+class CDCAStage(nn.Module):
     """The loss of the stage that a run is in, `progress` in [0, 1] being the share of it that is done."""
-    upsampled, target = coupled_batch(batch, model.scale)
-    if progress < AUTO_ENCODERS_UNTIL:
-        return model.auto_encoding_loss(upsampled, target, objective)
-    if progress < MAPPING_UNTIL:
-        return model.mapping_loss(upsampled, target, objective)
-    few = slice(0, None, _AUTO_ENCODING_SHARE)
-    return objective.mean(
-        model.cdca(upsampled), target
-    ) + _AUTO_ENCODING_WEIGHT * model.auto_encoding_loss(upsampled[few], target[few], objective)
+
+    def __init__(self, system: CoupledAutoEncoders, objective: Objective) -> None:
+        super().__init__()
+        self.system = system
+        self.objective = objective
+
+    def forward(self, batch: Batch, progress: float) -> dict[str, Tensor]:
+        system, objective = self.system, self.objective
+        upsampled, target = coupled_batch(batch, system.scale)
+        if progress < AUTO_ENCODERS_UNTIL:
+            return {"loss": system.auto_encoding_loss(upsampled, target, objective)}
+        if progress < MAPPING_UNTIL:
+            return {"loss": system.mapping_loss(upsampled, target, objective)}
+        few = slice(0, None, _AUTO_ENCODING_SHARE)
+        end_to_end = objective.mean(system.cdca(upsampled), target)
+        auto_encoding = system.auto_encoding_loss(upsampled[few], target[few], objective)
+        return {"loss": end_to_end + _AUTO_ENCODING_WEIGHT * auto_encoding}

@@ -1,5 +1,7 @@
 """The third stage: both streams, L = L_R + lambda L_C (paper, Eq. 5-8)."""
 
+from typing import Self
+
 from torch import Tensor, nn
 
 from stsr_cli.losses import Objective
@@ -7,23 +9,36 @@ from stsr_cli.streams import TwoStream
 from stsr_cli.training.sampling import Batch
 
 
-def freeze_batch_norm(model: nn.Module) -> None:
-    """Use running statistics from here on: f_T sees frames of both resolutions, whose statistics differ."""
-    for module in model.modules():
-        if isinstance(module, nn.BatchNorm2d):
-            module.eval()
+class JointStage(nn.Module):
+    """The objective over a batch of labeled and unlabeled pairs (Eq. 8).
 
+    Batch norms use their running statistics: f_T sees frames of both resolutions, whose statistics differ.
+    """
 
-def joint_loss(model: TwoStream, batch: Batch, objective: Objective) -> Tensor:
-    """The objective over a batch of labeled and unlabeled pairs."""
-    lr0, _, lr1 = batch.lr_frames
-    hr0, s2t, hr1 = model(lr0, lr1, "s2t")
-    (t2s,) = model.t2s(lr0, lr1)
-    target0, target, target1 = batch.hr_frames
-    reconstruction = objective.reconstruction_loss(t2s, s2t, target, batch.is_labeled)
-    consistency = objective.consistency_loss(t2s, s2t)
-    loss = reconstruction + objective.consistency_weight * consistency
-    if objective.given_weight:
-        given = objective.given_loss(hr0, hr1, target0, target1, batch.is_labeled)
-        loss = loss + objective.given_weight * given
-    return loss
+    def __init__(self, system: TwoStream, objective: Objective) -> None:
+        super().__init__()
+        self.system = system
+        self.objective = objective
+
+    def train(self, mode: bool = True) -> Self:
+        super().train(mode)
+        for module in self.modules():
+            if isinstance(module, nn.BatchNorm2d):
+                module.eval()
+        return self
+
+    def forward(self, batch: Batch, progress: float) -> dict[str, Tensor]:
+        objective = self.objective
+        lr0, _, lr1 = batch.lr_frames
+        hr0, s2t, hr1 = self.system(lr0, lr1, "s2t")
+        (t2s,) = self.system.t2s(lr0, lr1)
+        target0, target, target1 = batch.hr_frames
+        reconstruction = objective.reconstruction_loss(t2s, s2t, target, batch.is_labeled)
+        consistency = objective.consistency_loss(t2s, s2t)
+        losses = {"reconstruction": reconstruction, "consistency": consistency}
+        loss = reconstruction + objective.consistency_weight * consistency
+        if objective.given_weight:
+            given = objective.given_loss(hr0, hr1, target0, target1, batch.is_labeled)
+            losses["given"] = given
+            loss = loss + objective.given_weight * given
+        return {"loss": loss, **losses}

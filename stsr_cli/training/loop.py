@@ -1,318 +1,353 @@
-"""The training run: batches in, weights out, resumable at any checkpoint.
+"""The training run: batches in, weights out, resumable at any checkpoint, on one process or many.
 
-OUT holds the best weights so far by the validation split (averaged ones, when averaging is on), OUT.state what is
-needed to go on, OUT.log.jsonl a line for every validation.
+`Trainer` refuses everything that can be refused on construction, and writes nothing before `run`. Devices, mixed
+precision, accumulation and data parallel are accelerate's.
 """
 
-import json
 import math
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
-from functools import partial
-from pathlib import Path
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, cast
 
 import torch
-from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from stsr_cli.checkpoint import save_weights
-from stsr_cli.data import load_clips, split
-from stsr_cli.device import resolve_device
 from stsr_cli.errors import InterruptedRun, StsrError, UsageError
-from stsr_cli.losses import Objective
 from stsr_cli.options import TrainOptions
-from stsr_cli.pairs import to_device
-from stsr_cli.training.cdca import MAPPING_UNTIL, CoupledAutoEncoders, coupled_loss
-from stsr_cli.training.joint import freeze_batch_norm, joint_loss
-from stsr_cli.training.pretrain import spatial_loss, temporal_batch, temporal_loss
-from stsr_cli.training.sampling import Sampler, concatenate
+from stsr_cli.training.batches import Share, make_batches
+from stsr_cli.training.card import run_card
+from stsr_cli.training.cdca import MAPPING_UNTIL, CoupledAutoEncoders
+from stsr_cli.training.checkpoints import Checkpoint, discard, load_checkpoint, save_checkpoint
+from stsr_cli.training.config import as_toml, as_values
+from stsr_cli.training.footage import TrainingData, load_training_data
+from stsr_cli.training.guard import Guard
+from stsr_cli.training.run_folder import RunFolder
+from stsr_cli.training.sampling import Batch, batches
 from stsr_cli.training.setup import (
-    Model,
-    build_model,
+    System,
+    build_stage,
+    check_options,
     description_of,
+    make_accelerator,
     make_optimizer,
-    trained_part,
     weights_of,
 )
-from stsr_cli.training.state import load_state, save_state
+from stsr_cli.training.status import StepStatus, TrainStatus
 from stsr_cli.training.stopping import StopSignals
 from stsr_cli.training.validation import Validation
 
-_BATCH_SIZES = {"spatial": 16, "temporal": 8, "joint": 4, "cdca": 8}
-_WARMUP_STEPS = 100
-# Options that make another run of a run; how long it lasts and where its data lies may change.
-_IDENTITY = (
-    "stage",
-    "seed",
-    "crop",
-    "optimizer",
-    "learning_rate",
-    "weight_decay",
-    "consistency_weight",
-    "given_weight",
-    "penalty",
-    "reduction",
-    "clip_norm",
-    "ema_decay",
-    "stills_share",
-)
-
-
-@dataclass(frozen=True)
-class TrainStatus:
-    """What a log line says.
-
-    Attributes:
-        step: optimizer steps so far.
-        elapsed_minutes: training time so far, earlier runs included.
-        progress: share of the run that is done, 0 to 1.
-        loss: mean since the last status; None without a step.
-        psnr: RGB PSNR in dB on the held-out split, by name.
-        baseline: the same of bicubic and blend.
-        is_best: these weights were saved.
-    """
-
-    step: int
-    elapsed_minutes: float
-    progress: float
-    loss: float | None
-    psnr: dict[str, float]
-    baseline: dict[str, float]
-    is_best: bool
+# Fields of the recipe that may change when a run goes on.
+_FREE = {"patience", "steps"}
 
 
 class Trainer:
-    """One run of one stage. `run` trains; everything that can be refused is refused on construction."""
+    """One run of one stage.
+
+    Args:
+        options: what to do.
+        data: footage, or None to read what `options` names.
+        on_source: told how many sources are read, of how many.
+        on_note: told, in one line, what went wrong without ending the run.
+    """
 
     def __init__(
         self,
         options: TrainOptions,
+        data: TrainingData | None = None,
         on_source: Callable[[int, int], None] = lambda done, total: None,
+        on_note: Callable[[str], None] = lambda line: None,
     ) -> None:
-        self.options = options
-        if options.steps is None and options.minutes is None:
-            raise UsageError("a training run needs an end: give --steps or --minutes")
-        if options.out.suffix != ".safetensors":
-            raise UsageError(f"--out {options.out} must be a file that ends in .safetensors")
-        if not options.out.parent.is_dir():
-            raise UsageError(f"the folder of --out {options.out} does not exist; create it first")
-        if not (options.resume or options.overwrite):
-            for path in (options.out, self.state_path):
-                if path.exists():
-                    raise UsageError(
-                        f"{path} exists; go on with --resume, or start over with --overwrite"
-                    )
+        check_options(options)
+        self.options, self.recipe = options, options.recipe
+        self.on_note = on_note
+        self.folder = RunFolder(options.out)
+        if not (options.resume or options.overwrite) and options.out.exists():
+            raise UsageError(
+                f"{options.out} exists; go on with --resume, start over with --overwrite, or choose another --out"
+            )
         if options.threads:
             torch.set_num_threads(options.threads)
-        self.device = resolve_device(options.device)
+        self.accelerator = make_accelerator(options)
+        self.device, self.is_main = self.accelerator.device, self.accelerator.is_main_process
         torch.manual_seed(options.seed)
-        self.model = to_device(build_model(options), self.device, torch.float32)
-        self.batch_size = options.batch_size or _BATCH_SIZES[options.stage]
-        self.objective = Objective(
-            options.consistency_weight, options.given_weight, options.penalty, options.reduction
+        stage = build_stage(options)
+        self.system: System = stage.system
+        if data is None:
+            with self.accelerator.main_process_first():  # which decodes for all
+                data = load_training_data(options, self.system.scale, on_source, on_note)
+        self.data = data
+        share = Share(
+            self.accelerator.process_index, self.accelerator.num_processes, self.recipe.accumulate
         )
-        self._load_data(on_source)
-        trained = trained_part(self.model, options)
-        parameters = [parameter for parameter in trained.parameters() if parameter.requires_grad]
-        if not parameters:
+        self.make_batch = make_batches(options, data, self.system.scale, share)
+        stage.to(self.device)
+        stage.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.ema = AveragedModel(
+            self.system,
+            multi_avg_fn=get_ema_multi_avg_fn(self.recipe.ema_decay),
+            use_buffers=True,
+        ).eval()
+        self.parameters = [p for p in stage.parameters() if p.requires_grad]
+        self.stage, self.optimizer = self.accelerator.prepare(
+            stage, make_optimizer(self.recipe, self.parameters)
+        )
+        self.validation = Validation(data.held_out, options.stage, self.system.scale, self.device)
+        if options.clips and not self.validation.samples:
             raise UsageError(
-                f"nothing to train: {options.stage} stage of {options.spatial} + {options.temporal}"
+                "the clips leave no moving triplet to hold out, and without one no gain can be seen; give a longer clip"
             )
-        self.parameters = parameters
-        self.optimizer = make_optimizer(options, parameters)
-        average = get_ema_multi_avg_fn(options.ema_decay)
-        self.ema = AveragedModel(self.model, multi_avg_fn=average, use_buffers=True)
-        self.step, self.elapsed_seconds, self.best = 0, 0.0, -math.inf
+        self.guard = Guard({"model": self.system, "ema": self.ema, "optimizer": self.optimizer})
+        self.step, self.elapsed_seconds, self.num_stale = 0, 0.0, 0
+        self.best, self.has_weights = -math.inf, False
         if options.resume:
             self._load_state()
 
-    @property
-    def state_path(self) -> Path:
-        """Where the run's state lies."""
-        return self.options.out.with_name(self.options.out.name + ".state")
-
-    def _load_data(self, on_source: Callable[[int, int], None]) -> None:
-        options, scale = self.options, self.model.scale
-        load = partial(
-            load_clips,
-            scale=scale,
-            cache=options.cache,
-            cache_gib=options.cache_gib,
-            on_source=on_source,
-        )
-        training, held_out = split(load(options.labeled, is_labeled=True))
-        lr_crop = options.crop if options.stage != "temporal" else options.crop * 4 // 3
-        self.sampler = Sampler(
-            training,
-            scale=scale,
-            crop=lr_crop,
-            seed=options.seed,
-            stills_share=options.stills_share,
-        )
-        # High-resolution crops of f_T have twice the side of its low-resolution ones.
-        self.hr_sampler = Sampler(
-            training, scale=scale, crop=max(lr_crop * 2 // scale, 8), seed=options.seed
-        )
-        self.unlabeled = None
-        if options.unlabeled:
-            clips = load(options.unlabeled, is_labeled=False)
-            self.unlabeled = Sampler(clips, scale=scale, crop=lr_crop, seed=options.seed + 1)
-        if options.stage != "spatial":
-            self.sampler.require_triplets()
-        self.validation = Validation(held_out, options.stage, scale, self.device)
-
-    def _loss(self) -> Tensor:
-        options, step, size = self.options, self.step, self.batch_size
-        if isinstance(self.model, CoupledAutoEncoders):
-            batch = self.sampler.triplets(step, size).to(self.device)
-            return coupled_loss(self.model, batch, self.objective, self._progress())
-        if options.stage == "spatial":
-            return spatial_loss(
-                self.model, self.sampler.singles(step, size).to(self.device), self.objective
-            )
-        if options.stage == "temporal":
-            frames = temporal_batch(self.sampler, self.hr_sampler, step, size)
-            return temporal_loss(
-                self.model, tuple(frame.to(self.device) for frame in frames), self.objective
-            )
-        if self.unlabeled is None:
-            batch = self.sampler.triplets(step, size)
-        else:  # half and half, as D_L and D_U meet in Eq. 8
-            num_unlabeled = max(size // 2, 1)
-            batch = concatenate(
-                self.sampler.triplets(step, max(size - num_unlabeled, 1)),
-                self.unlabeled.triplets(step, num_unlabeled),
-            )
-        return joint_loss(self.model, batch.to(self.device), self.objective)
-
-    def _progress(self) -> float:
-        shares = []
-        if self.options.steps is not None:
-            shares.append(self.step / self.options.steps)
-        if self.options.minutes is not None:
-            shares.append(self.elapsed_seconds / 60 / self.options.minutes)
-        return min(max(shares), 1.0)
-
-    def _train_step(self) -> float:
-        options, progress = self.options, self._progress()
-        if options.optimizer == "adamw":
-            rate = (
-                0.5 * (1 + math.cos(math.pi * progress)) * min((self.step + 1) / _WARMUP_STEPS, 1)
-            )
-            for group in self.optimizer.param_groups:
-                group["lr"] = options.learning_rate * rate
-        loss = self._loss()
-        self.optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        norm = nn.utils.clip_grad_norm_(self.parameters, options.clip_norm)
-        if not torch.isfinite(norm):
-            raise StsrError(
-                f"training diverged at step {self.step} (gradient {norm}); lower --learning-rate"
-            )
-        self.optimizer.step()
-        if options.stage == "cdca" and progress < MAPPING_UNTIL:
-            self.ema.n_averaged.zero_()  # the average begins with the last stage: those before are not like it
-        self.ema.update_parameters(self.model)
-        self.step += 1
-        return float(loss.detach())
-
-    def run(self, on_status: Callable[[TrainStatus], None] = lambda status: None) -> TrainStatus:
+    def run(
+        self,
+        on_status: Callable[[TrainStatus], None] = lambda status: None,
+        on_step: Callable[[StepStatus], None] = lambda status: None,
+    ) -> TrainStatus:
         """Train to the end, validating and saving on the way.
 
         Raises:
             InterruptedRun: Ctrl-C or SIGTERM; the state was saved and the run can be resumed.
-            StsrError: training diverged, or a file could not be written.
+            StsrError: training diverged, nothing could be saved, or clips to adapt to gained nothing.
         """
-        options, stop = self.options, StopSignals()
-        self.model.train()
-        if options.stage == "joint":
-            freeze_batch_norm(self.model)
-        losses: list[float] = []
-        validated = saved = mark = time.monotonic()
-        with stop:
-            while self._progress() < 1:
-                losses.append(self._train_step())
-                now = time.monotonic()
-                self.elapsed_seconds += now - mark
-                mark = now
-                if stop.is_set:
-                    self._save_state()
-                    raise InterruptedRun(
-                        f"stopped at step {self.step}; the same command with --resume goes on"
-                    )
-                if now - validated >= options.validate_minutes * 60 and self._progress() < 1:
-                    on_status(self._validate(losses))
-                    losses = []
-                    validated = mark = time.monotonic()
-                if now - saved >= options.save_minutes * 60:
-                    self._save_state()
-                    saved = mark = time.monotonic()
-            status = self._validate(losses)
-            on_status(status)
-            self._save_state()
+        options, folder = self.options, self.folder
+        if self.is_main:
+            folder.create(as_toml(options))
+            if not options.resume:
+                discard(folder.checkpoints_path)
+            folder.start(self.step, self.on_note)
+        self.stage.train()
+        try:
+            with StopSignals() as stop:
+                status = self._run(stop, on_status, on_step)
+        finally:
+            folder.close()
+        if self.is_main and not self.has_weights:
+            raise StsrError(
+                f"nothing was saved: no validation was better on the held-out part than the start "
+                f"({self.best / max(len(status.psnr), 1):.2f} dB in the mean); the weights stay as they were"
+            )
         return status
 
-    def _averaged(self) -> Model:
-        return cast(Model, self.ema.module) if self.options.ema_decay else self.model
+    def _run(
+        self,
+        stop: StopSignals,
+        on_status: Callable[[TrainStatus], None],
+        on_step: Callable[[StepStatus], None],
+    ) -> TrainStatus:
+        options, num_workers = self.options, self.options.workers
+        if num_workers is None:
+            num_workers = 0 if self.device.type == "cpu" else 4
+        source = batches(self.make_batch, self.step * self.recipe.accumulate, num_workers)
+        total: Counter[str] = Counter()
+        if self.step == 0 and (options.init or options.clips):
+            on_status(self._validate(total))
+        validated = saved = self.mark = time.monotonic()
+        validated_step = self.step
+        while not self._is_done():
+            step_status = self._train_step(source)
+            on_step(step_status)
+            if self.is_main:
+                self.folder.log_step(step_status)
+            total.update({**step_status.losses, "steps": 1})
+            is_due = self.mark - validated >= options.validate_minutes * 60
+            if options.validate_steps:
+                is_due = self.step - validated_step >= options.validate_steps
+            is_saving = self.mark - saved >= options.save_minutes * 60
+            num_stops, num_due, num_saving = self._sum(
+                [stop.is_set, is_due and self.is_main, is_saving and self.is_main]
+            )
+            if num_stops:
+                self._save_state()
+                raise InterruptedRun(
+                    f"stopped at step {self.step}; the same command with --resume goes on"
+                )
+            if num_due and not self._is_done():
+                on_status(self._validate(total))
+                total.clear()
+                validated, validated_step = time.monotonic(), self.step
+            if num_saving:
+                self._try_to_save_state()
+                saved = time.monotonic()
+            self.mark = time.monotonic() if num_due or num_saving else self.mark
+        status = self._validate(total)
+        on_status(status)
+        self._save_state()
+        return status
 
-    def _validate(self, losses: list[float]) -> TrainStatus:
-        psnr = self.validation.measure(self._averaged())
-        score = sum(psnr.values())
-        is_best = score >= self.best
+    def time_steps(self, num_steps: int) -> list[float]:
+        """Seconds of each of a few steps, which change the weights and save nothing."""
+        self.stage.train()
+        source = batches(self.make_batch, 0, 0)
+        seconds = []
+        self.mark = time.monotonic()
+        for _ in range(num_steps):
+            begin = time.monotonic()
+            self._train_step(source)
+            seconds.append(time.monotonic() - begin)
+        return seconds
+
+    def _is_done(self) -> bool:
+        patience = self.recipe.patience
+        return self._progress() >= 1 or (patience > 0 and self.num_stale >= patience)
+
+    def _progress(self) -> float:
+        shares = []
+        if self.recipe.steps:
+            shares.append(self.step / self.recipe.steps)
+        if self.options.minutes is not None:
+            shares.append(self.elapsed_seconds / 60 / self.options.minutes)
+        return min(max(shares), 1.0)
+
+    def _sum(self, values: Sequence[float]) -> list[float]:
+        """Sum numbers over all processes, which so take the same decisions."""
+        if self.accelerator.num_processes == 1:
+            return list(values)
+        tensor = torch.tensor(values, dtype=torch.float32, device=self.device)
+        return cast(list[float], self.accelerator.reduce(tensor, "sum").tolist())
+
+    def _set_learning_rate(self, progress: float) -> float:
+        recipe = self.recipe
+        rate = recipe.learning_rate * self.guard.rate
+        if recipe.schedule == "cosine":
+            rate *= 0.5 * (1 + math.cos(math.pi * progress))
+        rate *= min((self.step + 1) / max(recipe.warmup_steps, 1), 1)
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate
+        return rate
+
+    def _train_step(self, source: Iterator[Batch]) -> StepStatus:
+        accelerator, recipe, progress = self.accelerator, self.recipe, self._progress()
+        rate, norm = self._set_learning_rate(progress), 0.0
+        total: Counter[str] = Counter()
+        for _ in range(recipe.accumulate):
+            batch = next(source).to(self.device)
+            with accelerator.accumulate(self.stage):
+                losses = self.stage(batch, progress)
+                accelerator.backward(losses["loss"])
+                total.update({name: float(loss.detach()) for name, loss in losses.items()})
+        norm = float(accelerator.clip_grad_norm_(self.parameters, recipe.clip_norm or math.inf))
+        now = time.monotonic()
+        *sums, seconds = self._sum([*total.values(), (now - self.mark) * self.is_main])
+        self.mark = now
+        self.elapsed_seconds += seconds
+        num_parts = recipe.accumulate * accelerator.num_processes
+        means = {name: value / num_parts for name, value in zip(total, sums, strict=True)}
+        self.step += 1
+        # With half precision the scaler passes over a step whose gradient is too large for it, which is no fault.
+        is_good = math.isfinite(means["loss"]) and (
+            math.isfinite(norm) or accelerator.scaler is not None
+        )
+        if is_good:
+            self.optimizer.step()
+            if isinstance(self.system, CoupledAutoEncoders) and progress < MAPPING_UNTIL:
+                self.ema.n_averaged.zero_()  # begins with the last stage: those before are not like it
+            self.ema.update_parameters(self.system)
+            self.guard.after_good_step(self.step)
+        else:
+            self.on_note(self.guard.go_back(self.step, f"loss {means['loss']}, gradient {norm}"))
+            means = {}
+        self.optimizer.zero_grad(set_to_none=True)
+        return StepStatus(self.step, self._progress(), self.elapsed_seconds / 60, means, rate, norm)
+
+    def _validate(self, total: Counter[str]) -> TrainStatus:
+        """Measure the averaged weights and save them if they are the best; log it all. On every process at once."""
+        system = cast(System, self.ema.module)
+        psnr = self.validation.measure(system) if self.is_main else {}
+        (score,) = self._sum([sum(psnr.values())])
+        is_start, is_first = self.step == 0, self.best == -math.inf
+        is_best = score >= self.best if is_first or not self.options.clips else score > self.best
         status = TrainStatus(
             step=self.step,
             elapsed_minutes=self.elapsed_seconds / 60,
             progress=self._progress(),
-            loss=sum(losses) / len(losses) if losses else None,
+            losses={
+                name: value / total["steps"] for name, value in total.items() if name != "steps"
+            },
             psnr=psnr,
             baseline=self.validation.baseline,
             is_best=is_best,
         )
+        self.num_stale = 0 if is_best else self.num_stale + 1
         if is_best:
             self.best = score
-            self._save_weights(status)
-        with self.options.out.with_name(self.options.out.name + ".log.jsonl").open("a") as log:
-            log.write(json.dumps(vars(status)) + "\n")
+            if not (
+                is_start and self.options.clips
+            ):  # what a clip is adapted from is not written again
+                self._save_weights(status)
+        if self.is_main:
+            self.folder.log_validation(status, self.validation.pictures(system))
         return status
 
     def _save_weights(self, status: TrainStatus) -> None:
+        self.has_weights = True
+        if not self.is_main:
+            return
         options = self.options
         training: dict[str, Any] = {
             "stage": options.stage,
             "step": status.step,
             "minutes": round(status.elapsed_minutes, 1),
             "seed": options.seed,
-            "batch_size": self.batch_size,
-            "crop": options.crop,
-            "learning_rate": options.learning_rate,
-            "psnr": status.psnr,
-            "baseline": status.baseline,
+            **vars(self.recipe),
+            "psnr": dict(status.psnr),
+            "baseline": dict(status.baseline),
         }
-        save_weights(options.out, weights_of(self._averaged(), options, training))
+        weights = weights_of(cast(System, self.ema.module), options, training)
+        try:
+            save_weights(self.folder.weights_path, weights)
+            self.folder.write_card(run_card(as_values(options), weights, status))
+        except StsrError as error:
+            self.on_note(f"step {self.step}: {error}")
 
     def _identity(self) -> dict[str, Any]:
-        """What must be the same for a state to be resumed."""
-        options = {name: getattr(self.options, name) for name in _IDENTITY}
-        networks = description_of(self.model, self.options)
-        return options | {"batch_size": self.batch_size} | networks
+        """What must be the same for a state to be resumed: how long a run lasts and where its data lies may change."""
+        recipe = {name: value for name, value in vars(self.recipe).items() if name not in _FREE}
+        networks = description_of(self.system, self.options)
+        share = {"num_processes": self.accelerator.num_processes}
+        return {"stage": self.options.stage, "seed": self.options.seed} | recipe | networks | share
+
+    def _try_to_save_state(self) -> None:
+        try:
+            self._save_state()
+        except StsrError as error:
+            self.on_note(f"{error}; trying again in {self.options.save_minutes:g} min")
 
     def _save_state(self) -> None:
-        state = {
-            "step": self.step,
-            "elapsed_seconds": self.elapsed_seconds,
-            "best": self.best,
-            "model": self.model.state_dict(),
-            "ema": self.ema.state_dict(),
-            "optimizer": self.optimizer.state_dict(),
-        }
-        save_state(self.state_path, self._identity(), state)
+        if self.is_main:
+            scaler = self.accelerator.scaler
+            state = {
+                "elapsed_seconds": self.elapsed_seconds,
+                "best": self.best,
+                "has_weights": self.has_weights,
+                "num_stale": self.num_stale,
+                "rate": self.guard.rate,
+                "num_returns": self.guard.num_returns,
+                "optimizer": self.optimizer.state_dict(),
+                "scaler": scaler.state_dict() if scaler is not None else {},
+                "random": torch.get_rng_state(),
+            }
+            model, ema = self.system.state_dict(), self.ema.state_dict()
+            checkpoint = Checkpoint(self.step, self._identity(), model, ema, state)
+            save_checkpoint(self.folder.checkpoints_path, checkpoint)
+        self.accelerator.wait_for_everyone()
 
     def _load_state(self) -> None:
-        state = load_state(self.state_path, self._identity(), self.device)
-        self.model.load_state_dict(state["model"])
-        self.ema.load_state_dict(state["ema"])
+        checkpoint = load_checkpoint(self.folder.checkpoints_path, self._identity(), self.device)
+        state = checkpoint.state
+        self.system.load_state_dict(checkpoint.model)
+        self.ema.load_state_dict(checkpoint.ema)
         self.optimizer.load_state_dict(state["optimizer"])
-        self.step, self.best = state["step"], state["best"]
+        if self.accelerator.scaler is not None:
+            self.accelerator.scaler.load_state_dict(state["scaler"])
+        torch.set_rng_state(state["random"].cpu())
+        self.step, self.best = checkpoint.step, state["best"]
+        self.has_weights, self.num_stale = state["has_weights"], state["num_stale"]
         self.elapsed_seconds = state["elapsed_seconds"]
+        self.guard.rate, self.guard.num_returns = state["rate"], state["num_returns"]
+        self.guard.keep(self.step)

@@ -59,10 +59,10 @@ class Sampler:
                 "the training data holds no moving triplets of frames; give videos or frame folders"
             )
 
-    def triplets(self, step: int, batch_size: int) -> Batch:
+    def triplets(self, step: int, batch_size: int, first: int = 0) -> Batch:
         """Three frames at a time; every clip is as likely as any other, however long it is."""
         self.require_triplets()
-        rng = np.random.default_rng((self.seed, step))
+        rng = np.random.default_rng((self.seed, step, first))
         picks = []
         for _ in range(batch_size):
             clip = self.moving[rng.integers(len(self.moving))]
@@ -70,9 +70,9 @@ class Sampler:
             picks.append((clip, [start, start + 1, start + 2]))
         return self._gather(rng, picks)
 
-    def singles(self, step: int, batch_size: int) -> Batch:
+    def singles(self, step: int, batch_size: int, first: int = 0) -> Batch:
         """One frame at a time, `stills_share` of them from still images."""
-        rng = np.random.default_rng((self.seed, step))
+        rng = np.random.default_rng((self.seed, step, first))
         picks = []
         for _ in range(batch_size):
             if self.stills and (not self.moving or rng.random() < self.stills_share):
@@ -127,3 +127,9 @@ def concatenate(first: Batch, second: Batch) -> Batch:
         tuple(torch.cat(pair) for pair in zip(first.hr_frames, second.hr_frames, strict=True)),
         torch.cat((first.is_labeled, second.is_labeled)),
     )
+
+
+def batches(make, first_step, num_workers):
+    while True:
+        yield make(first_step)
+        first_step += 1

@@ -1,41 +1,79 @@
-"""What a run starts with: the network and the optimizer that its options ask for; what of it becomes weights."""
+"""What a run starts with: the network, its stage and the optimizer that the options ask for; what becomes weights."""
 
+import os
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import nn
 
 from stsr_cli.cdca import CDCA
-from stsr_cli.checkpoint import Weights, load_weights
-from stsr_cli.errors import UsageError
+from stsr_cli.checkpoint import Weights, load_weights, read_header
+from stsr_cli.device import resolve_device, resolve_dtype
+from stsr_cli.errors import StsrError, UsageError, WeightsError
 from stsr_cli.hub import resolve_weights
+from stsr_cli.losses import Objective
 from stsr_cli.modules import SpatialModule, TemporalModule
-from stsr_cli.options import TrainOptions
+from stsr_cli.options import ModelOptions, Recipe, TrainOptions
+from stsr_cli.pairs import load_pair
 from stsr_cli.registry import Kind, build, name_of
 from stsr_cli.streams import TwoStream
-from stsr_cli.training.cdca import CoupledAutoEncoders
+from stsr_cli.training.cdca import CDCAStage, CoupledAutoEncoders
+from stsr_cli.training.joint import JointStage
+from stsr_cli.training.pretrain import SpatialStage, TemporalStage
 
-Model = TwoStream | CoupledAutoEncoders
+if TYPE_CHECKING:
+    from accelerate import Accelerator
+
+System = TwoStream | CoupledAutoEncoders
+Stage = SpatialStage | TemporalStage | JointStage | CDCAStage
+
+_MIXED_PRECISION = {torch.float32: "no", torch.float16: "fp16", torch.bfloat16: "bf16"}
 
 
-def build_model(options: TrainOptions) -> Model:
+def check_options(options: TrainOptions) -> None:
+    """Refuse what needs no data to be refused.
+
+    Raises:
+        UsageError: no end, nothing to learn from, or parts that exclude each other.
+    """
+    recipe = options.recipe
+    if not recipe.steps and options.minutes is None:
+        raise UsageError("a training run needs an end: give --steps or --minutes")
+    if not (options.labeled or options.clips):
+        raise UsageError(
+            "without labeled footage there is nothing to reconstruct, and L_C alone is smallest for two streams that "
+            "both give a constant; give --labeled, or adapt published weights with `stsr finetune CLIP...`"
+        )
+    if (options.unlabeled or options.clips) and options.stage == "joint" and recipe.batch_size < 2:
+        raise UsageError(
+            f"--batch-size {recipe.batch_size} holds no labeled and unlabeled sample; give 2 or more"
+        )
+
+
+def build_system(options: TrainOptions) -> System:
     """Build both modules, or CDCA, fresh or from `options.init`; of several files that hold one, the last wins.
 
     Raises:
         UsageError: an unknown module, or an argument it does not know.
-        WeightsError: a file to start from is missing or damaged.
+        WeightsError: a file to start from is missing, damaged, or of other modules.
     """
+    if options.pretrained:
+        return load_pair(
+            ModelOptions(options.spatial, options.temporal, options.init, offline=options.offline)
+        )
     modules: dict[Kind, SpatialModule | TemporalModule] = {}
     files = [load_weights(resolve_weights(name, options.offline)) for name in options.init]
     if options.stage == "cdca":
         found = [weights.cdca for weights in files if weights.cdca is not None]
+        _check_used(options, bool(found))
         return CoupledAutoEncoders(found[-1] if found else _new_cdca(options))
     for weights in files:
         if weights.spatial is not None and name_of(weights.spatial) == options.spatial:
             modules["spatial"] = weights.spatial
         if weights.temporal is not None and name_of(weights.temporal) == options.temporal:
             modules["temporal"] = weights.temporal
+    _check_used(options, bool(modules))
     spatial = modules.get("spatial") or build("spatial", options.spatial, options.spatial_config)
     temporal = modules.get("temporal") or build(
         "temporal", options.temporal, options.temporal_config
@@ -43,6 +81,30 @@ def build_model(options: TrainOptions) -> Model:
     assert isinstance(spatial, SpatialModule)
     assert isinstance(temporal, TemporalModule)
     return TwoStream(spatial, temporal)
+
+
+def names_in(weights: tuple[str, ...], offline: bool) -> dict[str, str]:
+    """Names of the modules that weights hold, by kind; of several files, the last one's.
+
+    Raises:
+        WeightsError: a file is missing or damaged.
+    """
+    headers = [read_header(resolve_weights(name, offline)) for name in weights]
+    return {
+        kind: str(header[kind]["name"])
+        for header in headers
+        for kind in ("spatial", "temporal")
+        if kind in header
+    }
+
+
+def _check_used(options: TrainOptions, is_used: bool) -> None:
+    if options.init and not is_used:
+        wanted = "cdca" if options.stage == "cdca" else f"{options.spatial} or {options.temporal}"
+        raise WeightsError(
+            f"weights {', '.join(options.init)} do not hold {wanted}; choose other weights, or --spatial and "
+            "--temporal to match"
+        )
 
 
 def _new_cdca(options: TrainOptions) -> CDCA:
@@ -54,38 +116,91 @@ def _new_cdca(options: TrainOptions) -> CDCA:
         raise UsageError(f"CDCA cannot be built from {dict(config)}: {reason}") from error
 
 
-def trained_part(model: Model, options: TrainOptions) -> nn.Module:
-    """What the stage trains."""
-    if isinstance(model, CoupledAutoEncoders) or options.stage == "joint":
-        return model
-    return model.spatial if options.stage == "spatial" else model.temporal
+def build_stage(options: TrainOptions) -> Stage:
+    """The network inside what its stage minimises.
+
+    Raises:
+        UsageError, WeightsError: see `build_system`; also a stage without a parameter to train.
+    """
+    recipe, system = options.recipe, build_system(options)
+    objective = Objective(
+        recipe.consistency_weight, recipe.given_weight, recipe.penalty, recipe.reduction
+    )
+    if isinstance(system, CoupledAutoEncoders):
+        return CDCAStage(system, objective)
+    stages: dict[str, type[SpatialStage | TemporalStage | JointStage]] = {
+        "spatial": SpatialStage,
+        "temporal": TemporalStage,
+        "joint": JointStage,
+    }
+    stage = stages[options.stage](system, objective)
+    if not any(parameter.requires_grad for parameter in stage.parameters()):
+        raise UsageError(
+            f"nothing to train: {options.stage} stage of {options.spatial} + {options.temporal}"
+        )
+    return stage
 
 
-def weights_of(model: Model, options: TrainOptions, training: Mapping[str, Any]) -> Weights:
+def weights_of(system: System, options: TrainOptions, training: Mapping[str, Any]) -> Weights:
     """What of the network a run writes down: what it trained and what is needed to upscale."""
-    if isinstance(model, CoupledAutoEncoders):
-        return Weights(cdca=model.cdca, training=training)
-    spatial = model.spatial if options.stage != "temporal" else None
-    temporal = model.temporal if options.stage != "spatial" else None
+    if isinstance(system, CoupledAutoEncoders):
+        return Weights(cdca=system.cdca, training=training)
+    spatial = system.spatial if options.stage != "temporal" else None
+    temporal = system.temporal if options.stage != "spatial" else None
     return Weights(spatial, temporal, training=training)
 
 
-def description_of(model: Model, options: TrainOptions) -> dict[str, Any]:
+def description_of(system: System, options: TrainOptions) -> dict[str, Any]:
     """Names and configurations of the networks, which must be the same for a run to be resumed."""
-    if isinstance(model, CoupledAutoEncoders):
-        return {"cdca": model.cdca.config}
+    if isinstance(system, CoupledAutoEncoders):
+        return {"cdca": system.cdca.config}
     return {
-        "spatial": [options.spatial, model.spatial.config],
-        "temporal": [options.temporal, model.temporal.config],
+        "spatial": [options.spatial, system.spatial.config],
+        "temporal": [options.temporal, system.temporal.config],
     }
 
 
-def make_optimizer(options: TrainOptions, parameters: list[nn.Parameter]) -> torch.optim.Optimizer:
-    """SGD with momentum 0.9, the paper's, or AdamW."""
-    if options.optimizer == "sgd":
+def make_optimizer(recipe: Recipe, parameters: list[nn.Parameter]) -> torch.optim.Optimizer:
+    """SGD with momentum, the paper's, or AdamW."""
+    if recipe.optimizer == "sgd":
         return torch.optim.SGD(
-            parameters, options.learning_rate, momentum=0.9, weight_decay=options.weight_decay
+            parameters,
+            recipe.learning_rate,
+            momentum=recipe.momentum,
+            weight_decay=recipe.weight_decay,
         )
     return torch.optim.AdamW(
-        parameters, options.learning_rate, betas=(0.9, 0.99), weight_decay=options.weight_decay
+        parameters,
+        recipe.learning_rate,
+        betas=(recipe.momentum, 0.99),
+        weight_decay=recipe.weight_decay,
+    )
+
+
+def make_accelerator(options: TrainOptions) -> "Accelerator":
+    """Devices, mixed precision, accumulation and data parallel, as `accelerate launch` or `torchrun` set them up.
+
+    Raises:
+        StsrError: accelerate is not installed.
+        DeviceError: no such device, or a precision it does not have.
+    """
+    try:
+        from accelerate import Accelerator, DistributedDataParallelKwargs
+        from accelerate.state import AcceleratorState
+    except ImportError as error:
+        raise StsrError(
+            f"training needs the extra 'train': pip install 'stsr-cli[train]' ({error})"
+        ) from error
+    device = resolve_device(options.device)
+    dtype = resolve_dtype(options.precision, device)
+    if "WORLD_SIZE" not in os.environ:  # else every process has a device of its own
+        AcceleratorState._reset_state(reset_partial_state=True)  # of a run before, in this process
+        os.environ["ACCELERATE_TORCH_DEVICE"] = str(device)
+    return Accelerator(
+        cpu=device.type == "cpu",
+        mixed_precision=_MIXED_PRECISION[dtype],
+        gradient_accumulation_steps=options.recipe.accumulate,
+        kwargs_handlers=[
+            DistributedDataParallelKwargs(find_unused_parameters=options.stage == "cdca")
+        ],
     )

@@ -1,7 +1,7 @@
 """Ctrl-C and SIGTERM as a flag that the training loop looks at between steps."""
 
 import signal
-from typing import Any
+from typing import Any, Self
 
 
 class StopSignals:
@@ -14,9 +14,10 @@ class StopSignals:
     def _set(self, *_: object) -> None:
         self.is_set = True
 
-    def __enter__(self) -> None:
+    def __enter__(self) -> Self:
         for number in (signal.SIGINT, signal.SIGTERM):
             self._previous[number] = signal.signal(number, self._set)
+        return self
 
     def __exit__(self, *_: object) -> None:
         for number, handler in self._previous.items():

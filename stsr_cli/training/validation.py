@@ -7,14 +7,17 @@ import torch
 from torch import Tensor
 
 from stsr_cli.data import Clip
-from stsr_cli.ops import to_tensor
+from stsr_cli.ops import to_pixels, to_tensor
 from stsr_cli.options import Stage
 from stsr_cli.registry import build
 from stsr_cli.streams import TwoStream
 from stsr_cli.training.cdca import CoupledAutoEncoders
+from stsr_cli.training.status import Picture
 
 _NUM_SAMPLES = 48
 _CROP = 64  # low-resolution pixels
+_NUM_PICTURES = 4
+_TITLES = {"t2s": "T->S", "s2t": "S->T", "spatial": "f_S", "temporal_hr": "f_T", "new": "CDCA"}
 
 
 def _psnr(prediction: Tensor, target: Tensor) -> float:
@@ -41,49 +44,69 @@ class Validation:
                     samples.append(
                         (clip, [start + 1] if stage == "spatial" else [start, start + 1, start + 2])
                     )
-        self.samples = [_central(clip, indexes, scale) for clip, indexes in samples[:_NUM_SAMPLES]]
-        baseline = TwoStream(
+        chosen = samples[:_NUM_SAMPLES]
+        self.names = [f"{clip.name} {indexes[len(indexes) // 2]}" for clip, indexes in chosen]
+        self.samples = [_central(clip, indexes, scale) for clip, indexes in chosen]
+        self.bicubic_blend = TwoStream(
             build("spatial", "bicubic", {"scale": scale}), build("temporal", "blend")
-        )
-        self.baseline = self.measure(baseline.to(device))
+        ).to(device)
+        self.baseline = self.measure(self.bicubic_blend)
 
-    def measure(self, model: TwoStream | CoupledAutoEncoders) -> dict[str, float]:
+    def measure(self, system: TwoStream | CoupledAutoEncoders) -> dict[str, float]:
         """Mean RGB PSNR in dB by what the stage trains.
 
         "spatial"; "temporal_lr" and "temporal_hr"; "t2s" and "s2t"; of CDCA "given" frames and "new" ones.
         """
         if not self.samples:
             return {}
-        training = [module for module in model.modules() if module.training]
-        model.eval()
         with torch.inference_mode():
             rows = [
-                self._measure(model, lr.to(self.device), hr.to(self.device))
-                for lr, hr in self.samples
+                {name: _psnr(*pair) for name, pair in self._predict(system, *sample).items()}
+                for sample in self.samples
             ]
-        for module in training:  # one by one: frozen batch norms stay frozen
-            module.training = True
         return {name: float(np.mean([row[name] for row in rows])) for name in rows[0]}
 
-    def _measure(
-        self, model: TwoStream | CoupledAutoEncoders, lr_frames: Tensor, hr_frames: Tensor
-    ) -> dict[str, float]:
+    def pictures(self, system: TwoStream | CoupledAutoEncoders) -> list[Picture]:
+        """Some samples as bicubic + blend, what the network predicts and the original, side by side."""
+        found = []
+        turns = range(0, len(self.samples), max(len(self.samples) // _NUM_PICTURES, 1))
+        for turn in turns[:_NUM_PICTURES]:
+            with torch.inference_mode():
+                before = self._predict(self.bicubic_blend, *self.samples[turn])
+                after = self._predict(system, *self.samples[turn])
+            last = list(after)[-1]
+            shown = {"bicubic + blend": before[last]}
+            for name in after if self.stage == "joint" else [last]:
+                shown[_TITLES[name]] = after[name]
+            columns = [
+                (f"{title} {_psnr(*pair):.2f} dB", to_pixels(pair[0])[0])
+                for title, pair in shown.items()
+            ]
+            original = ("original", to_pixels(after[last][1])[0])
+            found.append(Picture(self.names[turn], (*columns, original)))
+        return found
+
+    def _predict(
+        self, system: TwoStream | CoupledAutoEncoders, lr_frames: Tensor, hr_frames: Tensor
+    ) -> dict[str, tuple[Tensor, Tensor]]:
+        """Prediction and target of one sample, by what the stage trains."""
+        lr_frames, hr_frames = lr_frames.to(self.device), hr_frames.to(self.device)
         if self.stage == "cdca":
-            system = model.cdca if isinstance(model, CoupledAutoEncoders) else model
-            given, (new,) = system.extend(lr_frames[::2], "t2s")
-            return {"given": _psnr(given, hr_frames[::2]), "new": _psnr(new, hr_frames[1:2])}
-        assert isinstance(model, TwoStream)
+            cdca = system.cdca if isinstance(system, CoupledAutoEncoders) else system
+            given, (new,) = cdca.extend(lr_frames[::2], "t2s")
+            return {"given": (given, hr_frames[::2]), "new": (new, hr_frames[1:2])}
+        assert isinstance(system, TwoStream)
         if self.stage == "spatial":
-            return {"spatial": _psnr(model.upscale(lr_frames[:1]), hr_frames[:1])}
+            return {"spatial": (system.upscale(lr_frames[:1]), hr_frames[:1])}
         lr0, lr_middle, lr1 = lr_frames.split(1)
         hr0, hr_middle, hr1 = hr_frames.split(1)
         if self.stage == "temporal":
             return {
-                "temporal_lr": _psnr(model.interpolate(lr0, lr1), lr_middle),
-                "temporal_hr": _psnr(model.interpolate(hr0, hr1), hr_middle),
+                "temporal_lr": (system.interpolate(lr0, lr1), lr_middle),
+                "temporal_hr": (system.interpolate(hr0, hr1), hr_middle),
             }
-        _, s2t, _ = model(lr0, lr1, "s2t")
-        return {"t2s": _psnr(model.t2s(lr0, lr1)[0], hr_middle), "s2t": _psnr(s2t, hr_middle)}
+        _, s2t, _ = system(lr0, lr1, "s2t")
+        return {"t2s": (system.t2s(lr0, lr1)[0], hr_middle), "s2t": (s2t, hr_middle)}
 
 
 def _central(clip: Clip, indexes: list[int], scale: int) -> tuple[Tensor, Tensor]:

@@ -1,0 +1,76 @@
+"""`stsr finetune`."""
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from stsr_cli.cli.run_options import PATH, run, run_options, split_recipe
+from stsr_cli.options import DEFAULT_SPATIAL, DEFAULT_TEMPORAL, TrainOptions
+from stsr_cli.presets import available, recipe
+
+
+@click.command()
+@click.argument("clips", metavar="[CLIP]...", nargs=-1, type=PATH)
+@click.option(
+    "--weights",
+    multiple=True,
+    help="Weights to start from: name or path (repeatable) [default: the pair's].",
+)
+@click.option("--spatial", help="Name of f_S [default: what the weights hold].")
+@click.option("--temporal", help="Name of f_T [default: what the weights hold].")
+@click.option(
+    "--labeled",
+    type=PATH,
+    multiple=True,
+    help="High-resolution footage to learn from beside the clips (repeatable).",
+)
+@click.option(
+    "--unlabeled",
+    type=PATH,
+    multiple=True,
+    help="Low-resolution footage for L_C beside the clips (repeatable).",
+)
+@click.option(
+    "--preset",
+    type=click.Choice(available()),
+    default="finetune",
+    show_default=True,
+    help="Where the options below come from unless they are given.",
+)
+@run_options
+def command(
+    clips: tuple[Path, ...],
+    weights: tuple[str, ...],
+    spatial: str | None,
+    temporal: str | None,
+    preset: str,
+    out: Path | None,
+    dry_run: bool,
+    **values: Any,
+) -> None:
+    """Go on training published or own weights: on CLIPs without originals, or on labeled footage.
+
+    A CLIP is your own footage: both streams must agree on it as it is (L_C) and restore it from what is left of it at a
+    quarter of its size with every other frame dropped (L_R). Its last part is held out; training ends when that
+    gains no more, and weights that do worse there than the ones it started from are not saved.
+    """
+    changes, values = split_recipe(values)
+    if not clips and not values["labeled"]:
+        raise click.UsageError("nothing to learn from: give CLIPs, or --labeled")
+    from stsr_cli.training.setup import names_in
+
+    held = names_in(weights, values["offline"])
+    name = clips[0].stem if clips else "labeled"
+    options = TrainOptions(
+        out=out or Path("runs", f"finetune-{name}"),
+        stage="joint",
+        recipe=recipe(preset, "joint", changes),
+        clips=clips,
+        spatial=spatial or held.get("spatial", DEFAULT_SPATIAL),
+        temporal=temporal or held.get("temporal", DEFAULT_TEMPORAL),
+        init=weights,
+        pretrained=True,
+        **values,
+    )
+    run([options], dry_run)

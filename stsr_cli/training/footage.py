@@ -1,0 +1,67 @@
+"""What a run learns from and what it is measured on."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+
+from stsr_cli.data import Clip, load_clips, split
+from stsr_cli.options import TrainOptions
+
+
+@dataclass(frozen=True)
+class TrainingData:
+    """Clips by what they are for.
+
+    Attributes:
+        training: D_L; a clip that is listed twice is drawn twice as often.
+        held_out: what the run is validated on, never trained on.
+        unlabeled: D_U.
+    """
+
+    training: Sequence[Clip]
+    held_out: Sequence[Clip]
+    unlabeled: Sequence[Clip] = field(default=())
+
+
+def load_training_data(
+    options: TrainOptions,
+    scale: int,
+    on_source: Callable[[int, int], None] = lambda done, total: None,
+    on_note: Callable[[str], None] = lambda line: None,
+) -> TrainingData:
+    """Read the footage that `options` names, decoded once.
+
+    Clips to adapt to are labeled and unlabeled at once: their frames, degraded, stand for low-resolution pairs, and
+    count as much as all of `options.labeled`; as they are, they are D_U. The held-out part is theirs alone.
+
+    Raises:
+        InputError: see `load_clips`.
+    """
+
+    def load(paths: Sequence[Path], is_labeled: bool) -> list[Clip]:
+        return read(paths, is_labeled=is_labeled) if paths else []
+
+    read = partial(
+        load_clips,
+        scale=scale,
+        cache=options.cache,
+        cache_gib=options.cache_gib,
+        on_source=on_source,
+    )
+    labeled, unlabeled = load(options.labeled, True), load(options.unlabeled, False)
+    if not options.clips:
+        training, held_out = split(labeled)
+        return TrainingData(training, held_out, unlabeled)
+    own, held_out = split(load(options.clips, True))
+    own_unlabeled, _ = split(load(options.clips, False))
+    return TrainingData(
+        _as_often(own, labeled) + labeled,
+        held_out,
+        _as_often(own_unlabeled, unlabeled) + unlabeled,
+    )
+
+
+def _as_often(clips: list[Clip], others: list[Clip]) -> list[Clip]:
+    """Repeat clips until they are drawn about as often as the others."""
+    return clips * max(round(len(others) / max(len(clips), 1)), 1)
