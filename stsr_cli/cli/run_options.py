@@ -181,10 +181,12 @@ def run(runs: "Sequence[TrainOptions]", is_dry: bool) -> None:
 def _print_dry_run(stage: str, found: "DryRun") -> None:
     from stsr_cli.console import print_table
 
-    rows = [
-        [role, *(f"{count:,}" for count in counts)] for role, counts in found.footage.items()
-    ]
-    end = f", {found.steps:,} steps in {_duration(found.steps * found.seconds)}" if found.steps else ""
+    rows = [[role, *(f"{count:,}" for count in counts)] for role, counts in found.footage.items()]
+    end = (
+        f", {found.steps:,} steps in {_duration(found.steps * found.seconds)}"
+        if found.steps
+        else ""
+    )
     print_table(
         f"{stage} stage",
         ["what for", "clips", "frames", "triplets"],

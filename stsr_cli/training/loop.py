@@ -30,6 +30,7 @@ from stsr_cli.training.setup import (
     build_stage,
     check_options,
     description_of,
+    learning_rate,
     make_accelerator,
     make_optimizer,
     weights_of,
@@ -154,7 +155,8 @@ class Trainer:
             on_step(step_status)
             if self.is_main:
                 self.folder.log_step(step_status)
-            total.update({**step_status.losses, "steps": 1})
+            if step_status.losses:
+                total.update({**step_status.losses, "steps": 1})
             is_due = self.mark - validated >= options.validate_minutes * 60
             if options.validate_steps:
                 is_due = self.step - validated_step >= options.validate_steps
@@ -211,19 +213,11 @@ class Trainer:
         tensor = torch.tensor(values, dtype=torch.float32, device=self.device)
         return cast(list[float], self.accelerator.reduce(tensor, "sum").tolist())
 
-    def _set_learning_rate(self, progress: float) -> float:
-        recipe = self.recipe
-        rate = recipe.learning_rate * self.guard.rate
-        if recipe.schedule == "cosine":
-            rate *= 0.5 * (1 + math.cos(math.pi * progress))
-        rate *= min((self.step + 1) / max(recipe.warmup_steps, 1), 1)
-        for group in self.optimizer.param_groups:
-            group["lr"] = rate
-        return rate
-
     def _train_step(self, source: Iterator[Batch]) -> StepStatus:
         accelerator, recipe, progress = self.accelerator, self.recipe, self._progress()
-        rate, norm = self._set_learning_rate(progress), 0.0
+        rate = self.guard.rate * learning_rate(recipe, self.step, progress)
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate
         total: Counter[str] = Counter()
         for _ in range(recipe.accumulate):
             batch = next(source).to(self.device)
@@ -257,29 +251,26 @@ class Trainer:
 
     def _validate(self, total: Counter[str]) -> TrainStatus:
         """Measure the averaged weights and save them if they are the best; log it all. On every process at once."""
-        system = cast(System, self.ema.module)
+        system, num_steps = cast(System, self.ema.module), total.pop("steps", 0)
         psnr = self.validation.measure(system) if self.is_main else {}
         (score,) = self._sum([sum(psnr.values())])
-        is_start, is_first = self.step == 0, self.best == -math.inf
-        is_best = score >= self.best if is_first or not self.options.clips else score > self.best
+        is_adapting = bool(self.options.clips)
+        is_best = score > self.best if is_adapting else score >= self.best
+        is_saved = is_best and not (is_adapting and self.step == 0)  # the start is there already
         status = TrainStatus(
             step=self.step,
             elapsed_minutes=self.elapsed_seconds / 60,
             progress=self._progress(),
-            losses={
-                name: value / total["steps"] for name, value in total.items() if name != "steps"
-            },
+            losses={name: value / num_steps for name, value in total.items()},
             psnr=psnr,
             baseline=self.validation.baseline,
-            is_best=is_best,
+            is_best=is_saved,
         )
         self.num_stale = 0 if is_best else self.num_stale + 1
         if is_best:
             self.best = score
-            if not (
-                is_start and self.options.clips
-            ):  # what a clip is adapted from is not written again
-                self._save_weights(status)
+        if is_saved:
+            self._save_weights(status)
         if self.is_main:
             self.folder.log_validation(status, self.validation.pictures(system))
         return status

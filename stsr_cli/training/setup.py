@@ -1,5 +1,6 @@
 """What a run starts with: the network, its stage and the optimizer that the options ask for; what becomes weights."""
 
+import math
 import os
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
@@ -175,6 +176,14 @@ def make_optimizer(recipe: Recipe, parameters: list[nn.Parameter]) -> torch.opti
         betas=(recipe.momentum, 0.99),
         weight_decay=recipe.weight_decay,
     )
+
+
+def learning_rate(recipe: Recipe, step: int, progress: float) -> float:
+    """The step size of step `step`, with `progress` in [0, 1] of the run done."""
+    rate = recipe.learning_rate * min((step + 1) / max(recipe.warmup_steps, 1), 1)
+    if recipe.schedule == "cosine":
+        rate *= 0.5 * (1 + math.cos(math.pi * progress))
+    return rate
 
 
 def make_accelerator(options: TrainOptions) -> "Accelerator":
