@@ -98,6 +98,20 @@ def probe(path: str | os.PathLike[str]) -> SourceInfo:
         )
 
 
+def estimate_num_frames(source: SourceInfo) -> int | None:
+    """Number of frames by the header, or by duration and frame rate; None when the file tells neither. May be wrong."""
+    if source.num_frames_from_header:
+        return source.num_frames_from_header
+    if source.frame_rate is None:
+        return None
+    if source.duration is not None:
+        return round(source.duration * source.time_base * source.frame_rate)
+    with open_input(source.path) as container:  # Matroska knows the whole file's duration alone
+        if not container.duration or container.duration < 0:
+            return None
+        return round(Fraction(container.duration, av.time_base) * source.frame_rate)
+
+
 def local_url(path: Path) -> str:
     """The name under which FFmpeg opens a plain local file, whatever the file is called.
 

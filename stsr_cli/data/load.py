@@ -1,0 +1,229 @@
+"""Training footage, ready to be sampled: every source is scanned once, its frames stored or left where they are.
+
+Each source has a record, and stored ones their frames, in an entry of the cache whose key names the files (path, size,
+time of change). A later start with the same files reads records and decodes nothing.
+"""
+
+import hashlib
+import json
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
+from itertools import groupby, islice
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from stsr_cli.data.cache import FrameCache, default_cache
+from stsr_cli.data.clips import Clip
+from stsr_cli.data.frames import Frames, ImageFrames, StoredFrames, read_image
+from stsr_cli.data.scan import Record, Shelf, frame_bytes, scan
+from stsr_cli.data.sources import Source, find_sources
+from stsr_cli.errors import InputError, StsrError
+
+_RULES = (
+    1  # what entries depend on besides files and options: another number, and all are made again
+)
+_MAX_BROKEN = 0.05
+_NUM_INDEXED = 256  # image sources whose records share an entry
+_NUM_PROBED = 8  # images that tell how much room all of them need
+_NUM_TRIES = 3
+_FRAMES_SHARE = 0.98  # of the bound; the rest is for records
+_RECORDS = "records.json"
+
+_Kind = Literal["video", "images", "index"]  # stored, stored, or only their records
+
+
+def load_clips(
+    paths: Sequence[Path],
+    *,
+    scale: int,
+    is_labeled: bool,
+    cache: Path | None = None,
+    cache_gib: float = 16.0,
+    cache_share: float = 1.0,
+    on_source: Callable[[int, int], None] = lambda done, total: None,
+    on_broken: Callable[[str], None] = lambda line: None,
+) -> list[Clip]:
+    """Find, decode (once) and map every source under `paths`; a broken file is named and skipped.
+
+    Videos are stored decoded; each has an equal share of the room and one that is longer gives segments spread evenly
+    over it. Images are stored too if all of them fit (beside videos: into half the room); else they stay in their
+    files and are read, and degraded, whenever a sample asks for them.
+
+    Args:
+        paths: videos, images, folders, lists and data sets; see `sources`.
+        scale: spatial factor of the degradation.
+        is_labeled: frames are high-resolution originals; else they are low-resolution inputs, used as they are.
+        cache: folder of decoded frames.
+        cache_gib: bound of that folder; entries of other runs, the least recently used first, make room.
+        cache_share: share of the bound that this footage may take, where other footage needs the rest.
+        on_source: told how many sources are done, of how many.
+        on_broken: told a line about every file that is broken, too short or too small.
+
+    Raises:
+        InputError: a path does not exist, nothing is in it, or more than 5 % of the files are broken.
+        UsageError: there are so many videos that the share of one holds no triplet.
+        StsrError: the cache cannot be written.
+    """
+    sources, broken = find_sources(paths)
+    num_files = sum(len(source.files) for source in sources) + len(broken)
+    for line in broken:
+        on_broken(line)
+    folder = cache or default_cache()
+    clips: list[Clip] = []
+    loader = _Loader(FrameCache(folder, int(cache_gib * 2**30)), scale, is_labeled)
+    room = int(cache_gib * cache_share * 2**30 * _FRAMES_SHARE)
+    try:
+        for index, (found, record) in enumerate(loader.load(sources, room), 1):
+            clips += found
+            broken += record.broken
+            for line in (*record.broken, *record.notes):
+                on_broken(line)
+            on_source(index, len(sources))
+    except OSError as error:
+        raise StsrError(
+            f"cannot write decoded frames to {folder}: {error.strerror or error}; choose another place with --cache"
+        ) from error
+    if len(broken) > _MAX_BROKEN * num_files:
+        more = f" and {len(broken) - 3} more" if len(broken) > 3 else ""
+        raise InputError(
+            f"{len(broken)} of {num_files} training files are broken, at most 5 % may be: "
+            f"{'; '.join(broken[:3])}{more}"
+        )
+    return clips
+
+
+class _Loader:
+    """Records and frames of sources, from the cache or into it."""
+
+    def __init__(self, cache: FrameCache, scale: int, is_labeled: bool) -> None:
+        self.cache, self.scale, self.is_labeled = cache, scale, is_labeled
+
+    def load(self, sources: Sequence[Source], room: int) -> Iterator[tuple[list[Clip], Record]]:
+        """Yield every source's clips and record, in order; what is stored takes at most `room` bytes."""
+        images = [source for source in sources if not source.is_video]
+        num_videos = len(sources) - len(images)
+        image_bytes = self._estimate(images) if images else 0
+        are_images_stored = image_bytes <= (room // 2 if num_videos else room)
+        share = (room - image_bytes * are_images_stored) // max(num_videos, 1)
+        kinds: dict[bool, _Kind] = {
+            True: "video",
+            False: "images" if are_images_stored else "index",
+        }
+        for is_video, neighbours in groupby(sources, lambda source: source.is_video):
+            kind = kinds[is_video]
+            while chunk := tuple(islice(neighbours, _NUM_INDEXED if kind == "index" else 1)):
+                limit = share if is_video else max(room - self.cache.used_bytes, 0)
+                yield from self._open(chunk, kind, limit)
+
+    def _estimate(self, images: Sequence[Source]) -> int:
+        """Bytes of all images decoded, from a few of them; measured once, so that every start decides alike."""
+        key = self._key(images, "estimate")
+        entry = self.cache.find(key)
+        if entry is not None:
+            with suppress(FileNotFoundError, ValueError):
+                return int(_read_json(entry))
+        files = [file for source in images for file in source.files]
+        chosen = [files[index * len(files) // _NUM_PROBED] for index in range(_NUM_PROBED)]
+        sizes = []
+        for file in dict.fromkeys(chosen):
+            with suppress(InputError):
+                height, width, _ = read_image(file).shape
+                sizes.append(frame_bytes((height, width), self.scale, self.is_labeled))
+        num_bytes = len(files) * sum(sizes) // max(len(sizes), 1)
+        with self.cache.write() as part:
+            _write_json(part, num_bytes)
+            self.cache.keep(part, key)
+        return num_bytes
+
+    def _open(
+        self, sources: Sequence[Source], kind: _Kind, max_bytes: int
+    ) -> list[tuple[list[Clip], Record]]:
+        """Clips and records of sources that share an entry; a video that fits is one entry whatever its share is."""
+        whole = self._key(sources, kind)
+        limited = self._key(sources, f"video of {max_bytes}") if kind == "video" else whole
+        for _ in range(_NUM_TRIES):
+            for key in (whole, limited):
+                found = self._read(sources, key)
+                if found is not None:
+                    if kind != "video" or self._num_bytes(found[0][1]) <= max_bytes:
+                        return found
+                    self.cache.release(key)
+            with self.cache.write() as part:
+                shelf = Shelf(part, max_bytes, self.cache.grow) if kind != "index" else None
+                records = [
+                    scan(source, scale=self.scale, is_labeled=self.is_labeled, shelf=shelf)
+                    for source in sources
+                ]
+                _write_json(part, [record.to_json() for record in records])
+                self.cache.keep(part, whole if records[0].is_whole else limited)
+        raise StsrError(
+            f"other runs delete decoded frames of {self.cache.folder} faster than they are made; "
+            "give each run a --cache of its own"
+        )
+
+    def _read(self, sources: Sequence[Source], key: str) -> list[tuple[list[Clip], Record]] | None:
+        """What an entry holds, its frames mapped; None if it is missing, incomplete or was evicted just now."""
+        entry = self.cache.find(key)
+        if entry is None:
+            return None
+        try:
+            records = [Record.from_json(fields) for fields in _read_json(entry)]
+            return [
+                (self._make_clips(source, record, entry), record)
+                for source, record in zip(sources, records, strict=True)
+            ]
+        except (FileNotFoundError, ValueError):
+            self.cache.release(key, is_unusable=True)
+            return None
+
+    def _make_clips(self, source: Source, record: Record, entry: Path) -> list[Clip]:
+        clips = []
+        for index, group in enumerate(record.groups):
+            height, width = group.size
+            sizes = {"lr": group.size}
+            if self.is_labeled:
+                sizes = {"lr": (height // self.scale, width // self.scale), "hr": group.size}
+            files = tuple(source.files[number] for number in group.numbers if not record.is_stored)
+            frames: dict[str, Frames] = {}
+            for part, size in sizes.items():
+                if record.is_stored:
+                    shape = (len(group.numbers), *size, 3)
+                    frames[part] = StoredFrames(entry / f"{index}-{part}.raw", shape)
+                else:
+                    scale = self.scale if self.is_labeled else 1
+                    frames[part] = ImageFrames(files, size, scale, part == "hr")
+            height, width = sizes["lr"]
+            name = source.name if source.is_video else f"{source.name}/{width}x{height}"
+            starts = np.array(group.starts, np.int64)
+            clips.append(Clip(name, frames["lr"], frames.get("hr"), starts, record.why_still))
+        return clips
+
+    def _num_bytes(self, record: Record) -> int:
+        return sum(
+            len(group.numbers) * frame_bytes(group.size, self.scale, self.is_labeled)
+            for group in record.groups
+        )
+
+    def _key(self, sources: Sequence[Source], kind: str) -> str:
+        """Name of the entry of sources: whatever changes what is in it changes the name."""
+        parts = hashlib.sha256(repr((_RULES, kind, self.scale, self.is_labeled)).encode())
+        for source in sources:
+            parts.update(repr((source.is_curated, source.starts)).encode())
+            for file in source.files:
+                try:
+                    stat = file.stat()
+                    state = (stat.st_size, stat.st_mtime_ns)
+                except OSError:
+                    state = (-1, -1)
+                parts.update(repr((str(file.absolute()), *state)).encode())
+        return parts.hexdigest()[:32]
+
+
+def _write_json(folder: Path, content: Any) -> None:
+    (folder / _RECORDS).write_text(json.dumps(content, separators=(",", ":")))
+
+
+def _read_json(folder: Path) -> Any:
+    return json.loads((folder / _RECORDS).read_text())
