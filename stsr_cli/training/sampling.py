@@ -7,6 +7,7 @@ the number of processes that make or use the batches.
 import itertools
 import signal
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -209,12 +210,8 @@ def batches(make: Callable[[int], T], first_step: int, num_workers: int) -> Iter
         worker_init_fn=_start_worker,
         generator=torch.Generator(),  # else starting workers would draw from the run's random numbers
     )
-    # Workers inherit the mask, so that Ctrl-C reaches none of them, not even one that has just begun.
-    mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    try:
+    with _no_interrupts():
         made = iter(loader)
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
     try:
         for item in made:
             if isinstance(item, StsrError):
@@ -225,8 +222,21 @@ def batches(make: Callable[[int], T], first_step: int, num_workers: int) -> Iter
             raise
         raise StsrError(
             f"a process that makes training batches died ({str(error).splitlines()[0]}); "
-            "it may have run out of memory: lower --num-workers, and go on with --resume"
+            "it may have run out of memory: lower --workers, and go on with --resume"
         ) from error
+
+
+@contextmanager
+def _no_interrupts() -> Iterator[None]:
+    """Workers that start in here inherit the mask: Ctrl-C reaches none of them, not even one that has just begun."""
+    if not hasattr(signal, "pthread_sigmask"):  # Windows
+        yield
+        return
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
 
 
 def _as_it_is(item: T) -> T:
