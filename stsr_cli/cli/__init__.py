@@ -50,7 +50,9 @@ class _LazyGroup(click.Group):
         try:
             return super().invoke(ctx)
         except StsrError as error:
-            click.echo(f"stsr: {error}", err=True)
+            # every process of a distributed run is stopped; the first one says so
+            if not isinstance(error, InterruptedRun) or os.environ.get("RANK", "0") == "0":
+                click.echo(f"stsr: {error}", err=True)
             sys.exit(error.exit_code)
         except KeyboardInterrupt:
             click.echo("stsr: interrupted; nothing unfinished was left behind", err=True)

@@ -14,6 +14,7 @@ from stsr_cli.presets import available, recipe
 @click.argument("clips", metavar="[CLIP]...", nargs=-1, type=PATH)
 @click.option(
     "--weights",
+    "init",
     multiple=True,
     help="Weights to start from: name or path (repeatable) [default: the pair's].",
 )
@@ -41,7 +42,7 @@ from stsr_cli.presets import available, recipe
 @run_options
 def command(
     clips: tuple[Path, ...],
-    weights: tuple[str, ...],
+    init: tuple[str, ...],
     spatial: str | None,
     temporal: str | None,
     preset: str,
@@ -60,7 +61,7 @@ def command(
         raise click.UsageError("nothing to learn from: give CLIPs, or --labeled")
     from stsr_cli.training.setup import names_in
 
-    held = names_in(weights, values["offline"])
+    held = names_in(init, values["offline"])
     name = clips[0].stem if clips else "labeled"
     options = TrainOptions(
         out=out or Path("runs", f"finetune-{name}"),
@@ -69,7 +70,7 @@ def command(
         clips=clips,
         spatial=spatial or held.get("spatial", DEFAULT_SPATIAL),
         temporal=temporal or held.get("temporal", DEFAULT_TEMPORAL),
-        init=weights,
+        init=init,
         pretrained=True,
         **values,
     )

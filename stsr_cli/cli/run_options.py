@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, get_args
 import click
 
 from stsr_cli.cli.fields import Decorator, option_of
+from stsr_cli.errors import UsageError
 from stsr_cli.options import Precision, Recipe, TrainOptions
 from stsr_cli.presets import RECIPE_KEYS, read_config
 
@@ -47,8 +48,16 @@ JSON_OBJECT = _JSONObject()
 
 def _read_config(ctx: click.Context, parameter: click.Parameter, value: Path | None) -> None:
     """Let a file's values stand where the defaults would."""
-    if value is not None:
-        ctx.default_map = {**(ctx.default_map or {}), **read_config(value)}
+    if value is None:
+        return
+    values, is_finetune = read_config(value), ctx.info_name == "finetune"
+    if values.get("pretrained", is_finetune) != is_finetune:
+        raise UsageError(
+            f"{value} is of `stsr {'train' if is_finetune else 'finetune'}`; use that command"
+        )
+    if values.get("clips") and not is_finetune:
+        values["unlabeled"] = values["clips"]  # which `stsr train --init` adapts to
+    ctx.default_map = {**(ctx.default_map or {}), **values}
 
 
 _HELP = {
@@ -165,16 +174,22 @@ def run(runs: "Sequence[TrainOptions]", is_dry: bool) -> None:
     from stsr_cli.console import TrainConsole
     from stsr_cli.training.dry_run import dry_run
     from stsr_cli.training.loop import Trainer
+    from stsr_cli.training.setup import check_options
 
+    for options in runs:  # not after hours of the stages before
+        check_options(options)
     for options in runs:
         with TrainConsole() as console:
             trainer = Trainer(options, on_source=console.on_source, on_note=console.on_note)
-            console.on_start(trainer.validation.baseline)
-            if is_dry:
-                _print_dry_run(options.stage, dry_run(trainer))
+            if trainer.is_main:
+                console.on_start(trainer.validation.baseline)
+            if not is_dry:
+                trainer.run(console.on_status, console.on_step)
                 continue
-            trainer.run(console.on_status, console.on_step)
-    if not is_dry:
+            found = dry_run(trainer)
+            if trainer.is_main:
+                _print_dry_run(options.stage, found)
+    if trainer.is_main and not is_dry:
         click.echo(str(trainer.folder.weights_path))
 
 

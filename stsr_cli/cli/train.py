@@ -67,6 +67,7 @@ def command(stage: str, preset: str, out: Path | None, dry_run: bool, **values: 
         refuse_given("with --stage cdca, which has no f_S and no f_T", *_MODULES)
     if values["unlabeled"] and values["init"] and not values["labeled"]:
         values["clips"], values["unlabeled"] = values["unlabeled"], ()
+        stage = "joint" if stage == "all" else stage  # both modules have learnt their task
     name = "cdca" if stage == "cdca" else f"{values['spatial']}+{values['temporal']}"
     if stage in ("spatial", "temporal"):
         name = values[stage]

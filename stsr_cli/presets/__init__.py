@@ -7,7 +7,8 @@ import tomllib
 from collections.abc import Mapping
 from dataclasses import fields
 from pathlib import Path
-from typing import Any, get_args
+from types import NoneType
+from typing import Any, get_args, get_origin, get_type_hints
 
 from stsr_cli.errors import InputError, UsageError
 from stsr_cli.options import Recipe, Stage, TrainOptions
@@ -51,7 +52,7 @@ def read_config(path: Path) -> dict[str, Any]:
     """Read a run's configuration, such as the config.toml of an earlier run (see `CONFIG_KEYS`).
 
     Raises:
-        UsageError: an unknown key; the message names the closest one.
+        UsageError: an unknown key, of which the message names the closest one, or a value of another type.
         InputError: the file cannot be read, or is no TOML.
     """
     try:
@@ -59,7 +60,26 @@ def read_config(path: Path) -> dict[str, Any]:
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         reason = getattr(error, "strerror", None) or error
         raise InputError(f"cannot read {path}: {reason}; expected a TOML file") from error
-    for key in values:
+    hints = {"preset": str, **get_type_hints(TrainOptions), **get_type_hints(Recipe)}
+    for key, value in values.items():
         if key not in CONFIG_KEYS:
             raise UsageError(f"{path}: {unknown_name('option', key, CONFIG_KEYS)}")
+        expected, types = _in_toml(hints[key])
+        is_listed = not isinstance(value, list) or all(isinstance(item, str) for item in value)
+        if type(value) not in types or not is_listed:
+            raise UsageError(f"{path}: {key} = {value!r}; expected {expected}")
     return values
+
+
+def _in_toml(hint: Any) -> tuple[str, set[type]]:
+    """What a field of the dataclasses is in a TOML file: in words, and its types there."""
+    if NoneType in get_args(hint):  # what is None is left out
+        hint = next(kind for kind in get_args(hint) if kind is not NoneType)
+    kinds: dict[Any, tuple[str, set[type]]] = {
+        bool: ("true or false", {bool}),
+        int: ("a whole number", {int}),
+        float: ("a number", {int, float}),
+        tuple: ("a list of texts", {list}),
+        Mapping: ("a table", {dict}),
+    }
+    return kinds.get(get_origin(hint) or hint, ("a text", {str}))

@@ -1,4 +1,4 @@
-"""Which samples a micro-batch of a run holds: a function of its index and of the process that asks, so of no history."""
+"""Which samples a micro-batch of a run holds: a function of its index and of the process that asks, not of the past."""
 
 from dataclasses import dataclass
 

@@ -21,6 +21,7 @@ from stsr_cli.checkpoint import read_tensors, write_atomically, write_tensors
 from stsr_cli.errors import StsrError, UsageError, WeightsError
 
 _PREFIX = "step-"
+_PATTERN = _PREFIX + "[0-9]" * 8
 _DAMAGES = (OSError, RuntimeError, pickle.UnpicklingError, EOFError, KeyError, TypeError)
 MODEL, EMA, STATE = "model.safetensors", "ema.safetensors", "state.pt"
 
@@ -45,7 +46,7 @@ class Checkpoint:
 
 def newest(folder: Path) -> Path | None:
     """The newest complete checkpoint in `folder`, or None."""
-    return max(folder.glob(f"{_PREFIX}*"), default=None)
+    return max(folder.glob(_PATTERN), default=None)
 
 
 def discard(folder: Path) -> None:
@@ -76,12 +77,10 @@ def save_checkpoint(folder: Path, checkpoint: Checkpoint) -> None:
     except (OSError, StsrError) as error:
         shutil.rmtree(part, ignore_errors=True)
         kept = newest(folder)
-        left = f"{kept.name.removeprefix(_PREFIX).lstrip('0')}" if kept else ""
-        raise StsrError(
-            f"cannot save step {checkpoint.step}: {error}; "
-            + (f"the checkpoint of step {left} is kept" if kept else "there is no checkpoint yet")
-        ) from error
-    for other in folder.glob(f"{_PREFIX}*"):
+        left = f"the checkpoint of step {_step_of(kept)} is kept" if kept else "none is there yet"
+        raise StsrError(f"cannot save step {checkpoint.step}: {error}; {left}") from error
+    # with what runs that were killed while they saved have left behind
+    for other in (*folder.glob(_PATTERN), *folder.glob(f".{_PATTERN}.part")):
         if other != target:
             shutil.rmtree(other, ignore_errors=True)
 
@@ -95,7 +94,9 @@ def load_checkpoint(folder: Path, identity: Mapping[str, Any], device: torch.dev
     """
     path = newest(folder)
     if path is None:
-        raise UsageError(f"nothing to resume: no checkpoint in {folder}; leave --resume out")
+        raise UsageError(
+            f"nothing to resume: no checkpoint in {folder}; start over with --overwrite"
+        )
     try:
         saved = torch.load(path / STATE, map_location=device, weights_only=True)
         known, state = saved["identity"], saved["state"]
@@ -111,8 +112,11 @@ def load_checkpoint(folder: Path, identity: Mapping[str, Any], device: torch.dev
                 f"cannot resume: {name} was {known.get(name)!r} and is now {value!r}; use the same options, "
                 "or start over with --overwrite"
             )
-    step = int(path.name.removeprefix(_PREFIX))
-    return Checkpoint(step, known, model, ema, state)
+    return Checkpoint(_step_of(path), known, model, ema, state)
+
+
+def _step_of(path: Path) -> int:
+    return int(path.name.removeprefix(_PREFIX))
 
 
 def _sync(folder: Path) -> None:

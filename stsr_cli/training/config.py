@@ -14,6 +14,7 @@ def as_values(options: TrainOptions) -> dict[str, Any]:
     """Every option of a run, the recipe's fields among them; paths absolute, so that the place does not matter."""
     values = {**vars(options), **vars(options.recipe)}
     del values["recipe"]
+    values["init"] = tuple(Path(name) if Path(name).is_file() else name for name in values["init"])
     return {name: _plain(value) for name, value in values.items() if name not in _NOT_OF_THE_RUN}
 
 

@@ -14,8 +14,8 @@ _FORGIVEN_AFTER = 1000  # good steps
 class Stateful(Protocol):
     """A module or an optimizer."""
 
-    def state_dict(self) -> Any: ...  # noqa: D102
-    def load_state_dict(self, state: Any) -> Any: ...  # noqa: D102
+    def state_dict(self) -> Any: ...
+    def load_state_dict(self, state: Any) -> Any: ...
 
 
 class Guard:

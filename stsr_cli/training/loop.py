@@ -8,6 +8,7 @@ import math
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from typing import Any, cast
 
 import torch
@@ -29,7 +30,7 @@ from stsr_cli.training.setup import (
     System,
     build_stage,
     check_options,
-    description_of,
+    identity_of,
     learning_rate,
     make_accelerator,
     make_optimizer,
@@ -39,8 +40,9 @@ from stsr_cli.training.status import StepStatus, TrainStatus
 from stsr_cli.training.stopping import StopSignals
 from stsr_cli.training.validation import Validation
 
-# Fields of the recipe that may change when a run goes on.
-_FREE = {"patience", "steps"}
+
+def _ignore(*_: object) -> None:
+    pass
 
 
 class Trainer:
@@ -62,16 +64,13 @@ class Trainer:
     ) -> None:
         check_options(options)
         self.options, self.recipe = options, options.recipe
-        self.on_note = on_note
         self.folder = RunFolder(options.out)
-        if not (options.resume or options.overwrite) and options.out.exists():
-            raise UsageError(
-                f"{options.out} exists; go on with --resume, start over with --overwrite, or choose another --out"
-            )
         if options.threads:
             torch.set_num_threads(options.threads)
         self.accelerator = make_accelerator(options)
         self.device, self.is_main = self.accelerator.device, self.accelerator.is_main_process
+        self.on_note = on_note if self.is_main else _ignore  # one process speaks for all
+        on_source = on_source if self.is_main else _ignore
         torch.manual_seed(options.seed)
         stage = build_stage(options)
         self.system: System = stage.system
@@ -101,7 +100,7 @@ class Trainer:
             )
         self.guard = Guard({"model": self.system, "ema": self.ema, "optimizer": self.optimizer})
         self.step, self.elapsed_seconds, self.num_stale = 0, 0.0, 0
-        self.best, self.has_weights = -math.inf, False
+        self.best, self.has_weights, self.failure = -math.inf, False, ""
         if options.resume:
             self._load_state()
 
@@ -128,6 +127,8 @@ class Trainer:
                 status = self._run(stop, on_status, on_step)
         finally:
             folder.close()
+        if self.failure:
+            raise StsrError(f"the best weights are not saved: {self.failure}; then --resume")
         if self.is_main and not self.has_weights:
             raise StsrError(
                 f"nothing was saved: no validation was better on the held-out part than the start "
@@ -142,6 +143,8 @@ class Trainer:
         on_step: Callable[[StepStatus], None],
     ) -> TrainStatus:
         options, num_workers = self.options, self.options.workers
+        if not self.is_main:
+            on_status, on_step = _ignore, _ignore
         if num_workers is None:
             num_workers = 0 if self.device.type == "cpu" else 4
         source = batches(self.make_batch, self.step * self.recipe.accumulate, num_workers)
@@ -149,7 +152,7 @@ class Trainer:
         if self.step == 0 and (options.init or options.clips):
             on_status(self._validate(total))
         validated = saved = self.mark = time.monotonic()
-        validated_step = self.step
+        validated_step, status = self.step, None
         while not self._is_done():
             step_status = self._train_step(source)
             on_step(step_status)
@@ -170,16 +173,20 @@ class Trainer:
                     f"stopped at step {self.step}; the same command with --resume goes on"
                 )
             if num_due and not self._is_done():
-                on_status(self._validate(total))
+                status = self._validate(total)
+                on_status(status)
                 total.clear()
                 validated, validated_step = time.monotonic(), self.step
             if num_saving:
                 self._try_to_save_state()
                 saved = time.monotonic()
             self.mark = time.monotonic() if num_due or num_saving else self.mark
-        status = self._validate(total)
-        on_status(status)
+        if status is None or status.step != self.step:
+            status = self._validate(total)
+            on_status(status)
         self._save_state()
+        if any(self._sum([stop.is_set])):  # during the last validation; another stage may follow
+            raise InterruptedRun(f"stopped at step {self.step}, the last; --resume goes on")
         return status
 
     def time_steps(self, num_steps: int) -> list[float]:
@@ -244,6 +251,8 @@ class Trainer:
             self.ema.update_parameters(self.system)
             self.guard.after_good_step(self.step)
         else:
+            if accelerator.scaler is not None:  # the step it prepared is not taken
+                accelerator.scaler.update()
             self.on_note(self.guard.go_back(self.step, f"loss {means['loss']}, gradient {norm}"))
             means = {}
         self.optimizer.zero_grad(set_to_none=True)
@@ -267,41 +276,33 @@ class Trainer:
             is_best=is_saved,
         )
         self.num_stale = 0 if is_best else self.num_stale + 1
+        if is_saved and not self._save_weights(status):
+            is_best, status = False, replace(status, is_best=False)
         if is_best:
             self.best = score
-        if is_saved:
-            self._save_weights(status)
         if self.is_main:
             self.folder.log_validation(status, self.validation.pictures(system))
         return status
 
-    def _save_weights(self, status: TrainStatus) -> None:
-        self.has_weights = True
-        if not self.is_main:
-            return
-        options = self.options
-        training: dict[str, Any] = {
-            "stage": options.stage,
-            "step": status.step,
-            "minutes": round(status.elapsed_minutes, 1),
-            "seed": options.seed,
-            **vars(self.recipe),
-            "psnr": dict(status.psnr),
-            "baseline": dict(status.baseline),
-        }
-        weights = weights_of(cast(System, self.ema.module), options, training)
+    def _save_weights(self, status: TrainStatus) -> bool:
+        """Write the averaged weights; say on every process whether that worked."""
+        self.failure = self._write_weights(status) if self.is_main else ""
+        is_saved = not any(self._sum([bool(self.failure)]))
+        self.has_weights |= is_saved
+        return is_saved
+
+    def _write_weights(self, status: TrainStatus) -> str:
+        weights = weights_of(cast(System, self.ema.module), self.options, status)
         try:
             save_weights(self.folder.weights_path, weights)
-            self.folder.write_card(run_card(as_values(options), weights, status))
+            self.folder.write_card(run_card(as_values(self.options), weights, status))
         except StsrError as error:
             self.on_note(f"step {self.step}: {error}")
+            return str(error)
+        return ""
 
     def _identity(self) -> dict[str, Any]:
-        """What must be the same for a state to be resumed: how long a run lasts and where its data lies may change."""
-        recipe = {name: value for name, value in vars(self.recipe).items() if name not in _FREE}
-        networks = description_of(self.system, self.options)
-        share = {"num_processes": self.accelerator.num_processes}
-        return {"stage": self.options.stage, "seed": self.options.seed} | recipe | networks | share
+        return identity_of(self.system, self.options, self.accelerator.num_processes)
 
     def _try_to_save_state(self) -> None:
         try:
@@ -310,23 +311,28 @@ class Trainer:
             self.on_note(f"{error}; trying again in {self.options.save_minutes:g} min")
 
     def _save_state(self) -> None:
-        if self.is_main:
-            scaler = self.accelerator.scaler
-            state = {
-                "elapsed_seconds": self.elapsed_seconds,
-                "best": self.best,
-                "has_weights": self.has_weights,
-                "num_stale": self.num_stale,
-                "rate": self.guard.rate,
-                "num_returns": self.guard.num_returns,
-                "optimizer": self.optimizer.state_dict(),
-                "scaler": scaler.state_dict() if scaler is not None else {},
-                "random": torch.get_rng_state(),
-            }
-            model, ema = self.system.state_dict(), self.ema.state_dict()
-            checkpoint = Checkpoint(self.step, self._identity(), model, ema, state)
-            save_checkpoint(self.folder.checkpoints_path, checkpoint)
-        self.accelerator.wait_for_everyone()
+        try:
+            if self.is_main:
+                self._write_state()
+        finally:
+            self.accelerator.wait_for_everyone()
+
+    def _write_state(self) -> None:
+        scaler = self.accelerator.scaler
+        state = {
+            "elapsed_seconds": self.elapsed_seconds,
+            "best": self.best,
+            "has_weights": self.has_weights,
+            "num_stale": self.num_stale,
+            "rate": self.guard.rate,
+            "num_returns": self.guard.num_returns,
+            "optimizer": self.optimizer.state_dict(),
+            "scaler": scaler.state_dict() if scaler is not None else {},
+            "random": torch.get_rng_state(),
+        }
+        model, ema = self.system.state_dict(), self.ema.state_dict()
+        checkpoint = Checkpoint(self.step, self._identity(), model, ema, state)
+        save_checkpoint(self.folder.checkpoints_path, checkpoint)
 
     def _load_state(self) -> None:
         checkpoint = load_checkpoint(self.folder.checkpoints_path, self._identity(), self.device)

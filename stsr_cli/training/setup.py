@@ -11,7 +11,7 @@ from torch import nn
 from stsr_cli.cdca import CDCA
 from stsr_cli.checkpoint import Weights, load_weights, read_header
 from stsr_cli.device import resolve_device, resolve_dtype
-from stsr_cli.errors import StsrError, UsageError, WeightsError
+from stsr_cli.errors import InputError, StsrError, UsageError, WeightsError
 from stsr_cli.hub import resolve_weights
 from stsr_cli.losses import Objective
 from stsr_cli.modules import SpatialModule, TemporalModule
@@ -22,6 +22,7 @@ from stsr_cli.streams import TwoStream
 from stsr_cli.training.cdca import CDCAStage, CoupledAutoEncoders
 from stsr_cli.training.joint import JointStage
 from stsr_cli.training.pretrain import SpatialStage, TemporalStage
+from stsr_cli.training.status import TrainStatus
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
 System = TwoStream | CoupledAutoEncoders
 Stage = SpatialStage | TemporalStage | JointStage | CDCAStage
 
+# Fields of the recipe that may change when a run goes on.
+_FREE = {"patience", "steps"}
 _MIXED_PRECISION = {torch.float32: "no", torch.float16: "fp16", torch.bfloat16: "bf16"}
 
 
@@ -36,9 +39,14 @@ def check_options(options: TrainOptions) -> None:
     """Refuse what needs no data to be refused.
 
     Raises:
-        UsageError: no end, nothing to learn from, or parts that exclude each other.
+        UsageError: the folder exists, no end, nothing to learn from, or parts that exclude each other.
+        InputError: footage that does not exist.
     """
     recipe = options.recipe
+    if not (options.resume or options.overwrite) and options.out.exists():
+        raise UsageError(
+            f"{options.out} exists; go on with --resume, start over with --overwrite, or choose another --out"
+        )
     if not recipe.steps and options.minutes is None:
         raise UsageError("a training run needs an end: give --steps or --minutes")
     if not (options.labeled or options.clips):
@@ -50,6 +58,9 @@ def check_options(options: TrainOptions) -> None:
         raise UsageError(
             f"--batch-size {recipe.batch_size} holds no labeled and unlabeled sample; give 2 or more"
         )
+    for path in (*options.labeled, *options.unlabeled, *options.clips):
+        if not path.exists():
+            raise InputError(f"training data {path} does not exist")
 
 
 def build_system(options: TrainOptions) -> System:
@@ -142,8 +153,17 @@ def build_stage(options: TrainOptions) -> Stage:
     return stage
 
 
-def weights_of(system: System, options: TrainOptions, training: Mapping[str, Any]) -> Weights:
-    """What of the network a run writes down: what it trained and what is needed to upscale."""
+def weights_of(system: System, options: TrainOptions, status: TrainStatus) -> Weights:
+    """What of the network a run writes down: what it trained and what is needed to upscale; how it got there."""
+    training = {
+        "stage": options.stage,
+        "step": status.step,
+        "minutes": round(status.elapsed_minutes, 1),
+        "seed": options.seed,
+        **vars(options.recipe),
+        "psnr": dict(status.psnr),
+        "baseline": dict(status.baseline),
+    }
     if isinstance(system, CoupledAutoEncoders):
         return Weights(cdca=system.cdca, training=training)
     spatial = system.spatial if options.stage != "temporal" else None
@@ -151,14 +171,16 @@ def weights_of(system: System, options: TrainOptions, training: Mapping[str, Any
     return Weights(spatial, temporal, training=training)
 
 
-def description_of(system: System, options: TrainOptions) -> dict[str, Any]:
-    """Names and configurations of the networks, which must be the same for a run to be resumed."""
+def identity_of(system: System, options: TrainOptions, num_processes: int) -> dict[str, Any]:
+    """What must be the same for a run to be resumed: how long it lasts and where its data lies may change."""
+    identity: dict[str, Any] = {"stage": options.stage, "seed": options.seed}
+    identity |= {name: value for name, value in vars(options.recipe).items() if name not in _FREE}
     if isinstance(system, CoupledAutoEncoders):
-        return {"cdca": system.cdca.config}
-    return {
-        "spatial": [options.spatial, system.spatial.config],
-        "temporal": [options.temporal, system.temporal.config],
-    }
+        identity["cdca"] = system.cdca.config
+    else:
+        identity["spatial"] = [options.spatial, system.spatial.config]
+        identity["temporal"] = [options.temporal, system.temporal.config]
+    return identity | {"num_processes": num_processes}
 
 
 def make_optimizer(recipe: Recipe, parameters: list[nn.Parameter]) -> torch.optim.Optimizer:

@@ -1,7 +1,8 @@
-"""What the tests of the Hub share: a Hub on this machine, and a quick way to run `stsr` against it."""
+"""What the tests of the Hub share: a Hub on this machine, and a quick way to run `stsr` against it. Also training's."""
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping
@@ -10,11 +11,14 @@ from pathlib import Path
 
 import pytest
 import torch
+from click.testing import CliRunner, Result
 
 from stsr_cli.checkpoint import Weights, save_weights
+from stsr_cli.cli import main
 from stsr_cli.registry import build
 
 from .hub_server import Hub
+from .training import FAST, moving_texture, write_clip
 
 
 @pytest.fixture
@@ -119,5 +123,75 @@ def hub_fails(hub_stsr: HubStsr) -> Callable[..., str]:
         assert len(ran.stderr.splitlines()) == 1, ran.stderr
         assert ran.stderr.startswith("stsr: ")
         return ran.stderr
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Folders hr/ (D_L: three clips of 160x128) and lr/ (D_U: one of 64x48), and a shared cache."""
+    folder = tmp_path_factory.mktemp("data")
+    (folder / "hr").mkdir()
+    (folder / "lr").mkdir()
+    for seed in range(3):
+        write_clip(folder / "hr" / f"clip{seed}.mp4", moving_texture(seed, 24, 160, 128))
+    write_clip(folder / "lr" / "footage.mp4", moving_texture(3, 12, 64, 48))
+    return folder
+
+
+Call = Callable[..., Result]
+
+
+@pytest.fixture
+def call(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Call:
+    """Run a command of stsr in this process and in tmp_path; a bug's exception is raised."""
+    monkeypatch.chdir(tmp_path)
+
+    def run(*arguments: str | Path | float, code: int = 0) -> Result:
+        num_threads, term = torch.get_num_threads(), signal.getsignal(signal.SIGTERM)
+        try:
+            result = CliRunner().invoke(main, [*map(str, arguments)], prog_name="stsr")
+        finally:
+            torch.set_num_threads(num_threads)
+            signal.signal(signal.SIGTERM, term)
+        if result.exception is not None and not isinstance(result.exception, SystemExit):
+            raise result.exception
+        assert result.exit_code == code, result.stderr
+        return result
+
+    return run
+
+
+@pytest.fixture
+def train(call: Call, data: Path) -> Call:
+    """Run `stsr train --stage STAGE` on the clips, into out/ unless told otherwise."""
+
+    def run(stage: str, *arguments: str | Path | float, code: int = 0, out: str = "out") -> Result:
+        sources = ["--labeled", data / "hr", "--cache", data / "cache", "--out", out]
+        return call("train", "--stage", stage, *sources, *FAST, *arguments, code=code)
+
+    return run
+
+
+@pytest.fixture
+def refused(call: Call, data: Path, tmp_path: Path) -> Callable[..., str]:
+    """Run what must be refused; check the code, one line, and that nothing is new; return the line."""
+
+    def run(command: str, code: int, words: list[str], *arguments: str | Path | float) -> str:
+        before = {path: path.is_file() and path.read_bytes() for path in tmp_path.rglob("*")}
+        options = ["--out", "out", "--cache", data / "cache", *FAST, *arguments]
+        result = call(command, *options, code=code)
+        lines = [line for line in result.stderr.splitlines() if "on the held-out split" not in line]
+        assert result.stdout == ""
+        if lines[0].startswith("Usage: stsr"):
+            assert len(lines) <= 4 and lines[-1].startswith("Error: "), result.stderr
+        else:
+            assert len(lines) == 1 and lines[0].startswith("stsr: "), result.stderr
+        for word in words:
+            assert word in lines[-1], result.stderr
+        assert before == {
+            path: path.is_file() and path.read_bytes() for path in tmp_path.rglob("*")
+        }
+        return lines[-1]
 
     return run
