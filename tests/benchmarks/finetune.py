@@ -31,6 +31,7 @@ from stsr_cli.video.reader import read_frames
 
 SCALE = 4
 NUM_FRAMES = 120  # of an original at most
+EVERY = 4  # one pair in four is measured against the original
 
 
 def footage(original: list[np.ndarray], path: Path) -> list[np.ndarray]:
@@ -58,7 +59,7 @@ def true_score(weights: tuple[str, ...], frames: list[np.ndarray], original: lis
         scores[name].append(float(-10 * torch.log10(error)))
 
     with torch.inference_mode():
-        for index, (first, second) in enumerate(pairwise(frames)):
+        for index, (first, second) in islice(enumerate(pairwise(frames)), 0, None, EVERY):
             lr0, lr1 = to_tensor(first)[None], to_tensor(second)[None]
             hr0, s2t, _ = model(lr0, lr1, "s2t")
             measure("given", hr0, 2 * index)
@@ -86,7 +87,9 @@ def adapt(clip: Path, folder: Path, options: list[str]) -> dict:
     best = max(log, key=lambda line: sum(line["psnr"].values()))
     before = true_score((), frames, original)
     is_saved = done.returncode == 0
-    after = true_score((str(run / "weights.safetensors"),), frames, original) if is_saved else before
+    after = (
+        true_score((str(run / "weights.safetensors"),), frames, original) if is_saved else before
+    )
     return {
         "clip": clip.name,
         "size": [width // SCALE, height // SCALE, len(frames)],
@@ -136,14 +139,19 @@ def main() -> None:
             f"| {row['best_step'] if row['is_saved'] else 'nothing saved'} | {row['seconds']} s |"
         )
     machine = machine_name(torch.device("cpu"))
-    text = f"""# Adapting to a clip without its original
+    more = f" --options '{arguments.options}'" if options else ""
+    text = (
+        f"""# Adapting to a clip without its original
 
-`python tests/benchmarks/finetune.py {arguments.out} CLIP...{" --options '" + arguments.options + "'" if options else ""}`,
+`python tests/benchmarks/finetune.py {arguments.out} CLIP...{more}`,
 {datetime.date.today()}, {machine}, torch {torch.__version__.partition("+")[0]}.
 
 RGB PSNR in dB before adapting, and what adapting changed.
 
-""" + "\n".join(lines) + "\n"
+"""
+        + "\n".join(lines)
+        + "\n"
+    )
     (arguments.out / "finetune.md").write_text(text)
     print(text)
 

@@ -90,9 +90,7 @@ def assert_same_run(actual, expected):
     assert one["step"] == other["step"]
     assert_same_tensors(one["model"], other["model"])
     assert_same_tensors(one["ema"], other["ema"])
-    assert_same_tensors(
-        *(read_tensors(run / "weights.safetensors") for run in (actual, expected))
-    )
+    assert_same_tensors(*(read_tensors(run / "weights.safetensors") for run in (actual, expected)))
 
 
 def assert_falls(losses):
