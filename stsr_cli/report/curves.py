@@ -78,7 +78,8 @@ def _draw_gains(axes: "Axes", lines: Sequence[Line]) -> None:
             continue
         psnr, gain = best["psnr"][name], _gain(best, name)
         colour = _plot(axes, points, f"{label(name)}: best {psnr:.2f} dB ({gain:+.2f})")
-        axes.plot(best["step"], gain, "*", markersize=14, color=colour, markeredgecolor="white")
+        star = {"markersize": 14, "color": colour, "markeredgecolor": "white", "zorder": 3}
+        axes.plot(best["step"], gain, "*", **star)
 
 
 def _gain(line: Line, name: str) -> float:
