@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -18,7 +19,7 @@ from stsr_cli.cli import main
 from stsr_cli.registry import build
 
 from .hub_server import Hub
-from .training import FAST, moving_texture, write_clip
+from .training import FAST, PAIR, moving_texture, write_clip
 
 
 @pytest.fixture
@@ -195,3 +196,13 @@ def refused(call: Call, data: Path, tmp_path: Path) -> Callable[..., str]:
         return lines[-1]
 
     return run
+
+
+@pytest.fixture
+def finished_run(train: Call, data: Path, tmp_path: Path) -> None:
+    """What a run of the spatial stage over three steps left in out/; trained once."""
+    kept = data / "finished"
+    if not kept.is_dir():
+        train("spatial", *PAIR, "--steps", "3")
+        shutil.copytree(tmp_path / "out", kept)
+    shutil.copytree(kept, tmp_path / "out", dirs_exist_ok=True)

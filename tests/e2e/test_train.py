@@ -1,14 +1,16 @@
 """`stsr train` for real: tiny networks, a few steps, on clips whose motion can be learnt."""
 
 import json
+from itertools import pairwise
 
 import av
 import numpy as np
 import pytest
 import torch
 
-from stsr_cli.checkpoint import Weights, load_weights, save_weights
+from stsr_cli.checkpoint import Weights, load_weights, read_tensors, save_weights
 from stsr_cli.registry import build
+from stsr_cli.training.loop import Trainer
 
 from .training import (
     CONFIGS,
@@ -19,6 +21,7 @@ from .training import (
     assert_same_tensors,
     read_checkpoint,
     read_log,
+    run_of,
 )
 
 
@@ -54,15 +57,11 @@ def test_temporal_stage_learns(train, tmp_path, temporal, learning_rate):
     names = ["--spatial", "bicubic", "--temporal", temporal]
     config = ["--temporal-config", json.dumps(CONFIGS[temporal])]
     speed = ["--steps", "40", "--learning-rate", learning_rate, *PLAIN]
-    # three low-resolution steps, then two high-resolution ones, whose losses are not alike
     train("temporal", *names, *config, *speed, "--validate-steps", "5")
     log = read_log(tmp_path / "out")
-    if temporal == "rife":
-        losses = [line["losses"]["loss"] for line in log]
-        assert np.mean(losses[-3:]) < np.mean(losses[:3])
-    else:  # starts as plain blending, so that it shows on held-out frames alone
-        psnr = [sum(line["psnr"].values()) for line in log]
-        assert max(psnr) > psnr[0] + 0.3
+    # f_T starts as plain blending, which is hard to tell from a little better by the loss of a few crops
+    psnr = [sum(line["psnr"].values()) for line in log]
+    assert max(psnr) > psnr[0] + 0.15
     assert log[0]["psnr"].keys() == {"temporal_lr", "temporal_hr"}
     weights = load_weights(tmp_path / "out" / "weights.safetensors")
     assert weights.spatial is None
@@ -160,3 +159,83 @@ def test_unlabeled_footage_counts_in_the_consistency_alone(train, data, tmp_path
     labeled, zero = (read_checkpoint(tmp_path / name)["model"] for name in ("labeled", "zero"))
     for name, tensor in labeled.items():
         torch.testing.assert_close(zero[name], tensor, rtol=1e-3, atol=2e-4)
+
+
+def test_the_papers_preset_does_not_diverge_from_a_sensible_start(train, tmp_path):
+    pair = ["--spatial", "espcn", "--temporal", "dvf", "--init", "espcn+dvf", "--offline"]
+    size = ["--crop", "16", "--batch-size", "2"]
+    train("joint", "--preset", "paper", *pair, *size, "--steps", "30", "--validate-steps", "10")
+    log = read_log(tmp_path / "out")
+    losses = [line["losses"]["loss"] for line in log[1:]]
+    assert all(np.isfinite(losses))
+    assert min(losses[1:]) < 1.1 * losses[0], losses
+    psnr = [sum(line["psnr"].values()) for line in log]
+    assert max(psnr[1:]) > psnr[0]
+    assert psnr[-1] > psnr[0] - 2
+
+
+def options_of(data, tmp_path, **changes):
+    """Options of a short run of the joint stage."""
+    plain = {"steps": 6, "warmup_steps": 0, "ema_decay": 0.0, "batch_size": 2, "crop": 24}
+    return run_of(data, tmp_path / "out", {**plain, **changes})
+
+
+def test_the_gradient_is_clipped_and_its_full_norm_told(data, tmp_path):
+    sgd = {"optimizer": "sgd", "momentum": 0.0, "weight_decay": 0.0, "schedule": "constant"}
+    trainer = Trainer(
+        options_of(data, tmp_path, **sgd, learning_rate=0.1, clip_norm=0.01, threads=1)
+    )
+    before = [p.detach().clone() for p in trainer.parameters]
+    found = []
+
+    def on_step(status):
+        moved = torch.cat(
+            [(p - q).flatten() for p, q in zip(trainer.parameters, before, strict=True)]
+        )
+        found.append((status.gradient_norm, float(moved.detach().norm())))
+        for old, new in zip(before, trainer.parameters, strict=True):
+            old.copy_(new.detach())
+
+    trainer.run(on_step=on_step)
+    assert len(found) == 6
+    assert all(norm > 0.01 for norm, _ in found), found
+    assert all(moved == pytest.approx(0.1 * 0.01, rel=1e-3) for _, moved in found), found
+
+
+def test_the_average_follows_the_weights_and_is_what_is_saved(data, tmp_path):
+    trainer = Trainer(
+        options_of(data, tmp_path, ema_decay=0.75, learning_rate=0.01, validate_steps=1, threads=1)
+    )
+    average, best = {}, {}
+
+    def on_step(status):
+        for name, tensor in trainer.system.state_dict().items():
+            if tensor.is_floating_point():
+                old = average.get(name, tensor)
+                average[name] = (0.75 * old + 0.25 * tensor).clone()
+
+    def on_status(status):
+        if status.is_best:
+            best.update({name: tensor.clone() for name, tensor in average.items()})
+
+    trainer.run(on_status, on_step)
+    ema = read_checkpoint(tmp_path / "out")["ema"]
+    saved = read_tensors(tmp_path / "out" / "weights.safetensors")
+    assert average.keys() <= saved.keys()
+    for name in average:
+        torch.testing.assert_close(ema[f"module.{name}"], average[name])
+        torch.testing.assert_close(saved[name], best[name])
+    model = read_checkpoint(tmp_path / "out")["model"]
+    assert not all(torch.allclose(model[name], ema[f"module.{name}"]) for name in average)
+
+
+def test_a_run_that_gains_no_more_ends_early(train, tmp_path):
+    start = ["--spatial", "espcn", "--init", "espcn+dvf", "--offline", "--temporal", "dvf"]
+    speed = ["--steps", "50", "--learning-rate", "0.1", "--warmup-steps", "0", *PLAIN]
+    train("spatial", *start, *speed, "--patience", "2", "--validate-steps", "1")
+    log = read_log(tmp_path / "out")
+    is_best = [line["is_best"] for line in log]
+    assert [line["step"] for line in log] == list(range(len(log))), "each step is measured once"
+    assert 3 <= len(log) < 50
+    assert is_best[-3:] == [True, False, False]
+    assert not any(not a and not b for a, b in pairwise(is_best[:-1]))

@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import fields
 from pathlib import Path
 
 import av
@@ -11,6 +12,8 @@ import numpy as np
 import torch
 
 from stsr_cli.checkpoint import read_tensors
+from stsr_cli.options import Recipe, TrainOptions
+from stsr_cli.presets import recipe
 
 STSR = Path(sys.executable).with_name("stsr")
 CONFIGS = {
@@ -134,3 +137,23 @@ def stop_after(command, line, number, code, folder, prefix=()):
         process.stderr.close()
     assert "Traceback" not in "".join(read)
     return "".join(read)
+
+
+def run_of(data, out, changes):
+    """Options of a run of the joint stage of the tiny pair over `data`, with changes of them or of the recipe."""
+    names = {field.name for field in fields(Recipe)}
+    of_recipe = {name: value for name, value in changes.items() if name in names}
+    of_run = {name: value for name, value in changes.items() if name not in names}
+    defaults = {
+        "labeled": (data / "hr",),
+        "spatial": "espcn",
+        "temporal": "dvf",
+        "spatial_config": CONFIGS["espcn"],
+        "temporal_config": CONFIGS["dvf"],
+        "cache": data / "cache",
+        "device": "cpu",
+    }
+    stage = of_run.pop("stage", "joint")
+    return TrainOptions(
+        out=out, stage=stage, recipe=recipe("modern", stage, of_recipe), **{**defaults, **of_run}
+    )
