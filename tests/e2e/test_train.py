@@ -135,20 +135,16 @@ def test_spatial_stage_learns_and_its_weights_upscale(train, run_stsr, make_clip
         assert (container.streams.video[0].width, container.streams.video[0].frames) == (256, 16)
 
 
-@pytest.mark.parametrize(("temporal", "learning_rate"), [("rife", 0.03), ("dvf", 0.01)])
+@pytest.mark.parametrize(("temporal", "learning_rate"), [("rife", 0.1), ("dvf", 0.01)])
 def test_temporal_stage_learns(train, tmp_path, temporal, learning_rate):
     names = ["--spatial", "bicubic", "--temporal", temporal]
     config = ["--temporal-config", json.dumps(CONFIGS[temporal])]
     speed = ["--steps", "40", "--learning-rate", learning_rate, "--ema-decay=0"]
     train("temporal", *names, *config, *speed, *EVERY_STEP)
     log = read_log(tmp_path / "out.safetensors.log.jsonl")
-    if temporal == "rife":
-        # three low-resolution steps, then two high-resolution ones, whose losses are not alike
-        losses = np.array([line["loss"] for line in log]).reshape(-1, 5)
-        assert losses[-3:].mean() < losses[:3].mean()
-    else:  # starts as plain blending, so that it shows on held-out frames alone
-        psnr = [sum(line["psnr"].values()) for line in log]
-        assert max(psnr) > psnr[0] + 0.3
+    # crops differ from step to step, so that it shows on held-out frames alone
+    psnr = [sum(line["psnr"].values()) for line in log]
+    assert max(psnr) > psnr[0] + 0.3
     assert log[0]["psnr"].keys() == {"temporal_lr", "temporal_hr"}
     weights = load_weights(tmp_path / "out.safetensors")
     assert weights.spatial is None
