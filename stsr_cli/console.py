@@ -3,7 +3,7 @@
 import math
 import time
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from rich.box import SIMPLE
 from rich.console import Console
@@ -212,6 +212,31 @@ def _time_left(status: "StepStatus") -> str:
     minutes = status.elapsed_minutes * (1 - status.progress) / status.progress
     hours, seconds = divmod(round(minutes * 60), 3600)
     return f"{f'{hours}:' if hours else ''}{seconds // 60:02d}:{seconds % 60:02d} left"
+
+
+class ReproduceConsole(TrainConsole):
+    """A bar while sources are decoded, then a line for every cell that is done."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._num_done, self._num_cells, self._num_before = 0, 0, 0
+        self._begin = 0.0
+
+    def on_plan(self, num_done: int, num_cells: int) -> None:
+        """Say what is left to do."""
+        self._num_done = self._num_before = num_done
+        self._num_cells, self._begin = num_cells, time.monotonic()
+        self._log(f"{num_cells - num_done} of {num_cells} cells are left")
+
+    def on_cell(self, name: str, result: Mapping[str, Any]) -> None:
+        """One line for a cell, with the time left if the others take as long as those so far."""
+        self._num_done += 1
+        measured = f"  {result['mean']['psnr_rgb']:.3f} dB" if "mean" in result else ""
+        pace = (time.monotonic() - self._begin) / (self._num_done - self._num_before)
+        left = pace * (self._num_cells - self._num_done) / 60
+        self._log(
+            f"{self._num_done}/{self._num_cells} {name}{measured}  {result['seconds']:.0f} s, about {left:.0f} min left"
+        )
 
 
 class Counter:

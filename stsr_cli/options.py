@@ -205,6 +205,35 @@ class TrainOptions:
 
 
 @dataclass(frozen=True)
+class ReproduceOptions:
+    """One `stsr reproduce` run.
+
+    Attributes:
+        figures: names of the paper's figures and tables.
+        scale: "small" (two CPU cores) or "paper"; see `reproduce.scales`.
+        labeled: footage that samples are drawn from, labeled and unlabeled ones alike.
+        test: footage to measure on, or (): clips held out of `labeled`.
+        out: folder of the results; OUT/cells keeps every finished part, so that the same command goes on.
+        seeds: training sets, initialisations and orders of batches to repeat every cell with.
+        jobs: processes, or None: as many as cores, but one on a GPU.
+        device: as in `ModelOptions`.
+        cache: folder of decoded frames, or None for the user's cache folder.
+        cache_gib: bound of that folder in GiB.
+    """
+
+    figures: tuple[str, ...]
+    scale: Literal["small", "paper"] = "small"
+    labeled: tuple[Path, ...] = ()
+    test: tuple[Path, ...] = ()
+    out: Path = Path("reproduce")
+    seeds: int = 3
+    jobs: int | None = None
+    device: str = "auto"
+    cache: Path | None = None
+    cache_gib: float = 16.0
+
+
+@dataclass(frozen=True)
 class PushOptions:
     """One `stsr weights push` run.
 

@@ -22,7 +22,7 @@ NETWORK = {"registry", "modules", "ops", "streams", "cdca"}
 MIDDLE = {"pipeline", "segments", "checkpoint", "video", "data", "losses", "metrics", "tiling"}
 ENGINES = {
     *("hub", "publish", "convert", "pairs", "upscale", "training", "evaluation", "report"),
-    *("bench", "distribute", "testsets"),
+    *("bench", "distribute", "testsets", "reproduce"),
 }
 BELOW_ENGINES = BASE | NETWORK | MIDDLE
 
@@ -60,6 +60,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "report": BELOW_ENGINES,
     "evaluation": BELOW_ENGINES | {"hub", "pairs", "testsets", "upscale", "report"},
     "bench": BELOW_ENGINES | {"hub", "pairs", "upscale"},
+    "reproduce": BELOW_ENGINES | {"presets", "training", "evaluation", "report"},
     "distribute": BELOW_ENGINES | {"hub", "pairs", "upscale"},
     "cli": BASE | MIDDLE | ENGINES | {"registry", "console", "streams", "cdca"},
     "__init__": set(),

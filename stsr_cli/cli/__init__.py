@@ -21,6 +21,7 @@ _COMMANDS = {
     "finetune": ("finetune", "Adapt weights to your own footage, without originals."),
     "eval": ("evaluate", "Measure PSNR and SSIM of interpolated frames on test sets."),
     "weights": ("weights", "List, fetch, check, publish and convert weights."),
+    "reproduce": ("reproduce", "Repeat the paper's ablations, in small or in full."),
     "bench": ("bench", "Measure latency, throughput and memory on this machine."),
 }
 
