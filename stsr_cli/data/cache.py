@@ -42,7 +42,7 @@ class FrameCache:
         self.folder, self.max_bytes = folder, max_bytes
         self._used: dict[str, int] = {}  # bytes of this run's entries
         self._part: Path | None = None
-        self._num_free = self._num_unchecked = 0
+        self._num_free, self._num_unchecked = -1, 0  # nothing is known yet
 
     def find(self, key: str) -> Path | None:
         """Return an entry's folder, from now on one of this run's and the most recently used, or None."""
@@ -94,11 +94,12 @@ class FrameCache:
             if not is_entry and not _UNFINISHED.fullmatch(path.name):
                 continue
             with suppress(FileNotFoundError):  # another run evicted it just now
+                if not is_entry and path != self._part and _is_abandoned(path):
+                    self._evict(path)
+                    continue
                 size, used = _num_bytes(path), path.stat().st_mtime
                 if is_entry and path.name not in self._used:
                     entries.append((used, size, path))
-                elif not is_entry and path != self._part and _is_abandoned(path):
-                    entries.append((0.0, size, path))
                 num_total += size
         for _, size, path in sorted(entries):
             if num_total <= self.max_bytes:

@@ -8,6 +8,7 @@ import hashlib
 import json
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from itertools import groupby, islice
 from pathlib import Path
 from typing import Any, Literal
@@ -94,6 +95,15 @@ def load_clips(
     return clips
 
 
+@dataclass(frozen=True)
+class _Unit:
+    """Sources that share an entry, and its possible keys: of a video, that of all of it before that of a share."""
+
+    sources: tuple[Source, ...]
+    kind: _Kind
+    keys: tuple[str, ...]
+
+
 class _Loader:
     """Records and frames of sources, from the cache or into it."""
 
@@ -107,15 +117,23 @@ class _Loader:
         image_bytes = self._estimate(images) if images else 0
         are_images_stored = image_bytes <= (room // 2 if num_videos else room)
         share = (room - image_bytes * are_images_stored) // max(num_videos, 1)
-        kinds: dict[bool, _Kind] = {
-            True: "video",
-            False: "images" if are_images_stored else "index",
-        }
-        for is_video, neighbours in groupby(sources, lambda source: source.is_video):
-            kind = kinds[is_video]
-            while chunk := tuple(islice(neighbours, _NUM_INDEXED if kind == "index" else 1)):
-                limit = share if is_video else max(room - self.cache.used_bytes, 0)
-                yield from self._open(chunk, kind, limit)
+        units = self._units(sources, are_images_stored, share)
+        for unit in units:  # what this load uses is not evicted, even before its turn
+            for key in unit.keys:
+                self.cache.find(key)
+        for unit in units:
+            yield from self._open(unit, share if unit.kind == "video" else room)
+
+    def _units(self, sources: Sequence[Source], are_images_stored: bool, share: int) -> list[_Unit]:
+        units = []
+        for is_video, group in groupby(sources, lambda source: source.is_video):
+            kind: _Kind = "video" if is_video else "images" if are_images_stored else "index"
+            while chunk := tuple(islice(group, _NUM_INDEXED if kind == "index" else 1)):
+                keys = [self._key(chunk, kind)]
+                if is_video:
+                    keys.append(self._key(chunk, f"video of {share}"))
+                units.append(_Unit(chunk, kind, tuple(keys)))
+        return units
 
     def _estimate(self, images: Sequence[Source]) -> int:
         """Bytes of all images decoded, from a few of them; measured once, so that every start decides alike."""
@@ -137,27 +155,26 @@ class _Loader:
             self.cache.keep(part, key)
         return num_bytes
 
-    def _open(
-        self, sources: Sequence[Source], kind: _Kind, max_bytes: int
-    ) -> list[tuple[list[Clip], Record]]:
-        """Clips and records of sources that share an entry; a video that fits is one entry whatever its share is."""
-        whole = self._key(sources, kind)
-        limited = self._key(sources, f"video of {max_bytes}") if kind == "video" else whole
+    def _open(self, unit: _Unit, max_bytes: int) -> list[tuple[list[Clip], Record]]:
+        """Clips and records of sources that share an entry, which is made if there is none."""
         for _ in range(_NUM_TRIES):
-            for key in (whole, limited):
-                found = self._read(sources, key)
+            for key in unit.keys:
+                found = self._read(unit.sources, key)
                 if found is not None:
-                    if kind != "video" or self._num_bytes(found[0][1]) <= max_bytes:
+                    if unit.kind != "video" or self._num_bytes(found[0][1]) <= max_bytes:
                         return found
-                    self.cache.release(key)
+                    self.cache.release(key)  # whole, and now larger than its share
             with self.cache.write() as part:
-                shelf = Shelf(part, max_bytes, self.cache.grow) if kind != "index" else None
+                limit = max_bytes
+                if unit.kind == "images":
+                    limit = max(max_bytes - self.cache.used_bytes, 0)
+                shelf = Shelf(part, limit, self.cache.grow) if unit.kind != "index" else None
                 records = [
                     scan(source, scale=self.scale, is_labeled=self.is_labeled, shelf=shelf)
-                    for source in sources
+                    for source in unit.sources
                 ]
                 _write_json(part, [record.to_json() for record in records])
-                self.cache.keep(part, whole if records[0].is_whole else limited)
+                self.cache.keep(part, unit.keys[0 if records[0].is_whole else -1])
         raise StsrError(
             f"other runs delete decoded frames of {self.cache.folder} faster than they are made; "
             "give each run a --cache of its own"

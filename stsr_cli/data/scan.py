@@ -175,7 +175,10 @@ class _Scanner:
         if self.source.starts is not None:
             listed = sorted({start + k for start in self.source.starts for k in range(3)})
             if len(listed) > capacity:
-                firsts = [segment * len(listed) // num_segments for segment in range(num_segments)]
+                last = len(listed) - length
+                firsts = [
+                    last * segment // max(num_segments - 1, 1) for segment in range(num_segments)
+                ]
                 listed = [number for first in firsts for number in listed[first : first + length]]
             wanted = set(listed)
             for number, pixels in enumerate(islice(decode(info), max(wanted, default=-1) + 1)):
