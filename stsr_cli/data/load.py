@@ -7,8 +7,10 @@ time of change). A later start with the same files reads records and decodes not
 import hashlib
 import json
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from itertools import groupby, islice
 from pathlib import Path
 from typing import Any, Literal
@@ -169,10 +171,9 @@ class _Loader:
                 if unit.kind == "images":
                     limit = max(max_bytes - self.cache.used_bytes, 0)
                 shelf = Shelf(part, limit, self.cache.grow) if unit.kind != "index" else None
-                records = [
-                    scan(source, scale=self.scale, is_labeled=self.is_labeled, shelf=shelf)
-                    for source in unit.sources
-                ]
+                look = partial(scan, scale=self.scale, is_labeled=self.is_labeled, shelf=shelf)
+                with ThreadPoolExecutor() as threads:  # decoding holds no lock
+                    records = list(threads.map(look, unit.sources))
                 _write_json(part, [record.to_json() for record in records])
                 self.cache.keep(part, unit.keys[0 if records[0].is_whole else -1])
         raise StsrError(
