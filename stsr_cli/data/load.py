@@ -6,7 +6,7 @@ time of change). A later start with the same files reads records and decodes not
 
 import hashlib
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
@@ -99,7 +99,7 @@ def load_clips(
 
 @dataclass(frozen=True)
 class _Unit:
-    """Sources that share an entry, and its possible keys: of a video, that of all of it before that of a share."""
+    """Sources that share an entry, and its possible keys: of all their frames before of what a limit left of them."""
 
     sources: tuple[Source, ...]
     kind: _Kind
@@ -117,24 +117,33 @@ class _Loader:
         images = [source for source in sources if not source.is_video]
         num_videos = len(sources) - len(images)
         image_bytes = self._estimate(images) if images else 0
-        are_images_stored = image_bytes <= (room // 2 if num_videos else room)
-        share = (room - image_bytes * are_images_stored) // max(num_videos, 1)
-        units = self._units(sources, are_images_stored, share)
-        for unit in units:  # what this load uses is not evicted, even before its turn
-            for key in unit.keys:
-                self.cache.find(key)
+        image_room = room // 2 if num_videos else room
+        are_images_stored = image_bytes <= image_room
+        # An estimate may be wrong: images may take twice of it before one source or another stays in its files.
+        image_room = (
+            min(image_room, 2 * image_bytes) if are_images_stored and num_videos else image_room
+        )
+        share = (room - image_room * are_images_stored * bool(images)) // max(num_videos, 1)
+        limits: dict[_Kind, int] = {"video": share, "images": image_room, "index": 0}
+        units = self._units(sources, are_images_stored, limits)
+        for key in (key for unit in units for key in unit.keys):
+            self.cache.find(key)  # what this load uses is not evicted, even before its turn
+        self.cache.grow(0)
         for unit in units:
-            yield from self._open(unit, share if unit.kind == "video" else room)
+            for clips, record in self._open(unit, limits[unit.kind]):
+                if unit.kind == "images" and record.is_stored:
+                    limits["images"] -= self._num_bytes(record)
+                yield clips, record
 
-    def _units(self, sources: Sequence[Source], are_images_stored: bool, share: int) -> list[_Unit]:
+    def _units(
+        self, sources: Sequence[Source], are_images_stored: bool, limits: Mapping[_Kind, int]
+    ) -> list[_Unit]:
         units = []
         for is_video, group in groupby(sources, lambda source: source.is_video):
             kind: _Kind = "video" if is_video else "images" if are_images_stored else "index"
             while chunk := tuple(islice(group, _NUM_INDEXED if kind == "index" else 1)):
-                keys = [self._key(chunk, kind)]
-                if is_video:
-                    keys.append(self._key(chunk, f"video of {share}"))
-                units.append(_Unit(chunk, kind, tuple(keys)))
+                kinds = [kind] if kind == "index" else [kind, f"{kind} of {limits[kind]}"]
+                units.append(_Unit(chunk, kind, tuple(self._key(chunk, kind) for kind in kinds)))
         return units
 
     def _estimate(self, images: Sequence[Source]) -> int:
@@ -163,17 +172,20 @@ class _Loader:
             for key in unit.keys:
                 found = self._read(unit.sources, key)
                 if found is not None:
-                    if unit.kind != "video" or self._num_bytes(found[0][1]) <= max_bytes:
+                    if unit.kind == "index" or self._num_bytes(found[0][1]) <= max_bytes:
                         return found
-                    self.cache.release(key)  # whole, and now larger than its share
+                    self.cache.release(key)  # whole, and now larger than its limit
             with self.cache.write() as part:
-                limit = max_bytes
-                if unit.kind == "images":
-                    limit = max(max_bytes - self.cache.used_bytes, 0)
-                shelf = Shelf(part, limit, self.cache.grow) if unit.kind != "index" else None
-                look = partial(scan, scale=self.scale, is_labeled=self.is_labeled, shelf=shelf)
-                with ThreadPoolExecutor() as threads:  # decoding holds no lock
-                    records = list(threads.map(look, unit.sources))
+                if unit.kind == "index":
+                    look = partial(scan, scale=self.scale, is_labeled=self.is_labeled, shelf=None)
+                    with ThreadPoolExecutor() as threads:  # decoding lets other threads run
+                        records = list(threads.map(look, unit.sources))
+                else:
+                    shelf = Shelf(part, max_bytes, self.cache.grow)
+                    (source,) = unit.sources
+                    records = [
+                        scan(source, scale=self.scale, is_labeled=self.is_labeled, shelf=shelf)
+                    ]
                 _write_json(part, [record.to_json() for record in records])
                 self.cache.keep(part, unit.keys[0 if records[0].is_whole else -1])
         raise StsrError(
@@ -219,7 +231,8 @@ class _Loader:
         return clips
 
     def _num_bytes(self, record: Record) -> int:
-        return sum(
+        """Bytes that a record's frames take in its entry."""
+        return record.is_stored * sum(
             len(group.numbers) * frame_bytes(group.size, self.scale, self.is_labeled)
             for group in record.groups
         )
