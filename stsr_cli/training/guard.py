@@ -14,8 +14,11 @@ _FORGIVEN_AFTER = 1000  # good steps
 class Stateful(Protocol):
     """A module or an optimizer."""
 
-    def state_dict(self) -> Any: ...
-    def load_state_dict(self, state: Any) -> Any: ...
+    def state_dict(self) -> Any:
+        """Everything that it is."""
+
+    def load_state_dict(self, state: Any) -> Any:
+        """Become that again."""
 
 
 class Guard:

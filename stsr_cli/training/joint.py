@@ -21,6 +21,7 @@ class JointStage(nn.Module):
         self.objective = objective
 
     def train(self, mode: bool = True) -> Self:
+        """Set the mode of everything but the batch norms."""
         super().train(mode)
         for module in self.modules():
             if isinstance(module, nn.BatchNorm2d):
