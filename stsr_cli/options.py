@@ -174,7 +174,7 @@ class TrainOptions:
         threads: CPU threads, or None for torch's choice.
         workers: processes that prepare batches, or None: 0 on a CPU, 4 on a GPU.
         cache: folder of decoded frames, or None for the user's cache folder.
-        cache_gib: bound of that folder in GiB; longer videos give parts of theirs.
+        cache_gib: bound of that folder in GiB; of a video that is too long, parts spread over it are used.
     """
 
     out: Path
