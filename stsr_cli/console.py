@@ -1,7 +1,8 @@
 """What a person sees on stderr while stsr works: progress, log lines, tables. The one owner of rich."""
 
+import math
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Self
 
 from rich.box import SIMPLE
@@ -11,18 +12,27 @@ from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
     Progress,
+    ProgressColumn,
     TaskID,
     TextColumn,
     TimeElapsedColumn,
     TimeRemainingColumn,
 )
-from rich.table import Table
+from rich.table import Column, Table
+
+from stsr_cli.labels import label
 
 if TYPE_CHECKING:
     from stsr_cli.options import UpscaleOptions
-    from stsr_cli.training.status import TrainStatus
+    from stsr_cli.training.status import StepStatus, TrainStatus
     from stsr_cli.upscale import UpscaleReport
     from stsr_cli.video.probe import SourceInfo
+
+
+_REDRAW_SECONDS = 0.25
+_BAR_WIDTH = (
+    12  # of the live line while training: the shortest bar, the share in front of it, and gaps
+)
 
 
 class UpscaleConsole:
@@ -85,65 +95,123 @@ class UpscaleConsole:
 
 
 class TrainConsole:
-    """A progress bar while sources are decoded, then a line for every validation."""
+    """A bar while sources are decoded, a live line while steps are made, and a line that stays for every validation.
 
-    def __init__(self) -> None:
-        self._console = Console(stderr=True, highlight=False)
-        self._progress = Progress(
+    Without a terminal there are the lines that stay alone.
+    """
+
+    def __init__(self, console: Console | None = None) -> None:
+        self._console = console or Console(stderr=True, highlight=False)
+        self._is_live = self._console.is_interactive
+        self._decoding = self._bar(
             TextColumn("decoding training data"),
             BarColumn(),
             MofNCompleteColumn(),
             TimeRemainingColumn(),
-            console=self._console,
-            transient=True,
-            disable=not self._console.is_terminal,
+        )
+        # One line that is drawn by `on_step` alone: a thread of rich's would take its time from the steps.
+        self._training = self._bar(
+            TextColumn("{task.percentage:3.0f} %"),
+            BarColumn(bar_width=None),
+            TextColumn("{task.description}", markup=False, table_column=Column(no_wrap=True)),
+            expand=True,
+            auto_refresh=False,
         )
         self._task: TaskID | None = None
+        self._drawn_seconds = -math.inf
+        self._psnrs: list[str] = []
+
+    def _bar(self, *columns: ProgressColumn, **wishes: bool) -> Progress:
+        return Progress(
+            *columns,
+            console=self._console,
+            transient=True,
+            disable=not self._is_live,
+            **wishes,  # type: ignore[arg-type]
+        )
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._progress.stop()
+        self._decoding.stop()
+        self._training.stop()
 
     def on_source(self, num_done: int, num_sources: int) -> None:
         """Show how many sources are decoded."""
         if self._task is None:
-            self._task = self._progress.add_task("", total=num_sources)
-            self._progress.start()
-        self._progress.update(self._task, completed=num_done, total=num_sources)
+            self._task = self._decoding.add_task("", total=num_sources)
+            self._decoding.start()
+        self._decoding.update(self._task, completed=num_done, total=num_sources)
         if num_done == num_sources:
-            self._progress.stop()
-            self._progress.remove_task(self._task)
+            self._decoding.stop()
+            self._decoding.remove_task(self._task)
             self._task = None
 
-    def on_start(self, baseline: dict[str, float]) -> None:
+    def on_start(self, baseline: Mapping[str, float]) -> None:
         """Say what has to be beaten."""
-        self._log(f"bicubic + blend on the held-out split: {_psnrs(baseline)}")
+        if baseline:
+            self._log(f"bicubic + blend on the held-out split: {_psnrs(baseline)}")
 
-    def on_note(self, line):
-        self._log(line)
+    def on_step(self, status: "StepStatus") -> None:
+        """Renew the live line, a few times a second at most."""
+        now = time.monotonic()
+        if not self._is_live or now < self._drawn_seconds + _REDRAW_SECONDS:
+            return
+        self._drawn_seconds = now
+        if not self._training.tasks:
+            self._training.add_task("", total=1.0)
+            self._training.start()
+        text = self._live_text(status)
+        self._training.update(
+            self._training.task_ids[0], completed=status.progress, description=text, refresh=True
+        )
 
-    def on_step(self, status):
-        pass
+    def _live_text(self, status: "StepStatus") -> str:
+        """What the terminal has room for, the most wanted first: loss, time left, PSNRs, parts of the loss, step."""
+        losses = [f"{label(name)} {value:.3g}" for name, value in status.losses.items()]
+        step, left = f"step {status.step}", _time_left(status)
+        room = self._console.width - _BAR_WIDTH
+        chosen: list[str] = []
+        for text in [*losses[:1], left, *self._psnrs, *losses[1:], step]:
+            if len("  ".join([*chosen, text])) <= room:
+                chosen.append(text)
+        return "  ".join(text for text in [step, *losses, *self._psnrs, left] if text in chosen)
 
     def on_status(self, status: "TrainStatus") -> None:
         """One line for a validation."""
-        loss = f"loss {status.losses['loss']:.5f}  " if status.losses else ""
+        self._psnrs = [
+            f"{label(name)} {value:.2f} {value - status.baseline[name]:+.2f}"
+            for name, value in status.psnr.items()
+        ]
+        losses = "".join(f"{label(name)} {value:.5f}  " for name, value in status.losses.items())
         gains = ", ".join(
             f"{value - status.baseline[name]:+.2f}" for name, value in status.psnr.items()
         )
         self._log(
             f"step {status.step:6d}  {status.elapsed_minutes:6.1f} min ({status.progress:4.0%})  "
-            f"{loss}{_psnrs(status.psnr)} ({gains}){'  saved' if status.is_best else ''}"
+            f"{losses}{_psnrs(status.psnr)}{f' ({gains})' if gains else ''}{'  saved' if status.is_best else ''}"
         )
+
+    def on_note(self, note: str) -> None:
+        """Say what went wrong without ending the run."""
+        self._log(f"note: {note}")
 
     def _log(self, line: str) -> None:
         self._console.print(f"{time.strftime('%H:%M:%S')} {line}", markup=False, soft_wrap=True)
 
 
-def _psnrs(psnr: dict[str, float]) -> str:
-    return ", ".join(f"{name} {value:.2f} dB" for name, value in psnr.items())
+def _psnrs(psnr: Mapping[str, float]) -> str:
+    return ", ".join(f"{label(name)} {value:.2f} dB" for name, value in psnr.items())
+
+
+def _time_left(status: "StepStatus") -> str:
+    """By the share that is done, since a run may end by its minutes as well as by its steps."""
+    if status.progress <= 0:
+        return "--:-- left"
+    minutes = status.elapsed_minutes * (1 - status.progress) / status.progress
+    hours, seconds = divmod(round(minutes * 60), 3600)
+    return f"{f'{hours}:' if hours else ''}{seconds // 60:02d}:{seconds % 60:02d} left"
 
 
 class Counter:

@@ -12,14 +12,14 @@ from pathlib import Path
 from typing import Any
 
 from stsr_cli import __version__
+from stsr_cli.card import card_text, networks_of, num_parameters
 from stsr_cli.checkpoint import PARTS, Weights, load_weights, sha256
 from stsr_cli.errors import InputError, StsrError, UsageError
 from stsr_cli.hub import hub_client, manifest
-from stsr_cli.options import DEFAULT_SPATIAL, DEFAULT_TEMPORAL, PushOptions
+from stsr_cli.options import PushOptions
 from stsr_cli.registry import name_of
 
 CARD = "README.md"
-_ROLES = {"spatial": "f_S", "temporal": "f_T", "cdca": "system"}
 
 
 @dataclass(frozen=True)
@@ -79,6 +79,7 @@ def prepare(options: PushOptions) -> Upload:
     if options.weights.suffix != ".safetensors":
         raise UsageError(f"{options.weights} does not end in .safetensors; rename it")
     weights = load_weights(options.weights)
+    networks = networks_of(weights)
     digest = sha256(options.weights)
     known = next((entry for entry in manifest().values() if entry["sha256"] == digest), {})
     entry = {
@@ -86,8 +87,8 @@ def prepare(options: PushOptions) -> Upload:
         "file": options.weights.name,
         "sha256": digest,
         "size_bytes": options.weights.stat().st_size,
-        **{kind: name_of(module) for kind, module in _modules(weights)},
-        "parameters": {kind: _num_parameters(module) for kind, module in _modules(weights)},
+        **{part: name_of(network) for part, network in networks.items()},
+        "parameters": {part: num_parameters(network) for part, network in networks.items()},
         "licence": options.licence or known.get("licence", "unknown"),
         "results": known.get("results", {}),
     }
@@ -158,15 +159,6 @@ def _card_of(api: Any, options: PushOptions) -> tuple[str | None, str | None]:
         return Path(path).read_bytes().decode(), metadata.commit_hash
 
 
-def _modules(weights: Weights) -> list[tuple[str, Any]]:
-    parts = [(part, getattr(weights, part)) for part in PARTS]
-    return [(part, module) for part, module in parts if module is not None]
-
-
-def _num_parameters(module: Any) -> int:
-    return sum(parameter.numel() for parameter in module.parameters())
-
-
 def _completed(text: str, entry: dict[str, Any], whose: str) -> str:
     """A card with the metadata it lacks; what it has stays, and one that lacks nothing stays byte for byte."""
     from huggingface_hub import ModelCard, ModelCardData
@@ -202,17 +194,6 @@ def _completed(text: str, entry: dict[str, Any], whose: str) -> str:
 def _body(options: PushOptions, weights: Weights, entry: dict[str, Any]) -> str:
     """The text of a card: how to use the weights, what they are, how they were trained."""
     revision = f"@{options.branch}" if options.branch else ""
-    use = f"stsr upscale in.mp4 out.mp4 --weights hf:{options.repo}{revision}:{entry['file']}"
-    if "cdca" in entry:
-        use += " --system cdca"
-    for kind, default in (("spatial", DEFAULT_SPATIAL), ("temporal", DEFAULT_TEMPORAL)):
-        if entry.get(kind, default) != default:
-            use += f" --{kind} {entry[kind]}"
-    rows = "\n".join(
-        f"| {_ROLES[kind]} | {module.card.title} (`{entry[kind]}`) "
-        f"| {entry['parameters'][kind]:,} | `{json.dumps(dict(module.config), sort_keys=True)}` |"
-        for kind, module in _modules(weights)
-    )
     training = (
         f"```json\n{json.dumps(dict(weights.training), indent=1, sort_keys=True)}\n```"
         if weights.training
@@ -222,36 +203,16 @@ def _body(options: PushOptions, weights: Weights, entry: dict[str, Any]) -> str:
         f"| {dataset} | {', '.join(f'{way} {value:.2f}' for way, value in psnr.items())} |"
         for dataset, psnr in entry["results"].items()
     )
-    measured = (
-        "\n## Results\n\nRGB PSNR in dB of the frame in between.\n\n"
-        f"| | by stream |\n|---|---|\n{results}\n"
-    )
-    return f"""
-# {options.weights.stem}
-
-Weights of stsr, which upscales a video in space and time.
-
-## Use
-
-```sh
-{use}
-```
-
-## Modules
-
-| | module | parameters | configuration |
-|---|---|---|---|
-{rows}
-
-## Training
-
-{training}
-{measured if results else ""}
-## Licence
-
-{entry["licence"] if entry["licence"] != "unknown" else "Not stated: ask the owner before you use these weights."}
-
-## File
-
-`{entry["file"]}`: {entry["size_bytes"]:,} bytes, sha256 `{entry["sha256"]}`. The configuration above is in its header.
-"""
+    measured = f"RGB PSNR in dB of the frame in between.\n\n| | by stream |\n|---|---|\n{results}"
+    licence = entry["licence"]
+    sections = {
+        "Training": training,
+        "Results": measured if results else "",
+        "Licence": licence
+        if licence != "unknown"
+        else "Not stated: ask the owner before you use these weights.",
+        "File": f"`{entry['file']}`: {entry['size_bytes']:,} bytes, sha256 `{entry['sha256']}`. "
+        "The configuration above is in its header.",
+    }
+    name = f"hf:{options.repo}{revision}:{entry['file']}"
+    return card_text(options.weights.stem, name, weights, sections)

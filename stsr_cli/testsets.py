@@ -5,7 +5,6 @@ the input. Frames 2, 4, ... that have both neighbours are the truth. Stills come
 """
 
 import os
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,9 +13,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from stsr_cli.data import IMAGE_SUFFIXES, degrade
+from stsr_cli.data import IMAGE_SUFFIXES, degrade, natural_order
 from stsr_cli.errors import InputError
-from stsr_cli.video.reader import read_frames
+from stsr_cli.video import reader
 
 SCALE = 4
 
@@ -83,12 +82,7 @@ def find_dataset(folder: Path, limit: int | None = None) -> Dataset:
 def _images(folder: Path) -> list[Path]:
     """The images right in a folder, 2 before 10."""
     images = [path for path in folder.iterdir() if path.suffix.lower() in IMAGE_SUFFIXES]
-    return sorted(
-        images,
-        key=lambda path: [
-            int(part) if part.isdecimal() else part for part in re.split(r"(\d+)", path.stem)
-        ],
-    )
+    return sorted(images, key=natural_order)
 
 
 def _middlebury(folder: Path) -> Iterator[Triplet]:
@@ -124,9 +118,7 @@ def read_image(path: Path) -> Pixels:
     Raises:
         InputError: the file cannot be read, or has more than 8 bits a channel.
     """
-    frames = read_frames(path)
-    pixels: NDArray[Any] = next(frames).pixels
-    frames.close()  # type: ignore[attr-defined]  # a generator
+    pixels: NDArray[Any] = reader.read_image(path)
     if pixels.dtype != np.uint8:
         raise InputError(
             f"{path} has more than 8 bits a channel; the measures are defined for 8-bit images"

@@ -17,7 +17,7 @@ MAX_FILE_LINES = 350
 MAX_HELP_SECONDS = 0.3
 
 # A part is a file or folder right under stsr_cli; behind it, the parts it may import. Arrows only go down.
-BASE = {"errors", "options", "device"}
+BASE = {"errors", "labels", "options", "device"}
 NETWORK = {"registry", "modules", "ops", "streams", "cdca"}
 MIDDLE = {"pipeline", "segments", "checkpoint", "video", "data", "losses", "metrics", "tiling"}
 ENGINES = {
@@ -28,11 +28,12 @@ BELOW_ENGINES = BASE | NETWORK | MIDDLE
 
 MAY_IMPORT: dict[str, set[str]] = {
     "errors": set(),
+    "labels": set(),
     "options": {"errors"},
     "registry": {"errors"},
     "presets": {"errors", "options", "registry"},
     "device": {"errors", "options"},
-    "console": {"errors", "options"},
+    "console": {"errors", "labels", "options"},
     "modules": {"errors"},
     "ops": {"errors"},
     "spatial": {"modules", "ops"},
@@ -52,10 +53,11 @@ MAY_IMPORT: dict[str, set[str]] = {
     "convert": BASE | NETWORK | {"checkpoint", "foreign"},
     "testsets": {"errors", "data", "video"},
     "hub": BELOW_ENGINES,
-    "publish": BELOW_ENGINES | {"hub"},
+    "card": BASE | NETWORK | {"checkpoint"},
+    "publish": BELOW_ENGINES | {"hub", "card"},
     "pairs": BASE | NETWORK | {"checkpoint", "hub"},
     "upscale": BELOW_ENGINES | {"hub", "pairs"},
-    "training": BELOW_ENGINES | {"hub", "pairs"},
+    "training": BELOW_ENGINES | {"hub", "pairs", "card", "report"},
     "report": BELOW_ENGINES,
     "evaluation": BELOW_ENGINES | {"hub", "pairs", "testsets", "upscale", "report"},
     "bench": BELOW_ENGINES | {"hub", "pairs", "upscale"},
@@ -81,7 +83,9 @@ OWNERS = {
     "ray": {"distribute"},
 }
 FREE = {"torch", "numpy"}
-STANDARD_LIBRARY_ONLY = {"__init__", "__main__", "errors", "options", "presets", "registry"}
+STANDARD_LIBRARY_ONLY = {
+    *("__init__", "__main__", "errors", "labels", "options", "presets", "registry"),
+}
 NO_TORCH = {"cli", "console", "video"}
 
 

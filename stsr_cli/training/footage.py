@@ -42,12 +42,15 @@ def load_training_data(
     def load(paths: Sequence[Path], is_labeled: bool) -> list[Clip]:
         return read(paths, is_labeled=is_labeled) if paths else []
 
+    num_groups = sum(map(bool, (options.labeled, options.unlabeled, options.clips, options.clips)))
     read = partial(
         load_clips,
         scale=scale,
         cache=options.cache,
         cache_gib=options.cache_gib,
+        cache_share=1 / max(num_groups, 1),
         on_source=on_source,
+        on_broken=on_note,
     )
     labeled, unlabeled = load(options.labeled, True), load(options.unlabeled, False)
     if not options.clips:

@@ -2,7 +2,7 @@
 
 import copy
 from collections.abc import Mapping
-from typing import Any, Protocol
+from typing import Any
 
 from stsr_cli.errors import StsrError
 
@@ -11,25 +11,18 @@ _MAX_RETURNS = 5
 _FORGIVEN_AFTER = 1000  # good steps
 
 
-class Stateful(Protocol):
-    """A module or an optimizer."""
-
-    def state_dict(self) -> Any:
-        """Everything that it is."""
-
-    def load_state_dict(self, state: Any) -> Any:
-        """Become that again."""
-
-
 class Guard:
     """Keeps a copy of the last good state in memory, renewed every fifty steps.
+
+    Args:
+        parts: modules, optimizers: what has a `state_dict`.
 
     Attributes:
         rate: what the learning rate is multiplied by: halved by every return.
         num_returns: returns of late.
     """
 
-    def __init__(self, parts: Mapping[str, Stateful]) -> None:
+    def __init__(self, parts: Mapping[str, Any]) -> None:
         self._parts = parts
         self.rate = 1.0
         self.num_returns = 0

@@ -1,15 +1,28 @@
-"""Training batches: random crops of clips. Sample k of a run is a pure function of (seed, k), so a run is resumable."""
+"""Training batches: random crops of clips, made in this process or in workers ahead of time.
 
-from collections.abc import Sequence
+Every sample is a pure function of the seed, the step and its number, so that a run is resumable and does not depend on
+the number of processes that make or use the batches.
+"""
+
+import itertools
+import signal
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch.utils.data import DataLoader, Dataset
 
-from stsr_cli.data import Clip, Pixels
-from stsr_cli.errors import UsageError
+from stsr_cli.data import Clip, Frames, Pixels
+from stsr_cli.errors import StsrError, UsageError
 from stsr_cli.ops import to_tensor
+
+T = TypeVar("T")
+_Pick = Callable[[np.random.Generator], tuple[Clip, list[int]]]
 
 
 @dataclass(frozen=True)
@@ -36,7 +49,11 @@ class Batch:
 
 
 class Sampler:
-    """Random crops, flipped, transposed and reversed in time; batch k is a function of (seed, k) alone."""
+    """Random crops, flipped, transposed and reversed in time.
+
+    Sample j of a step is a function of (seed, step, j) alone: two processes that take samples 0-1 and 2-3 of a step
+    see what one sees that takes 0-3. Pickled, it is as small as its clips' names (see `data.frames`).
+    """
 
     def __init__(
         self, clips: Sequence[Clip], *, scale: int, crop: int, seed: int, stills_share: float = 0.5
@@ -47,68 +64,90 @@ class Sampler:
             (clip, i) for clip in usable if not len(clip.starts) for i in range(len(clip.lr_frames))
         ]
         self.scale, self.crop, self.seed, self.stills_share = scale, crop, seed, stills_share
+        self._why_still = _reasons(clips, crop)
         if not self.moving and not self.stills:
+            largest = max((clip.lr_frames.shape[2:0:-1] for clip in clips), key=min, default=(0, 0))
             raise UsageError(
-                f"no training frame is at least {crop} pixels (low resolution) on each side; lower --crop"
+                f"no training frame is as large as a crop, {crop}x{crop} low-resolution pixels: the largest are "
+                f"{largest[0]}x{largest[1]}; lower --crop or give larger footage"
             )
 
     def require_triplets(self) -> None:
         """Raise UsageError when there is no moving triplet to sample."""
         if not self.moving:
             raise UsageError(
-                "the training data holds no moving triplets of frames; give videos or frame folders"
+                f"the training data holds no moving triplets of frames: {self._why_still}; "
+                "give videos or folders of consecutive frames"
             )
 
     def triplets(self, step: int, batch_size: int, first: int = 0) -> Batch:
-        """Three frames at a time; every clip is as likely as any other, however long it is."""
+        """Samples first, first + 1, ... of a step, three frames each; every clip is as likely, however long."""
         self.require_triplets()
-        rng = np.random.default_rng((self.seed, step, first))
-        picks = []
-        for _ in range(batch_size):
-            clip = self.moving[rng.integers(len(self.moving))]
-            start = int(clip.starts[rng.integers(len(clip.starts))])
-            picks.append((clip, [start, start + 1, start + 2]))
-        return self._gather(rng, picks)
+        return self._gather(step, batch_size, first, self._pick_triplet)
 
     def singles(self, step: int, batch_size: int, first: int = 0) -> Batch:
-        """One frame at a time, `stills_share` of them from still images."""
-        rng = np.random.default_rng((self.seed, step, first))
-        picks = []
-        for _ in range(batch_size):
-            if self.stills and (not self.moving or rng.random() < self.stills_share):
-                clip, index = self.stills[rng.integers(len(self.stills))]
-            else:
-                clip = self.moving[rng.integers(len(self.moving))]
-                index = int(rng.integers(len(clip.lr_frames)))
-            picks.append((clip, [index]))
-        return self._gather(rng, picks)
+        """Samples first, first + 1, ... of a step, one frame each, `stills_share` of them from still images."""
+        return self._gather(step, batch_size, first, self._pick_single)
 
-    def _gather(self, rng: np.random.Generator, picks: list[tuple[Clip, list[int]]]) -> Batch:
-        lr_samples, hr_samples = [], []
-        for clip, indexes in picks:
-            height, width = clip.lr_frames.shape[1:3]
-            y, x = rng.integers(height - self.crop + 1), rng.integers(width - self.crop + 1)
-            flips = rng.random(4) < 0.5
-            if flips[3]:
-                indexes = indexes[::-1]
-            lr_samples.append(_crop(clip.lr_frames, indexes, y, x, self.crop, flips))
-            size = self.crop * self.scale
-            if clip.hr_frames is None:
-                hr_samples.append(np.zeros((len(indexes), size, size, 3), np.uint8))
-            else:
-                hr_samples.append(
-                    _crop(clip.hr_frames, indexes, y * self.scale, x * self.scale, size, flips)
-                )
+    def _pick_triplet(self, rng: np.random.Generator) -> tuple[Clip, list[int]]:
+        clip = self.moving[rng.integers(len(self.moving))]
+        start = int(clip.starts[rng.integers(len(clip.starts))])
+        return clip, [start, start + 1, start + 2]
+
+    def _pick_single(self, rng: np.random.Generator) -> tuple[Clip, list[int]]:
+        if self.stills and (not self.moving or rng.random() < self.stills_share):
+            clip, index = self.stills[rng.integers(len(self.stills))]
+        else:
+            clip = self.moving[rng.integers(len(self.moving))]
+            index = int(rng.integers(len(clip.lr_frames)))
+        return clip, [index]
+
+    def _gather(self, step: int, batch_size: int, first: int, pick: _Pick) -> Batch:
+        samples = []
+        for number in range(first, first + batch_size):
+            rng = np.random.default_rng((self.seed, step, number))
+            samples.append(self._crop(rng, *pick(rng)))
         lr_frames, hr_frames = (
-            to_tensor(np.stack(lr_samples, 1)),
-            to_tensor(np.stack(hr_samples, 1)),
+            to_tensor(np.stack(parts, 1))
+            for parts in zip(*((s[0], s[1]) for s in samples), strict=True)
         )
-        is_labeled = torch.tensor([clip.hr_frames is not None for clip, _ in picks])
+        is_labeled = torch.tensor([is_labeled for _, _, is_labeled in samples])
         return Batch(tuple(lr_frames), tuple(hr_frames), is_labeled)
+
+    def _crop(
+        self, rng: np.random.Generator, clip: Clip, indexes: list[int]
+    ) -> tuple[Pixels, Pixels, bool]:
+        """Crops of some frames, (F, crop, crop, 3) and (F, scale*crop, scale*crop, 3), and whether they are labeled."""
+        height, width = clip.lr_frames.shape[1:3]
+        y = int(rng.integers(height - self.crop + 1))
+        x = int(rng.integers(width - self.crop + 1))
+        flips = rng.random(4) < 0.5
+        if flips[3]:
+            indexes = indexes[::-1]
+        lr_crop = _crop(clip.lr_frames, indexes, y, x, self.crop, flips)
+        size = self.crop * self.scale
+        if clip.hr_frames is None:
+            return lr_crop, np.zeros((len(indexes), size, size, 3), np.uint8), False
+        hr_crop = _crop(clip.hr_frames, indexes, y * self.scale, x * self.scale, size, flips)
+        return lr_crop, hr_crop, True
+
+
+def _reasons(clips: Sequence[Clip], crop: int) -> str:
+    """Why clips make no triplets of a crop, the first three of the reasons."""
+    reasons = []
+    for clip in clips:
+        height, width = clip.lr_frames.shape[1:3]
+        if clip.why_still:
+            reasons.append(clip.why_still)
+        elif len(clip.starts) and min(height, width) < crop:
+            reasons.append(f"{clip.name} is {width}x{height}, smaller than a crop of {crop}")
+    reasons = list(dict.fromkeys(reasons))
+    more = [f"and {len(reasons) - 3} more"] if len(reasons) > 3 else []
+    return ", ".join(reasons[:3] + more) or "its clips are too short"
 
 
 def _crop(
-    frames: Pixels, indexes: Sequence[int], y: int, x: int, size: int, flips: NDArray[np.bool_]
+    frames: Frames, indexes: Sequence[int], y: int, x: int, size: int, flips: NDArray[np.bool_]
 ) -> Pixels:
     crop = np.stack([frames[index, y : y + size, x : x + size] for index in indexes])
     if flips[0]:
@@ -129,7 +168,85 @@ def concatenate(first: Batch, second: Batch) -> Batch:
     )
 
 
-def batches(make, first_step, num_workers):
-    while True:
-        yield make(first_step)
-        first_step += 1
+class BatchSource(Dataset[T | StsrError]):
+    """What is made for each step, as torch's DataLoader asks for it.
+
+    Args:
+        make: called with a step, possibly in another process: picklable, and a function of the step alone.
+    """
+
+    def __init__(self, make: Callable[[int], T]) -> None:
+        self.make = make
+
+    def __getitem__(self, step: int) -> T | StsrError:
+        """Return what is made for a step; an error is returned too, for torch would raise it with a traceback in it."""
+        try:
+            return self.make(step)
+        except StsrError as error:
+            return error
+
+
+def batches(make: Callable[[int], T], first_step: int, num_workers: int) -> Iterator[T]:
+    """Yield make(first_step), make(first_step + 1), ... without end, whatever the number of workers.
+
+    Args:
+        make: as `BatchSource` wants it.
+        first_step: any step; a run that is resumed goes on as if never stopped.
+        num_workers: processes that work ahead, two steps each; 0: this process, when asked. They end with the
+            iterator, leave Ctrl-C to this process and use one thread each (torch sees to that), so that a fork does
+            not miss the threads of this process.
+
+    Raises:
+        StsrError: what `make` raised, or a worker died.
+    """
+    steps = itertools.count(first_step)
+    if not num_workers:
+        yield from map(make, steps)
+        return
+    with _no_interrupts(), warnings.catch_warnings():
+        # of more workers than processors; of forking beside threads
+        warnings.simplefilter("ignore")
+        loader = DataLoader(
+            BatchSource(make),
+            batch_size=None,
+            sampler=steps,
+            num_workers=num_workers,
+            collate_fn=_as_it_is,
+            worker_init_fn=_start_worker,
+            generator=torch.Generator(),  # else it would draw from the run's random numbers
+        )
+        made = iter(loader)
+    try:
+        for item in made:
+            if isinstance(item, StsrError):
+                raise item
+            yield item
+    except RuntimeError as error:
+        if "DataLoader worker" not in str(error) or "exited unexpectedly" not in str(error):
+            raise
+        raise StsrError(
+            f"a process that makes training batches died ({str(error).splitlines()[0]}); "
+            "it may have run out of memory: lower --workers, and go on with --resume"
+        ) from error
+
+
+@contextmanager
+def _no_interrupts() -> Iterator[None]:
+    """Workers that start in here inherit the mask: Ctrl-C reaches none of them, not even one that has just begun."""
+    if not hasattr(signal, "pthread_sigmask"):  # Windows
+        yield
+        return
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+
+
+def _as_it_is(item: T) -> T:
+    return item
+
+
+def _start_worker(_: int) -> None:
+    """Let the loader end this process: the run's own handler of SIGTERM, inherited, waits for the end of a step."""
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)

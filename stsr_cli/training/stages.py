@@ -15,7 +15,8 @@ def in_order(
     """One run for each stage in OUT/spatial, OUT/temporal and OUT/joint, the last from the weights of the others.
 
     A module without parameters has no stage of its own. When the whole is resumed, a stage that has a checkpoint is
-    resumed and one that has none begins. A dry run leaves no weights: its joint stage starts from `options.init` alone.
+    resumed and one that has none begins. A dry run leaves no weights, so that its joint stage starts from
+    `options.init` alone.
     """
     runs = []
     sources = list(options.init)

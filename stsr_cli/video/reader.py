@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -12,7 +13,15 @@ from av.video.frame import VideoFrame
 
 from stsr_cli.errors import InputError
 from stsr_cli.video.convert import Pixels, ToRgb
-from stsr_cli.video.probe import SourceInfo, open_input, probe, reason, shown
+from stsr_cli.video.probe import (
+    SourceInfo,
+    find_video,
+    first_frame,
+    open_input,
+    probe,
+    reason,
+    shown,
+)
 from stsr_cli.video.timeline import PtsRepair
 
 
@@ -35,7 +44,9 @@ class Frame:
 
 
 def read_frames(
-    source: str | os.PathLike[str] | SourceInfo, repair: PtsRepair | None = None
+    source: str | os.PathLike[str] | SourceInfo,
+    repair: PtsRepair | None = None,
+    start_pts: int | None = None,
 ) -> Iterator[Frame]:
     """Decode every frame of a video or still image, one at a time, in presentation order.
 
@@ -45,6 +56,8 @@ def read_frames(
     Args:
         source: a local file, or what `probe` said about it.
         repair: pass one to learn afterwards how many timestamps had to be repaired.
+        start_pts: begin with the frame shown at or after this, in ticks; it is reached from the
+            keyframe before it, so what lies further back costs nothing.
 
     Raises:
         InputError: the file cannot be read, is damaged, or changes its frame size on the way.
@@ -53,7 +66,7 @@ def read_frames(
         source = probe(Path(source))
     repair = repair or PtsRepair(source.start_pts)
     to_rgb = ToRgb(source.colour)
-    for index, frame in enumerate(_decode(source)):
+    for index, frame in enumerate(_decode(source, start_pts)):
         if (frame.width, frame.height) != (source.width, source.height):
             raise InputError(
                 f"{shown(source.path)} changes its size from {source.width}x{source.height} to "
@@ -64,12 +77,29 @@ def read_frames(
         yield Frame(to_rgb(frame), pts, duration, source.time_base)
 
 
-def _decode(source: SourceInfo) -> Iterator[VideoFrame]:
-    """Every frame of the stream, the decoder drained, errors named by position."""
+def read_image(path: Path) -> Pixels:
+    """Decode a still image, or the first frame of a video; half the work of `read_frames`, the same pixels.
+
+    Returns:
+        (H, W, 3) RGB as in `Frame.pixels`.
+
+    Raises:
+        InputError: the file cannot be read or is damaged.
+    """
+    with open_input(path) as container:
+        frame, colour = first_frame(container, find_video(container, path), path)
+        return ToRgb(colour)(frame)
+
+
+def _decode(source: SourceInfo, start_pts: int | None) -> Iterator[VideoFrame]:
+    """Every frame of the stream from `start_pts` on, the decoder drained, errors named by position."""
     num_decoded, seconds = 0, Fraction(0)
     with open_input(source.path) as container:
         stream = container.streams[source.stream_index]
         stream.codec_context.thread_type = ThreadType.AUTO
+        if start_pts is not None:
+            with suppress(av.FFmpegError, OSError):  # without an index, decode from the beginning
+                container.seek(start_pts, stream=stream)
         frames = container.decode(stream)
         while True:
             try:
@@ -85,4 +115,6 @@ def _decode(source: SourceInfo) -> Iterator[VideoFrame]:
             num_decoded += 1
             if frame.pts is not None:
                 seconds = frame.pts * source.time_base
+                if start_pts is not None and frame.pts < start_pts:
+                    continue
             yield frame

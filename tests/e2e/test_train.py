@@ -52,7 +52,7 @@ def test_spatial_stage_learns_and_its_weights_upscale(run_stsr, data, make_clip,
         assert (container.streams.video[0].width, container.streams.video[0].frames) == (256, 16)
 
 
-@pytest.mark.parametrize(("temporal", "learning_rate"), [("rife", 0.03), ("dvf", 0.01)])
+@pytest.mark.parametrize(("temporal", "learning_rate"), [("rife", 0.1), ("dvf", 0.01)])
 def test_temporal_stage_learns(train, tmp_path, temporal, learning_rate):
     names = ["--spatial", "bicubic", "--temporal", temporal]
     config = ["--temporal-config", json.dumps(CONFIGS[temporal])]

@@ -9,8 +9,14 @@ from .training import FAST, PAIR, PLAIN, assert_same_run
 OTHER = {
     **{"steps": 7, "optimizer": "sgd", "schedule": "constant", "learning_rate": 0.5},
     **{"warmup_steps": 3, "momentum": 0.5, "weight_decay": 0.25, "batch_size": 3, "accumulate": 5},
-    **{"crop": 31, "consistency_weight": 3.0, "given_weight": 4.0, "penalty": "squared"},
-    **{"reduction": "sum", "clip_norm": 6.0, "ema_decay": 0.25, "stills_share": 0.125},
+    **{"crop": 31, "consistency_weight": 3.0, "given_weight": 4.0, "temporal_weight": 2.0},
+    **{
+        "penalty": "squared",
+        "reduction": "sum",
+        "clip_norm": 6.0,
+        "ema_decay": 0.25,
+        "stills_share": 0.125,
+    },
     "patience": 9,
 }
 

@@ -13,9 +13,9 @@ from stsr_cli.ops import cubic_weights, imresize, upsample
 from stsr_cli.training.cdca import (
     AUTO_ENCODERS_UNTIL,
     MAPPING_UNTIL,
+    CDCAStage,
     CoupledAutoEncoders,
     coupled_batch,
-    coupled_loss,
 )
 from stsr_cli.training.sampling import Batch
 
@@ -141,7 +141,7 @@ ALL = ("cdca.encoder_lr", "cdca.mapping", "cdca.decoder_hr", "encoder_hr", "deco
 )
 def test_each_stage_trains_what_it_should(progress, trained):
     model = CoupledAutoEncoders(CDCA(**SMALL))
-    coupled_loss(model, batch(), SQUARED, progress).backward()
+    CDCAStage(model, SQUARED)(batch(), progress)["loss"].backward()
     for name, parameter in model.named_parameters():
         is_trained = name.startswith(trained)
         has_gradient = parameter.grad is not None and bool(parameter.grad.abs().sum() > 0)
@@ -166,5 +166,6 @@ def test_losses_are_what_they_say():
         whole + 0.1 * auto_encoding(upsampled[few], target[few]),
     ]
     for progress, loss in zip((0, AUTO_ENCODERS_UNTIL, 0.9), expected, strict=True):
-        torch.testing.assert_close(coupled_loss(model, sample, SQUARED, progress), loss)
+        actual = CDCAStage(model, SQUARED)(sample, progress)["loss"]
+        torch.testing.assert_close(actual, loss)
     assert all(abs(a - b) > 1e-3 for a, b in itertools.pairwise(expected))
