@@ -60,7 +60,7 @@ def test_a_batch_of_one_labeled_sample_is_fine(train, tmp_path):
 
 def test_footage_smaller_than_a_crop(refused, make_clip):
     small = make_clip("small.mp4", frames=moving_texture(0, 16, 64, 64))
-    refused("train", 2, ["24 pixels", "lower --crop"], "--labeled", small, *JOINT)
+    refused("train", 2, ["24x24 low-resolution pixels", "lower --crop"], "--labeled", small, *JOINT)
 
 
 @pytest.mark.parametrize(
@@ -116,7 +116,7 @@ def test_a_folder_that_cannot_be_written(train, tmp_path):
     if os.geteuid() == 0:
         pytest.skip("root may write everywhere, so that a read-only folder stops nobody")
     (tmp_path / "locked").mkdir(mode=0o500)
-    result = train("spatial", *PAIR, "--steps", "1", out="locked/out", code=1)
+    result = train("spatial", *PAIR, "--steps", "1", out="locked/out", code=2)
     assert result.stderr.splitlines()[-1].startswith("stsr: ")
     assert "locked" in result.stderr.splitlines()[-1]
 
@@ -124,7 +124,7 @@ def test_a_folder_that_cannot_be_written(train, tmp_path):
 def test_an_out_below_a_file(train, tmp_path):
     """As little a place to write to as a read-only folder, for root too."""
     (tmp_path / "file").write_text("")
-    result = train("spatial", *PAIR, "--steps", "1", out="file/out", code=1)
+    result = train("spatial", *PAIR, "--steps", "1", out="file/out", code=2)
     last_line = result.stderr.splitlines()[-1]
     assert last_line.startswith("stsr: ")
     assert "file" in last_line
