@@ -248,7 +248,7 @@ class _Loader:
                     state = (stat.st_size, stat.st_mtime_ns)
                 except OSError:
                     state = (-1, -1)
-                parts.update(repr((str(file.absolute()), *state)).encode())
+                parts.update(repr((str(file.resolve()), *state)).encode())
         return parts.hexdigest()[:32]
 
 
