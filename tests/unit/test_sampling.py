@@ -230,7 +230,7 @@ def test_an_error_in_a_worker_is_one_line():
 
 
 def test_a_worker_that_dies_is_one_line():
-    with pytest.raises(StsrError, match=r"died.*--num-workers") as error:
+    with pytest.raises(StsrError, match=r"died.*--workers") as error:
         list(batches(Fault("kill"), 0, 1))
     assert "\n" not in str(error.value)
 
