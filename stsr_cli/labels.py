@@ -11,6 +11,7 @@ LABELS = {
     "loss": "loss",
     "reconstruction": "L_R",
     "consistency": "L_C",
+    "temporal": "f_T",
 }
 
 

@@ -42,12 +42,15 @@ class Objective:
         consistency_weight: lambda; depends on penalty and reduction.
         given_weight: weight of f_S against the ground truth of the two given frames. The paper has no such term (0);
             half of what a user sees are given frames, so weights that ship are trained with it.
+        temporal_weight: weight of f_T against the frame in between at low resolution, which unlabeled video has too.
+            The paper has no such term (0): its D_U are pairs.
         penalty: "squared" (the paper) or "charbonnier", sqrt(d^2 + 1e-6).
         reduction: "sum" over C, H, W (the paper's norm) or "mean"; the mean over the batch follows.
     """
 
     consistency_weight: float = 1.0
     given_weight: float = 0.0
+    temporal_weight: float = 0.0
     penalty: Penalty = "squared"
     reduction: Reduction = "sum"
 

@@ -45,9 +45,18 @@ def backward_warp(
     grid_x = (x + flow[:, 0]) * (2 / max(width - 1, 1)) - 1
     grid_y = (y[:, None] + flow[:, 1]) * (2 / max(height - 1, 1)) - 1
     grid = torch.stack((grid_x, grid_y), dim=-1)  # (B, H, W, 2)
+    # Of a training that diverges: grid_sample's gradient at NaN ends the process (torch 2.13 on a CPU), and its value
+    # hides it. What is finite stays as it is.
+    is_differentiated = torch.is_grad_enabled() and grid.requires_grad
     warped = F.grid_sample(
-        image.to(dtype), grid, mode="bilinear", padding_mode=outside, align_corners=True
+        image.to(dtype),
+        grid.nan_to_num() if is_differentiated else grid,
+        mode="bilinear",
+        padding_mode=outside,
+        align_corners=True,
     )
+    if is_differentiated:
+        warped = warped + 0 * (grid_x + grid_y)[:, None]
     return warped.to(image.dtype)
 
 

@@ -116,6 +116,7 @@ class Recipe:
         crop: side of a low-resolution crop in pixels; high-resolution crops are `scale` times as large.
         consistency_weight: lambda (Eq. 5); its worth depends on penalty and reduction.
         given_weight: weight of f_S's loss on the two given frames; 0 in the paper.
+        temporal_weight: weight of f_T's loss on low-resolution frames, labeled or not; 0 in the paper.
         penalty, reduction: see `losses.Objective`.
         clip_norm: gradients are scaled down to this global norm; 0 leaves them alone.
         ema_decay: of the averaged weights that are validated and saved; 0 turns averaging off.
@@ -135,6 +136,7 @@ class Recipe:
     crop: int
     consistency_weight: float
     given_weight: float
+    temporal_weight: float
     penalty: Literal["squared", "charbonnier"]
     reduction: Literal["sum", "mean"]
     clip_norm: float
@@ -172,7 +174,7 @@ class TrainOptions:
         threads: CPU threads, or None for torch's choice.
         workers: processes that prepare batches, or None: 0 on a CPU, 4 on a GPU.
         cache: folder of decoded frames, or None for the user's cache folder.
-        cache_gib: bound of that folder in GiB; longer videos give parts of theirs.
+        cache_gib: bound of that folder in GiB; of a video that is too long, parts spread over it are used.
     """
 
     out: Path

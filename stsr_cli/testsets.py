@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from stsr_cli.data import IMAGE_SUFFIXES, degrade, natural_order
 from stsr_cli.errors import InputError
-from stsr_cli.video.reader import read_frames
+from stsr_cli.video import reader
 
 SCALE = 4
 
@@ -118,9 +118,7 @@ def read_image(path: Path) -> Pixels:
     Raises:
         InputError: the file cannot be read, or has more than 8 bits a channel.
     """
-    frames = read_frames(path)
-    pixels: NDArray[Any] = next(frames).pixels
-    frames.close()  # type: ignore[attr-defined]  # a generator
+    pixels: NDArray[Any] = reader.read_image(path)
     if pixels.dtype != np.uint8:
         raise InputError(
             f"{path} has more than 8 bits a channel; the measures are defined for 8-bit images"

@@ -31,6 +31,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "labels": set(),
     "options": {"errors"},
     "registry": {"errors"},
+    "presets": {"errors", "options", "registry"},
     "device": {"errors", "options"},
     "console": {"errors", "labels", "options"},
     "modules": {"errors"},
@@ -62,12 +63,12 @@ MAY_IMPORT: dict[str, set[str]] = {
     "bench": BELOW_ENGINES | {"hub", "pairs", "upscale"},
     "reproduce": BELOW_ENGINES | {"presets", "training", "evaluation", "report"},
     "distribute": BELOW_ENGINES | {"hub", "pairs", "upscale"},
-    "cli": BASE | MIDDLE | ENGINES | {"registry", "console", "streams", "cdca"},
+    "cli": BASE | MIDDLE | ENGINES | {"registry", "presets", "console", "streams", "cdca"},
     "__init__": set(),
     "__main__": {"cli"},
 }
 # What the cli may import outside a function: nothing that brings torch or av.
-CLI_AT_TOP = {"cli", "console", "errors", "options", "registry"}
+CLI_AT_TOP = {"cli", "console", "errors", "options", "presets", "registry"}
 
 OWNERS = {
     "click": {"cli"},
@@ -77,12 +78,15 @@ OWNERS = {
     "huggingface_hub": {"hub", "publish"},
     "accelerate": {"training"},
     "tensorboard": {"training"},
+    "tomli_w": {"training"},
     "torchmetrics": {"training"},
     "matplotlib": {"report"},
     "ray": {"distribute"},
 }
 FREE = {"torch", "numpy"}
-STANDARD_LIBRARY_ONLY = {"__init__", "__main__", "errors", "labels", "options", "registry"}
+STANDARD_LIBRARY_ONLY = {
+    *("__init__", "__main__", "errors", "labels", "options", "presets", "registry"),
+}
 NO_TORCH = {"cli", "console", "video"}
 
 

@@ -41,3 +41,9 @@ def refuse_given(why: str, *names: str) -> None:
         raise click.UsageError(
             f"{', '.join(given)} cannot be used {why}; leave out what is not needed"
         )
+
+
+def is_default(name: str) -> bool:
+    """Whether an option of the running command was given neither on the command line nor by a file."""
+    source = click.get_current_context().get_parameter_source(name)
+    return source is ParameterSource.DEFAULT

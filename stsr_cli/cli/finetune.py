@@ -5,9 +5,12 @@ from typing import Any
 
 import click
 
+from stsr_cli.cli.fields import is_default
 from stsr_cli.cli.run_options import PATH, run, run_options, split_recipe
 from stsr_cli.options import DEFAULT_SPATIAL, DEFAULT_TEMPORAL, TrainOptions
 from stsr_cli.presets import available, recipe
+
+_VALIDATE_STEPS = 25
 
 
 @click.command()
@@ -54,9 +57,12 @@ def command(
 
     A CLIP is your own footage: both streams must agree on it as it is (L_C) and restore it from what is left of it at a
     quarter of its size with every other frame dropped (L_R). Its last part is held out; training ends when that
-    gains no more, and weights that do worse there than the ones it started from are not saved.
+    gains no more, and weights that do worse there than the ones it started from are not saved. Validates every 25 steps
+    unless --validate-steps or --validate-minutes is given.
     """
     changes, values = split_recipe(values)
+    if values["validate_steps"] is None and is_default("validate_minutes"):
+        values["validate_steps"] = _VALIDATE_STEPS
     if not clips and not values["labeled"]:
         raise click.UsageError("nothing to learn from: give CLIPs, or --labeled")
     from stsr_cli.training.setup import names_in

@@ -73,6 +73,7 @@ _HELP = {
     "crop": "Side of a low-resolution crop in pixels.",
     "consistency_weight": "lambda of Eq. 5; depends on penalty and reduction.",
     "given_weight": "Weight of f_S's loss on the two given frames; 0 in the paper.",
+    "temporal_weight": "Weight of f_T's loss at low resolution, on unlabeled video too; 0 in the paper.",
     "penalty": "squared is the paper's.",
     "reduction": "sum over a frame is the paper's.",
     "clip_norm": "Largest gradient norm; 0: no clipping.",
@@ -87,7 +88,8 @@ _LIMITS: dict[str, click.ParamType[Any]] = {
     "learning_rate": click.FloatRange(0, min_open=True),
     **dict.fromkeys(("momentum", "ema_decay"), click.FloatRange(0, 1, max_open=True)),
     **dict.fromkeys(
-        ("weight_decay", "consistency_weight", "given_weight", "clip_norm"), click.FloatRange(0)
+        ("weight_decay", "consistency_weight", "given_weight", "temporal_weight", "clip_norm"),
+        click.FloatRange(0),
     ),
     "stills_share": click.FloatRange(0, 1),
 }

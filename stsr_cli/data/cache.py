@@ -31,6 +31,8 @@ def default_cache() -> Path:
 class FrameCache:
     """Entries in a folder that together take no more than `max_bytes`, as far as others' are there to evict.
 
+    Runs that write at the same time look at each other's writing now and then: each may pass the bound by 1/16.
+
     What is not an entry (a folder with a name of 32 hexadecimal digits) is neither counted nor deleted.
 
     Args:
@@ -40,28 +42,23 @@ class FrameCache:
 
     def __init__(self, folder: Path, max_bytes: int) -> None:
         self.folder, self.max_bytes = folder, max_bytes
-        self._used: dict[str, int] = {}  # bytes of this run's entries
+        self._used: set[str] = set()  # keys of this run's entries
         self._part: Path | None = None
-        self._num_free = self._num_unchecked = 0
+        self._num_free, self._num_unchecked = -1, 0  # nothing is known yet
 
     def find(self, key: str) -> Path | None:
         """Return an entry's folder, from now on one of this run's and the most recently used, or None."""
         entry = self.folder / key
         try:
             os.utime(entry)
-            self._used[key] = _num_bytes(entry)
         except FileNotFoundError:
             return None
+        self._used.add(key)
         return entry
-
-    @property
-    def used_bytes(self) -> int:
-        """What this run's entries take."""
-        return sum(self._used.values())
 
     def release(self, key: str, is_unusable: bool = False) -> None:
         """Count an entry as another run's again, or delete it."""
-        self._used.pop(key, None)
+        self._used.discard(key)
         if is_unusable:
             self._evict(self.folder / key)
 
@@ -86,6 +83,8 @@ class FrameCache:
         """Make room for what is about to be written into the folder that `write` gave, by evicting others' entries."""
         self._num_free -= num_bytes
         self._num_unchecked += num_bytes
+        if not self.folder.is_dir():
+            return
         if self._num_free >= 0 and self._num_unchecked < self.max_bytes // _CHECK_SHARE:
             return
         entries, num_total = [], num_bytes
@@ -94,11 +93,12 @@ class FrameCache:
             if not is_entry and not _UNFINISHED.fullmatch(path.name):
                 continue
             with suppress(FileNotFoundError):  # another run evicted it just now
+                if not is_entry and path != self._part and _is_abandoned(path):
+                    self._evict(path)
+                    continue
                 size, used = _num_bytes(path), path.stat().st_mtime
                 if is_entry and path.name not in self._used:
                     entries.append((used, size, path))
-                elif not is_entry and path != self._part and _is_abandoned(path):
-                    entries.append((0.0, size, path))
                 num_total += size
         for _, size, path in sorted(entries):
             if num_total <= self.max_bytes:

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from stsr_cli.errors import InputError, StsrError
 from stsr_cli.ops import imresize, to_pixels, to_tensor
+from stsr_cli.video import reader
 from stsr_cli.video.probe import SourceInfo
-from stsr_cli.video.reader import read_frames
 
 Pixels = NDArray[np.uint8]
 
@@ -35,26 +35,26 @@ def degrade(pixels: Pixels, scale: int) -> Pixels:
 
 
 def decode(source: Path | SourceInfo, start_pts: int | None = None) -> Iterator[Pixels]:
-    """Yield the frames of a file from `start_pts` on, (H, W, 3) uint8, deeper ones cut to 8 bits.
+    """Yield the frames of a video from `start_pts` on, (H, W, 3) uint8, deeper ones cut to 8 bits.
 
     Raises:
         InputError: the file cannot be read or is damaged.
     """
-    for frame in read_frames(source, start_pts=start_pts):
-        shift = 0 if frame.pixels.dtype == np.uint8 else 8
-        yield (frame.pixels >> shift).astype(np.uint8, copy=False)
+    for frame in reader.read_frames(source, start_pts=start_pts):
+        yield _to_8_bits(frame.pixels)
 
 
 def read_image(file: Path) -> Pixels:
-    """Return an image, (H, W, 3) uint8; of an animated one the first frame.
+    """Return an image, (H, W, 3) uint8, a deeper one cut to 8 bits; of an animated one the first frame.
 
     Raises:
         InputError: the file cannot be read or is damaged.
     """
-    frames = decode(file)
-    pixels = next(frames)
-    frames.close()  # type: ignore[attr-defined]  # a generator
-    return pixels
+    return _to_8_bits(reader.read_image(file))
+
+
+def _to_8_bits(pixels: NDArray[Any]) -> Pixels:
+    return pixels if pixels.dtype == np.uint8 else (pixels >> 8).astype(np.uint8)
 
 
 def crop_to_multiple(pixels: Pixels, scale: int) -> Pixels:

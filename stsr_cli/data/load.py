@@ -6,8 +6,11 @@ time of change). A later start with the same files reads records and decodes not
 
 import hashlib
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from dataclasses import dataclass
+from functools import partial
 from itertools import groupby, islice
 from pathlib import Path
 from typing import Any, Literal
@@ -94,6 +97,15 @@ def load_clips(
     return clips
 
 
+@dataclass(frozen=True)
+class _Unit:
+    """Sources that share an entry, and its possible keys: of all their frames before of what a limit left of them."""
+
+    sources: tuple[Source, ...]
+    kind: _Kind
+    keys: tuple[str, ...]
+
+
 class _Loader:
     """Records and frames of sources, from the cache or into it."""
 
@@ -105,17 +117,34 @@ class _Loader:
         images = [source for source in sources if not source.is_video]
         num_videos = len(sources) - len(images)
         image_bytes = self._estimate(images) if images else 0
-        are_images_stored = image_bytes <= (room // 2 if num_videos else room)
-        share = (room - image_bytes * are_images_stored) // max(num_videos, 1)
-        kinds: dict[bool, _Kind] = {
-            True: "video",
-            False: "images" if are_images_stored else "index",
-        }
-        for is_video, neighbours in groupby(sources, lambda source: source.is_video):
-            kind = kinds[is_video]
-            while chunk := tuple(islice(neighbours, _NUM_INDEXED if kind == "index" else 1)):
-                limit = share if is_video else max(room - self.cache.used_bytes, 0)
-                yield from self._open(chunk, kind, limit)
+        image_room = room // 2 if num_videos else room
+        are_images_stored = image_bytes <= image_room
+        # An estimate may be wrong: images may take twice of it before one source or another stays in its files.
+        image_room = (
+            min(image_room, 2 * image_bytes) if are_images_stored and num_videos else image_room
+        )
+        share = (room - image_room * are_images_stored * bool(images)) // max(num_videos, 1)
+        limits: dict[_Kind, int] = {"video": share, "images": image_room, "index": 0}
+        units = self._units(sources, are_images_stored, limits)
+        for key in (key for unit in units for key in unit.keys):
+            self.cache.find(key)  # what this load uses is not evicted, even before its turn
+        self.cache.grow(0)
+        for unit in units:
+            for clips, record in self._open(unit, limits[unit.kind]):
+                if unit.kind == "images" and record.is_stored:
+                    limits["images"] -= self._num_bytes(record)
+                yield clips, record
+
+    def _units(
+        self, sources: Sequence[Source], are_images_stored: bool, limits: Mapping[_Kind, int]
+    ) -> list[_Unit]:
+        units = []
+        for is_video, group in groupby(sources, lambda source: source.is_video):
+            kind: _Kind = "video" if is_video else "images" if are_images_stored else "index"
+            while chunk := tuple(islice(group, _NUM_INDEXED if kind == "index" else 1)):
+                kinds = [kind] if kind == "index" else [kind, f"{kind} of {limits[kind]}"]
+                units.append(_Unit(chunk, kind, tuple(self._key(chunk, kind) for kind in kinds)))
+        return units
 
     def _estimate(self, images: Sequence[Source]) -> int:
         """Bytes of all images decoded, from a few of them; measured once, so that every start decides alike."""
@@ -137,27 +166,28 @@ class _Loader:
             self.cache.keep(part, key)
         return num_bytes
 
-    def _open(
-        self, sources: Sequence[Source], kind: _Kind, max_bytes: int
-    ) -> list[tuple[list[Clip], Record]]:
-        """Clips and records of sources that share an entry; a video that fits is one entry whatever its share is."""
-        whole = self._key(sources, kind)
-        limited = self._key(sources, f"video of {max_bytes}") if kind == "video" else whole
+    def _open(self, unit: _Unit, max_bytes: int) -> list[tuple[list[Clip], Record]]:
+        """Clips and records of sources that share an entry, which is made if there is none."""
         for _ in range(_NUM_TRIES):
-            for key in (whole, limited):
-                found = self._read(sources, key)
+            for key in unit.keys:
+                found = self._read(unit.sources, key)
                 if found is not None:
-                    if kind != "video" or self._num_bytes(found[0][1]) <= max_bytes:
+                    if unit.kind == "index" or self._num_bytes(found[0][1]) <= max_bytes:
                         return found
-                    self.cache.release(key)
+                    self.cache.release(key)  # whole, and now larger than its limit
             with self.cache.write() as part:
-                shelf = Shelf(part, max_bytes, self.cache.grow) if kind != "index" else None
-                records = [
-                    scan(source, scale=self.scale, is_labeled=self.is_labeled, shelf=shelf)
-                    for source in sources
-                ]
+                if unit.kind == "index":
+                    look = partial(scan, scale=self.scale, is_labeled=self.is_labeled, shelf=None)
+                    with ThreadPoolExecutor() as threads:  # decoding lets other threads run
+                        records = list(threads.map(look, unit.sources))
+                else:
+                    shelf = Shelf(part, max_bytes, self.cache.grow)
+                    (source,) = unit.sources
+                    records = [
+                        scan(source, scale=self.scale, is_labeled=self.is_labeled, shelf=shelf)
+                    ]
                 _write_json(part, [record.to_json() for record in records])
-                self.cache.keep(part, whole if records[0].is_whole else limited)
+                self.cache.keep(part, unit.keys[0 if records[0].is_whole else -1])
         raise StsrError(
             f"other runs delete decoded frames of {self.cache.folder} faster than they are made; "
             "give each run a --cache of its own"
@@ -201,7 +231,8 @@ class _Loader:
         return clips
 
     def _num_bytes(self, record: Record) -> int:
-        return sum(
+        """Bytes that a record's frames take in its entry."""
+        return record.is_stored * sum(
             len(group.numbers) * frame_bytes(group.size, self.scale, self.is_labeled)
             for group in record.groups
         )
@@ -217,7 +248,7 @@ class _Loader:
                     state = (stat.st_size, stat.st_mtime_ns)
                 except OSError:
                     state = (-1, -1)
-                parts.update(repr((str(file.absolute()), *state)).encode())
+                parts.update(repr((str(file.resolve()), *state)).encode())
         return parts.hexdigest()[:32]
 
 

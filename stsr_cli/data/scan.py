@@ -49,7 +49,16 @@ class Group:
 
 @dataclass(frozen=True)
 class Record:
-    """What is in a source; a line each for what is broken, what is left out though it is not, and why no triplets."""
+    """What is in a source.
+
+    Attributes:
+        groups: a clip each.
+        broken: a line for every file that cannot be read.
+        notes: lines about what is sound and yet left out, or no clip.
+        why_still: why there are no triplets; "" where there are.
+        is_whole: no limit left anything out, of a video, or kept images off the shelf.
+        is_stored: the frames are on the shelf.
+    """
 
     groups: list[Group] = field(default_factory=list)
     broken: list[str] = field(default_factory=list)
@@ -175,7 +184,10 @@ class _Scanner:
         if self.source.starts is not None:
             listed = sorted({start + k for start in self.source.starts for k in range(3)})
             if len(listed) > capacity:
-                firsts = [segment * len(listed) // num_segments for segment in range(num_segments)]
+                last = len(listed) - length
+                firsts = [
+                    last * segment // max(num_segments - 1, 1) for segment in range(num_segments)
+                ]
                 listed = [number for first in firsts for number in listed[first : first + length]]
             wanted = set(listed)
             for number, pixels in enumerate(islice(decode(info), max(wanted, default=-1) + 1)):
@@ -191,14 +203,14 @@ class _Scanner:
             yield from enumerate(islice(decode(info, start_pts), length), first)
 
     def scan_images(self) -> Record:
-        broken = []
+        broken, has_shelf = [], self.shelf is not None
         for number, file in enumerate(self.source.files):
             try:
                 self._add(number, read_image(file))
             except InputError as error:
                 broken.append(str(error))
                 self.is_interrupted = True
-        return self._record(broken, True)
+        return self._record(broken, is_whole=self.shelf is not None or not has_shelf)
 
     def _add(self, number: int, pixels: Pixels) -> None:
         self.num_frames += 1

@@ -80,6 +80,8 @@ def find_sources(paths: Iterable[Path]) -> tuple[list[Source], list[str]]:
             raise InputError(f"training data {path} does not exist; check the name")
         num_before = len(found.sources) + len(found.problems)
         if path.is_dir():
+            if path.resolve() in found.seen:
+                continue
             _search(path, found)
         elif path.suffix.lower() == ".txt":
             _read_list(path, found)

@@ -99,7 +99,7 @@ def load_checkpoint(folder: Path, identity: Mapping[str, Any], device: torch.dev
         )
     try:
         saved = torch.load(path / STATE, map_location=device, weights_only=True)
-        known, state = saved["identity"], saved["state"]
+        known, state = dict(saved["identity"]), dict(saved["state"])
         model, ema = read_tensors(path / MODEL), read_tensors(path / EMA)
     except (*_DAMAGES, WeightsError) as error:
         reason = (str(error).splitlines() or [type(error).__name__])[0]

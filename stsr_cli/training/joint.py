@@ -30,16 +30,19 @@ class JointStage(nn.Module):
 
     def forward(self, batch: Batch, progress: float) -> dict[str, Tensor]:
         objective = self.objective
-        lr0, _, lr1 = batch.lr_frames
+        lr0, lr_middle, lr1 = batch.lr_frames
         hr0, s2t, hr1 = self.system(lr0, lr1, "s2t")
-        (t2s,) = self.system.t2s(lr0, lr1)
+        (lr_new,) = self.system.between(lr0, lr1)
+        t2s = self.system.upscale(lr_new)
         target0, target, target1 = batch.hr_frames
         reconstruction = objective.reconstruction_loss(t2s, s2t, target, batch.is_labeled)
         consistency = objective.consistency_loss(t2s, s2t)
         losses = {"reconstruction": reconstruction, "consistency": consistency}
         loss = reconstruction + objective.consistency_weight * consistency
         if objective.given_weight:
-            given = objective.given_loss(hr0, hr1, target0, target1, batch.is_labeled)
-            losses["given"] = given
-            loss = loss + objective.given_weight * given
+            losses["given"] = objective.given_loss(hr0, hr1, target0, target1, batch.is_labeled)
+            loss = loss + objective.given_weight * losses["given"]
+        if objective.temporal_weight:
+            losses["temporal"] = objective.mean(lr_new, lr_middle)
+            loss = loss + objective.temporal_weight * losses["temporal"]
         return {"loss": loss, **losses}

@@ -6,6 +6,7 @@ Nothing in here ends a run that has begun: what cannot be written (a full disk, 
 import json
 import os
 import re
+import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -42,6 +43,7 @@ class RunFolder:
         self._on_note: Callable[[str], None] = _ignore
         self._told: set[str] = set()
         self._events: SummaryWriter | None = None
+        self._thread_hook: Callable[[threading.ExceptHookArgs], Any] | None = None
         self._lines: list[dict[str, Any]] = []
         self._is_log_torn = False
         self._last_part: int | None = None
@@ -104,6 +106,7 @@ class RunFolder:
             self._events = SummaryWriter(
                 str(self.path / "tensorboard"), purge_step=step + 1 if step else None
             )
+            self._thread_hook, threading.excepthook = threading.excepthook, self._on_thread_error
 
     def log_step(self, status: StepStatus) -> None:
         """Add a step's losses, learning rate and gradient norm to the events."""
@@ -133,9 +136,17 @@ class RunFolder:
     def close(self) -> None:
         """Finish the events; a folder that was never started, or is closed, has none."""
         events, self._events = self._events, None
+        if self._thread_hook is not None:
+            threading.excepthook, self._thread_hook = self._thread_hook, None
         with self._noting_events():
             if events is not None:
                 events.close()
+
+    def _on_thread_error(self, error: threading.ExceptHookArgs) -> None:
+        """Keep quiet about the writer of events, whose failure its next call brings to light; pass on the rest."""
+        is_writer = type(error.thread).__module__.startswith("tensorboard")
+        if not (is_writer and isinstance(error.exc_value, OSError)) and self._thread_hook:
+            self._thread_hook(error)
 
     @contextmanager
     def _noting(self, what: str, consequence: str) -> Iterator[None]:

@@ -6,6 +6,7 @@ the number of processes that make or use the batches.
 
 import itertools
 import signal
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -192,7 +193,8 @@ def batches(make: Callable[[int], T], first_step: int, num_workers: int) -> Iter
         make: as `BatchSource` wants it.
         first_step: any step; a run that is resumed goes on as if never stopped.
         num_workers: processes that work ahead, two steps each; 0: this process, when asked. They end with the
-            iterator, leave Ctrl-C to this process and use one thread each.
+            iterator, leave Ctrl-C to this process and use one thread each (torch sees to that), so that a fork does
+            not miss the threads of this process.
 
     Raises:
         StsrError: what `make` raised, or a worker died.
@@ -201,16 +203,18 @@ def batches(make: Callable[[int], T], first_step: int, num_workers: int) -> Iter
     if not num_workers:
         yield from map(make, steps)
         return
-    loader = DataLoader(
-        BatchSource(make),
-        batch_size=None,
-        sampler=steps,
-        num_workers=num_workers,
-        collate_fn=_as_it_is,
-        worker_init_fn=_start_worker,
-        generator=torch.Generator(),  # else starting workers would draw from the run's random numbers
-    )
-    with _no_interrupts():
+    with _no_interrupts(), warnings.catch_warnings():
+        # of more workers than processors; of forking beside threads
+        warnings.simplefilter("ignore")
+        loader = DataLoader(
+            BatchSource(make),
+            batch_size=None,
+            sampler=steps,
+            num_workers=num_workers,
+            collate_fn=_as_it_is,
+            worker_init_fn=_start_worker,
+            generator=torch.Generator(),  # else it would draw from the run's random numbers
+        )
         made = iter(loader)
     try:
         for item in made:

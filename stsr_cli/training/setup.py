@@ -136,7 +136,11 @@ def build_stage(options: TrainOptions) -> Stage:
     """
     recipe, system = options.recipe, build_system(options)
     objective = Objective(
-        recipe.consistency_weight, recipe.given_weight, recipe.penalty, recipe.reduction
+        recipe.consistency_weight,
+        recipe.given_weight,
+        recipe.temporal_weight,
+        recipe.penalty,
+        recipe.reduction,
     )
     if isinstance(system, CoupledAutoEncoders):
         return CDCAStage(system, objective)

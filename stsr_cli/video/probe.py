@@ -70,12 +70,7 @@ def probe(path: str | os.PathLike[str]) -> SourceInfo:
     path = Path(path)
     with open_input(path) as container:
         stream = find_video(container, path)
-        frame = _first_frame(container, stream, path)
-        is_still = stream.codec_context.name in _STILL_CODECS
-        try:
-            colour = read_tags(frame, is_still=is_still)
-        except InputError as error:
-            raise InputError(f"{shown(path)}: {error}") from None
+        frame, colour = first_frame(container, stream, path)
         time_base = stream.time_base or Fraction(1, 1000)
         start_pts = frame.pts if frame.pts is not None else (stream.start_time or 0)
         return SourceInfo(
@@ -168,17 +163,28 @@ def reason(error: Exception) -> str:
     return str(getattr(error, "strerror", None) or error)
 
 
-def _first_frame(container: InputContainer, stream: VideoStream, path: Path) -> VideoFrame:
+def first_frame(
+    container: InputContainer, stream: VideoStream, path: Path
+) -> tuple[VideoFrame, ColourTags]:
+    """The first frame of a stream that was just opened, and what its colour tags mean.
+
+    Raises:
+        InputError: there is none, it does not decode, or its colours are of a kind that cannot be read.
+    """
     try:
-        for frame in container.decode(stream):
-            return frame
+        frame = next(iter(container.decode(stream)), None)
     except (av.FFmpegError, OSError, ValueError) as error:
         raise InputError(
             f"cannot decode {shown(path)}: {reason(error)}; check that the file is complete"
         ) from error
-    raise InputError(
-        f"{shown(path)} has a video stream without a single frame; check that the file is complete"
-    )
+    if frame is None:
+        raise InputError(
+            f"{shown(path)} has a video stream without a single frame; check that the file is complete"
+        )
+    try:
+        return frame, read_tags(frame, is_still=stream.codec_context.name in _STILL_CODECS)
+    except InputError as error:
+        raise InputError(f"{shown(path)}: {error}") from None
 
 
 def _display_matrix(frame: VideoFrame) -> tuple[int, ...] | None:

@@ -258,3 +258,21 @@ def test_both_streams_of_every_pair(spatial: str, temporal: str) -> None:
         loss.backward()
         dead = [key for key, p in model.named_parameters() if p.grad is None or not p.grad.any()]
         assert dead == []
+
+
+@pytest.mark.parametrize("name", TEMPORAL)
+def test_weights_that_diverged_give_a_loss_or_gradient_that_shows_it(name):
+    """Not an error, and not the end of the process: training goes back to its last good weights then."""
+    module = build("temporal", name)
+    parameters = list(module.parameters())
+    if not parameters:
+        return
+    with torch.no_grad():
+        for parameter in parameters:
+            parameter.fill_(float("nan"))
+    size = max(module.card.min_size, 64)
+    outputs = module.training_outputs(torch.rand(1, 3, size, size), torch.rand(1, 3, size, size))
+    loss = sum(output.mean() for output in outputs)
+    loss.backward()
+    gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
+    assert not (loss.isfinite() and all(gradient.isfinite().all() for gradient in gradients))

@@ -11,7 +11,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from stsr_cli.errors import InterruptedRun
+from stsr_cli.errors import InterruptedRun, StsrError
 from stsr_cli.training import checkpoints, loop
 from stsr_cli.training.loop import Trainer
 from stsr_cli.training.validation import Validation
@@ -229,7 +229,7 @@ def test_a_full_disk_costs_no_more_than_the_steps_since(train, data, tmp_path):
         check=False,
     )
     assert done.returncode == 1, done.stdout + done.stderr
-    assert "Traceback" not in done.stderr
+    assert "Traceback" not in done.stderr, "TensorBoard's thread fails too"
     *notes, error = done.stdout.splitlines()
     assert all(note.startswith("note: ") for note in notes)
     saving = [note for note in notes if "cannot save step" in note]
@@ -246,3 +246,21 @@ def test_a_full_disk_costs_no_more_than_the_steps_since(train, data, tmp_path):
     Trainer(replace(options, resume=True)).run()
     Trainer(replace(options, out=tmp_path / "straight")).run()
     assert_same_run(tmp_path / "out", tmp_path / "straight")
+
+
+def test_weights_that_cannot_be_saved_are_told_and_come_with_the_next_run(
+    straight, train, tmp_path, monkeypatch
+):
+    def fail(path, weights):
+        raise StsrError(f"cannot write {path}: No space left on device; free some space")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(loop, "save_weights", fail)
+        result = train("joint", *SHORT, code=1)
+    assert result.stdout == ""
+    assert "saved" not in result.stderr.replace("not saved", "")
+    assert "step 3: cannot write" in result.stderr
+    assert "the best weights are not saved: cannot write" in result.stderr.splitlines()[-1]
+    assert not (tmp_path / "out" / "weights.safetensors").exists()
+    train("joint", *SHORT, "--resume")
+    assert_same_run(tmp_path / "out", straight)

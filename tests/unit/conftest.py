@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from stsr_cli.data import Clip, load_clips
+from stsr_cli.video import reader
 
 
 @pytest.fixture(scope="session")
@@ -73,13 +74,15 @@ def load(tmp_path):
 @pytest.fixture
 def decoded(monkeypatch):
     """Names of the files that were decoded since the test began, in order."""
-    from stsr_cli.data import frames
+    names = []
 
-    names, read_frames = [], frames.read_frames
+    def count(read):
+        def run(source, **options):
+            names.append(Path(getattr(source, "path", source)).name)
+            return read(source, **options)
 
-    def count(source, **options):
-        names.append(Path(getattr(source, "path", source)).name)
-        return read_frames(source, **options)
+        return run
 
-    monkeypatch.setattr(frames, "read_frames", count)
+    for name in ("read_frames", "read_image"):
+        monkeypatch.setattr(reader, name, count(getattr(reader, name)))
     return names

@@ -146,3 +146,11 @@ def test_no_tensor_holds_all_taps_of_all_channels() -> None:
     with Largest() as largest:
         adaptive_warp(image, flow, kernel)
     assert 0 < largest.num_elements <= image.numel()
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), 1e30])
+def test_a_flow_that_is_not_finite_arrives_nowhere(value):
+    flow, weight = torch.zeros(1, 2, 6, 7), torch.ones(1, 1, 6, 7)
+    flow[0, 0, 2, 3] = value
+    projected = project_flow(flow, weight, fill_holes=True)
+    assert torch.equal(projected, torch.zeros(1, 2, 6, 7))

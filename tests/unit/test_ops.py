@@ -194,3 +194,20 @@ def test_to_pixels_moves_the_channels_last() -> None:
 def test_channels_stay_in_order() -> None:
     pixels = np.array([[[10, 20, 30]]], np.uint8)
     assert (ops.to_tensor(pixels)[:, 0, 0] * 255).tolist() == pytest.approx([10, 20, 30])
+
+
+@pytest.mark.parametrize("outside", ["border", "zeros"])
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_a_flow_that_is_not_finite_shows_and_has_a_gradient(outside, value):
+    """As of a training that diverges; the gradient of torch's own grid_sample ends the process."""
+    image = torch.rand(1, 3, 20, 20, requires_grad=True)
+    flow = torch.zeros(1, 2, 20, 20)
+    flow[0, 1, 3, 4] = value
+    flow.requires_grad_()
+    warped = ops.backward_warp(image, flow, outside)
+    is_bad = torch.zeros(20, 20, dtype=torch.bool)
+    is_bad[3, 4] = True
+    assert (warped.isnan().all(dim=1)[0] == is_bad).all()
+    torch.testing.assert_close(warped[..., ~is_bad], image[..., ~is_bad])
+    warped.sum().backward()
+    assert image.grad.shape == image.shape

@@ -202,6 +202,12 @@ def is_running(pid):
     return True
 
 
+def test_more_workers_than_processors_are_no_warning():
+    made = batches(Fault(), 0, 2 * (os.cpu_count() or 1) + 1)
+    assert [next(made)[0] for _ in range(4)] == [0, 1, 2, 3]
+    made.close()
+
+
 def test_workers_end_with_the_iterator_and_ignore_ctrl_c():
     made = batches(Fault(), 0, 2)
     pids = {next(made)[1], next(made)[1]}
@@ -224,7 +230,7 @@ def test_an_error_in_a_worker_is_one_line():
 
 
 def test_a_worker_that_dies_is_one_line():
-    with pytest.raises(StsrError, match=r"died.*--num-workers") as error:
+    with pytest.raises(StsrError, match=r"died.*--workers") as error:
         list(batches(Fault("kill"), 0, 1))
     assert "\n" not in str(error.value)
 

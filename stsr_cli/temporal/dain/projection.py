@@ -27,8 +27,9 @@ def project_flow(flow: Tensor, weight: Tensor, fill_holes: bool) -> Tensor:
         x = torch.arange(width, device=flow.device, dtype=dtype) + flow[:, 0]
         y = torch.arange(height, device=flow.device, dtype=dtype)[:, None] + flow[:, 1]
         is_inside = (x >= 0) & (x <= width - 1) & (y >= 0) & (y <= height - 1)
-        left = x.floor().clamp(0, width - 1).long()
-        top = y.floor().clamp(0, height - 1).long()
+        # NaN, as of a training that diverges, is inside nowhere, but an index all the same
+        left = x.floor().nan_to_num().clamp(0, width - 1).long()
+        top = y.floor().nan_to_num().clamp(0, height - 1).long()
         right, bottom = (left + 1).clamp(max=width - 1), (top + 1).clamp(max=height - 1)
     arriving = torch.where(is_inside[:, None], torch.cat((-weight * flow, weight), dim=1), 0)
     arriving = arriving.flatten(2)  # (B, 3, H * W)
