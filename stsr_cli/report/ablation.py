@@ -62,7 +62,8 @@ def write_ablation(result: Result) -> str:
         "",
         "## Measurements",
         "",
-        "Mean ± standard error over the seeds.",
+        "Mean ± standard error over the seeds. Training sets differ from seed to seed, which makes these errors larger "
+        "than those of the differences above.",
         "",
         *_measurements(result),
         "",

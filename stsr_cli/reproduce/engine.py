@@ -28,6 +28,11 @@ from stsr_cli.reproduce.scales import SCALES, Scale
 from stsr_cli.reproduce.verdicts import judge, mean_and_error
 
 _IDENTITY = "identity.json"
+# What of a scale decides how a cell is done; the rest decides which cells there are.
+_OF_A_CELL = (
+    *("spatial", "temporal", "spatial_config", "temporal_config", "cdca_config"),
+    *("recipes", "batch_sizes", "lr_size"),
+)
 _STREAMS = ("mean", "t2s", "s2t")
 
 
@@ -149,10 +154,11 @@ def _prepare(
     return study
 
 
-def _identity(study: Study) -> dict[str, Any]:
-    """What must be the same for finished cells to count."""
+def _identity(study: Study) -> dict[str, dict[str, Any]]:
+    """What must be the same for finished cells to count: not which cells there are, but how each is done."""
+    scale = json.loads(json.dumps(asdict(study.scale)))
     return {
-        "scale": json.loads(json.dumps(asdict(study.scale))),
+        "scale": {name: scale[name] for name in _OF_A_CELL},
         "data": {
             "triplets": sum(len(clip.starts) for clip in study.clips),
             "clips": digest(study.clips),
@@ -168,15 +174,23 @@ def _claim_folder(study: Study) -> None:
     try:
         study.folder.mkdir(parents=True, exist_ok=True)
         known = json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
+        if known is not None and not isinstance(known, dict):
+            raise ValueError(f"{path.name} is damaged")
     except (OSError, ValueError) as error:
         raise StsrError(f"cannot use {study.folder}: {error}; choose another --out") from error
     if known is None:
         write_atomically(study.folder / ".gitignore", b"*\n")
         write_atomically(path, json.dumps(identity, indent=1).encode())
-    elif known != identity:
-        what = [key for key in identity if known.get(key) != identity[key]]
+        return
+    different = [
+        name
+        for part, values in identity.items()
+        for name, value in values.items()
+        if known.get(part, {}).get(name) != value
+    ]
+    if different:
         raise UsageError(
-            f"{study.folder} holds cells of other settings ({' and '.join(what)}); choose another --out, or remove it"
+            f"{study.folder} holds cells of other settings ({', '.join(different)}); choose another --out, or remove it"
         )
 
 

@@ -1,13 +1,14 @@
 """The ablations before anything is trained: their plans, their samples, and the arithmetic of their verdicts."""
 
 import math
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from stsr_cli.data import Clip
 from stsr_cli.errors import UsageError
-from stsr_cli.options import ReproduceOptions
+from stsr_cli.options import ReproduceOptions, TrainOptions
 from stsr_cli.report.ablation import draw_ablation, write_ablation
 from stsr_cli.reproduce.engine import plan
 from stsr_cli.reproduce.figures import FIGURES
@@ -16,6 +17,7 @@ from stsr_cli.reproduce.samples import Draw, digest, training_data
 from stsr_cli.reproduce.samples import tests as draw_tests
 from stsr_cli.reproduce.scales import SCALES
 from stsr_cli.reproduce.verdicts import compare, judge, mean_and_error, verdict_of
+from stsr_cli.training.batches import Share, make_batches
 
 ALL = tuple(FIGURES)
 
@@ -230,6 +232,26 @@ def test_too_little_footage():
         Draw(footage(), 0, 4, (25, 100))
     with pytest.raises(UsageError, match="no moving triplets of frames; give"):
         Draw([], 0, 4, None)
+
+
+@pytest.mark.parametrize(("scale", "size"), [("small", (90, 160)), ("paper", (64, 112))])
+def test_every_stage_finds_its_crops_in_the_samples(scale, size):
+    """Of ordinary videos, and of Vimeo-90K, whose frames are hardly larger than what f_T takes."""
+    constants = SCALES[scale]()
+    draw = Draw(footage(2, 4, *size), 0, 4, constants.lr_size)
+    data = training_data(draw, 2, 2)
+    crops = {"spatial": 0, "temporal": 0, "joint": 0, "cdca": 0}
+    for kind in crops:
+        cell = Cell(kind, 2, 2 if kind == "joint" else 0)
+        recipe = constants.recipe(cell)
+        options = TrainOptions(Path("out"), kind, recipe, seed=0)
+        batch = make_batches(options, data, 4, Share())(0)
+        crops[kind] = batch.lr_frames[0].shape[-1]
+        assert len(batch.is_labeled) == recipe.batch_size
+        if kind == "joint":
+            assert batch.is_labeled.tolist() == sorted(batch.is_labeled.tolist(), reverse=True)
+            assert batch.is_labeled.sum() == recipe.batch_size // 2
+    assert set(crops.values()) == {32 if scale == "small" else 64}
 
 
 # --- report -----------------------------------------------------------------------------------------------------------
