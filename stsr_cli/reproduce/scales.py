@@ -139,8 +139,7 @@ def _paper() -> Scale:
         temporal_config={"flow_extent": 256},
         recipes={
             "spatial": recipe("paper", "spatial"),
-            # Of what is asked for, f_T takes 4/3 at low resolution: 64 rows are all there are.
-            "temporal": recipe("paper", "temporal", {"crop": 48}),
+            "temporal": recipe("paper", "temporal"),
             "joint": recipe("paper", "joint"),
             "cdca": recipe("paper", "cdca"),
         },
