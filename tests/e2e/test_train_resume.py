@@ -159,7 +159,8 @@ def test_resuming_a_finished_run_changes_nothing(finished_run, train, tmp_path):
         return {
             path.name: path.read_bytes()
             for path in (tmp_path / "out").rglob("*")
-            if path.suffix in {".safetensors", ".pt"}  # (config.toml names the folder, which is a copy)
+            if path.suffix
+            in {".safetensors", ".pt"}  # (config.toml names the folder, which is a copy)
         }
 
     before = files()
