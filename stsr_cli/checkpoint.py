@@ -84,8 +84,8 @@ def save_weights(path: Path, weights: Weights) -> None:
         if module is not None:
             header[part] = {"name": registry.name_of(module), "config": module.config}
             for tensor_name, tensor in module.state_dict().items():
-                tensors[f"{part}.{tensor_name}"] = tensor.detach().cpu().contiguous()
-    write_atomically(path, save(tensors, {_FORMAT: json.dumps(header, sort_keys=True)}))
+                tensors[f"{part}.{tensor_name}"] = tensor
+    write_tensors(path, tensors, {_FORMAT: json.dumps(header, sort_keys=True)})
 
 
 def read_header(path: Path) -> dict[str, Any]:
@@ -134,11 +134,12 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
         raise WeightsError(f"cannot read {path.name}: {error}") from error
 
 
-def write_tensors(path: Path, tensors: Mapping[str, Tensor]) -> None:
-    """Write plain tensors atomically (see `write_atomically`)."""
-    write_atomically(
-        path, save({name: t.detach().cpu().contiguous() for name, t in tensors.items()})
-    )
+def write_tensors(
+    path: Path, tensors: Mapping[str, Tensor], metadata: dict[str, str] | None = None
+) -> None:
+    """Write tensors of any device, and the header's metadata, atomically (see `write_atomically`)."""
+    plain = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    write_atomically(path, save(plain, metadata))
 
 
 def load_weights(path: Path) -> Weights:

@@ -6,9 +6,9 @@ from typing import Any
 import click
 
 from stsr_cli.cli.fields import is_default
-from stsr_cli.cli.run_options import PATH, run, run_options, split_recipe
+from stsr_cli.cli.run_options import PATH, preset_option, run, run_options, split_recipe
 from stsr_cli.options import DEFAULT_SPATIAL, DEFAULT_TEMPORAL, TrainOptions
-from stsr_cli.presets import available, recipe
+from stsr_cli.presets import recipe
 
 _VALIDATE_STEPS = 25
 
@@ -35,13 +35,7 @@ _VALIDATE_STEPS = 25
     multiple=True,
     help="Low-resolution footage for L_C beside the clips (repeatable).",
 )
-@click.option(
-    "--preset",
-    type=click.Choice(available()),
-    default="finetune",
-    show_default=True,
-    help="Where the options below come from unless they are given.",
-)
+@preset_option("finetune")
 @run_options
 def command(
     clips: tuple[Path, ...],

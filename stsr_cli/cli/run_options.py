@@ -14,7 +14,7 @@ import click
 from stsr_cli.cli.fields import Decorator, option_of
 from stsr_cli.errors import UsageError
 from stsr_cli.options import Precision, Recipe, TrainOptions
-from stsr_cli.presets import RECIPE_KEYS, read_config
+from stsr_cli.presets import RECIPE_KEYS, available, read_config
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -154,6 +154,17 @@ _RUN_OPTIONS: list[Decorator] = [
     ),
     option("--cache-gib", type=click.FloatRange(0, min_open=True), help="Bound of that folder."),
 ]
+
+
+def preset_option(default: str) -> Decorator:
+    """The flag that names the preset, with what a command takes unless it is given."""
+    return click.option(
+        "--preset",
+        type=click.Choice(available()),
+        default=default,
+        show_default=True,
+        help="Where the options below come from unless they are given.",
+    )
 
 
 def run_options(function: Any) -> Any:

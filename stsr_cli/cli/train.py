@@ -10,12 +10,13 @@ from stsr_cli.cli.run_options import (
     JSON_OBJECT,
     PATH,
     option,
+    preset_option,
     run,
     run_options,
     split_recipe,
 )
 from stsr_cli.options import Stage, TrainOptions
-from stsr_cli.presets import available, recipe
+from stsr_cli.presets import recipe
 
 _MODULES = ("spatial", "temporal", "spatial_config", "temporal_config")
 
@@ -40,13 +41,7 @@ _MODULES = ("spatial", "temporal", "spatial_config", "temporal_config")
     show_default=True,
     help="f_S alone, f_T alone, both streams together, or CDCA; all: the first three in order.",
 )
-@click.option(
-    "--preset",
-    type=click.Choice(available()),
-    default="modern",
-    show_default=True,
-    help="Where the options below come from unless they are given.",
-)
+@preset_option("modern")
 @option("--spatial", help="Name of f_S.")
 @option("--temporal", help="Name of f_T.")
 @click.option("--spatial-config", type=JSON_OBJECT, default="{}", help="f_S's arguments, as JSON.")

@@ -17,6 +17,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from stsr_cli.checkpoint import save_weights
 from stsr_cli.errors import InterruptedRun, StsrError, UsageError
 from stsr_cli.options import TrainOptions
+from stsr_cli.pairs import to_device
 from stsr_cli.training.batches import Share, make_batches
 from stsr_cli.training.card import run_card
 from stsr_cli.training.cdca import MAPPING_UNTIL, CoupledAutoEncoders
@@ -82,8 +83,7 @@ class Trainer:
             self.accelerator.process_index, self.accelerator.num_processes, self.recipe.accumulate
         )
         self.make_batch = make_batches(options, data, self.system.scale, share)
-        stage.to(self.device)
-        stage.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        stage = to_device(stage, self.device, torch.float32)
         self.ema = AveragedModel(
             self.system,
             multi_avg_fn=get_ema_multi_avg_fn(self.recipe.ema_decay),
