@@ -24,14 +24,18 @@ _YCBCR_TO_RGB = np.linalg.inv(np.array(_RGB_TO_YCBCR)) * 255
 
 
 def backward_warp(
-    image: Tensor, flow: Tensor, outside: Literal["border", "zeros"] = "border"
+    image: Tensor,
+    flow: Tensor,
+    outside: Literal["border", "zeros"] = "border",
+    sampling: Literal["bilinear", "bicubic"] = "bilinear",
 ) -> Tensor:
-    """Sample `image` at every pixel's own position plus `flow`, bilinearly.
+    """Sample `image` at every pixel's own position plus `flow`.
 
     Args:
         image: (B, C, H, W).
         flow: (B, 2, H, W) in pixels, x to the right first, then y down: where each output pixel lies in `image`.
         outside: what lies past the edge: the border pixel again, or zeros.
+        sampling: between pixels; bilinear averages neighbours and blurs, bicubic (a = -0.75) keeps detail.
 
     Returns:
         (B, C, H, W); the exact pixel grid (align_corners=True), so integer flow is an exact shift.
@@ -51,7 +55,7 @@ def backward_warp(
     warped = F.grid_sample(
         image.to(dtype),
         grid.nan_to_num() if is_differentiated else grid,
-        mode="bilinear",
+        mode=sampling,
         padding_mode=outside,
         align_corners=True,
     )

@@ -6,6 +6,8 @@ needs a second network); the context and refinement U-Nets give way to three con
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
+from typing import Literal
 
 import torch
 import torch.nn.functional as F
@@ -62,11 +64,11 @@ class IFBlock(nn.Module):
 class Refine(nn.Module):
     """A residual for what warping cannot show, from both warped frames and the mask, at half resolution."""
 
-    def __init__(self, num_channels: int) -> None:
+    def __init__(self, num_channels: int, num_convs: int) -> None:
         super().__init__()
         self.body = nn.Sequential(
             ConvBlock(7 * 4, num_channels),
-            ConvBlock(num_channels, num_channels),
+            *(ConvBlock(num_channels, num_channels) for _ in range(num_convs)),
             nn.Conv2d(num_channels, 3 * 4, 3, padding=1),
         )
         nn.init.normal_(self.body[-1].weight, std=1e-3)  # type: ignore[arg-type]
@@ -99,6 +101,8 @@ class RIFE(TemporalModule):
         num_channels: Sequence[int] = (96, 64, 48),
         num_convs: int = 4,
         num_refine_channels: int = 32,
+        num_refine_convs: int = 1,
+        sampling: Literal["bilinear", "bicubic"] = "bilinear",
     ) -> None:
         super().__init__(
             {
@@ -106,13 +110,18 @@ class RIFE(TemporalModule):
                 "num_channels": list(num_channels),
                 "num_convs": num_convs,
                 "num_refine_channels": num_refine_channels,
+                "num_refine_convs": num_refine_convs,
+                "sampling": sampling,
             }
         )
+        # the coarsest block halves its image four times: twice, and by its scale
+        self.card = replace(RIFE.card, multiple_of=4 * max(scales), min_size=8 * max(scales))
+        self.sampling = sampling
         self.blocks = nn.ModuleList(
             IFBlock(7 if index == 0 else 18, width, num_convs, scale)
             for index, (scale, width) in enumerate(zip(scales, num_channels, strict=True))
         )
-        self.refine = Refine(num_refine_channels)
+        self.refine = Refine(num_refine_channels, num_refine_convs)
 
     def estimate(
         self, frame0: Tensor, frame1: Tensor, t: float = 0.5
@@ -122,8 +131,10 @@ class RIFE(TemporalModule):
         flow, mask = self.blocks[0](torch.cat((frame0, frame1, time), dim=1), None)
         fused = []
         for block in [*self.blocks[1:], None]:
-            warped0 = backward_warp(frame0, flow[:, :2])
-            warped1 = backward_warp(frame1, flow[:, 2:])
+            # what the blocks look at need not be sharp
+            sampling = self.sampling if block is None else "bilinear"
+            warped0 = backward_warp(frame0, flow[:, :2], sampling=sampling)
+            warped1 = backward_warp(frame1, flow[:, 2:], sampling=sampling)
             weight0 = torch.sigmoid(mask)
             fused.append(weight0 * warped0 + (1 - weight0) * warped1)
             if block is None:
