@@ -6,9 +6,11 @@ to a device, or reads a file; `streams.py` pads to `card.multiple_of` and the en
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Self
 
 from torch import Tensor, nn
+
+from stsr_cli.errors import UsageError
 
 ConfigValue = int | float | bool | str | list[int]
 Config = Mapping[str, ConfigValue]
@@ -42,13 +44,23 @@ class Card:
 class SpatialModule(nn.Module):
     """f_S: (B, 3, H, W) -> (B, 3, scale*H, scale*W); float RGB, [0, 1] in and nominally out, unclamped (Eq. 2)."""
 
-    card: ClassVar[Card]
+    card: Card
     scale: int
 
     def __init__(self, config: Config) -> None:
         """Keep `config`, the keyword arguments that rebuild this module; it travels inside the weights file."""
         super().__init__()
         self.config = dict(config)
+
+    def take_over(self, smaller: Self) -> None:
+        """Become the function that a smaller, trained network of this kind is, and train on from there.
+
+        Source: Chen et al., Net2Net, ICLR 2016.
+
+        Raises:
+            UsageError: this kind cannot be grown, or not from that size.
+        """
+        refuse_to_grow(self, smaller)
 
     def forward(self, frames: Tensor) -> Tensor:
         raise NotImplementedError
@@ -57,12 +69,16 @@ class SpatialModule(nn.Module):
 class TemporalModule(nn.Module):
     """f_T: two (B, 3, H, W) frames -> the (B, 3, H, W) frame at time t between them, at any resolution (Eq. 3)."""
 
-    card: ClassVar[Card]
+    card: Card
 
     def __init__(self, config: Config) -> None:
         """Keep `config`, the keyword arguments that rebuild this module; it travels inside the weights file."""
         super().__init__()
         self.config = dict(config)
+
+    def take_over(self, smaller: Self) -> None:
+        """As `SpatialModule.take_over`."""
+        refuse_to_grow(self, smaller)
 
     def forward(self, frame0: Tensor, frame1: Tensor, t: float = 0.5) -> Tensor:
         raise NotImplementedError
@@ -70,3 +86,13 @@ class TemporalModule(nn.Module):
     def training_outputs(self, frame0: Tensor, frame1: Tensor, t: float = 0.5) -> list[Tensor]:
         """Every (B, 3, H, W) estimate to supervise, coarse first, `forward`'s last."""
         return [self(frame0, frame1, t)]
+
+
+def refuse_to_grow(
+    larger: SpatialModule | TemporalModule, smaller: SpatialModule | TemporalModule
+) -> None:
+    """Raise UsageError: `larger` cannot start as `smaller`."""
+    raise UsageError(
+        f"{larger.card.title} with {larger.config} cannot start from weights with {smaller.config}; leave its "
+        "configuration out to go on with that network, or leave the weights out"
+    )

@@ -47,7 +47,12 @@ _MODULES = ("spatial", "temporal", "spatial_config", "temporal_config")
 @click.option("--spatial-config", type=JSON_OBJECT, default="{}", help="f_S's arguments, as JSON.")
 @click.option("--temporal-config", type=JSON_OBJECT, default="{}", help="f_T's arguments, as JSON.")
 @click.option("--cdca-config", type=JSON_OBJECT, default="{}", help="CDCA's arguments, as JSON.")
-@click.option("--init", multiple=True, help="Weights to start from: name or path (repeatable).")
+@click.option(
+    "--init",
+    multiple=True,
+    help="Weights to start from: name or path (repeatable); with --spatial-config or --temporal-config of a larger "
+    "network, it starts as the smaller one.",
+)
 @run_options
 def command(stage: str, preset: str, out: Path | None, dry_run: bool, **values: Any) -> None:
     """Train f_S, f_T, and both streams together: L = L_R(D_L) + lambda L_C(D_L u D_U).

@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from stsr_cli.modules import Card, SpatialModule
+from stsr_cli.modules import Card, SpatialModule, refuse_to_grow
 from stsr_cli.ops import upsample_phases
 
 
@@ -46,6 +46,26 @@ class SPAN(SpatialModule):
         self.tail = nn.Conv2d(num_channels, 3 * scale**2, 3, padding=1)
         nn.init.normal_(self.tail.weight, std=1e-3)
         nn.init.zeros_(self.tail.bias)  # type: ignore[arg-type]
+
+    @torch.no_grad()
+    def take_over(self, smaller: SpatialModule) -> None:
+        """Wider, with as many blocks: new channels start at random, and what was there takes nothing from them."""
+        if (
+            not isinstance(smaller, SPAN)
+            or (smaller.scale, len(smaller.blocks)) != (self.scale, len(self.blocks))
+            or smaller.head.out_channels > self.head.out_channels
+        ):
+            return refuse_to_grow(self, smaller)
+        for name, narrow in smaller.named_modules():
+            wide = self.get_submodule(name)
+            if isinstance(narrow, nn.Conv2d) and isinstance(wide, nn.Conv2d):
+                num_groups = 4 if narrow is smaller.fuse else 1  # it reads four sets of features
+                weight = wide.weight[: narrow.out_channels].unflatten(1, (num_groups, -1)).zero_()
+                old = narrow.weight.unflatten(1, (num_groups, -1))
+                weight[:, :, : old.shape[2]] = old
+                assert wide.bias is not None
+                assert narrow.bias is not None
+                wide.bias[: narrow.out_channels] = narrow.bias
 
     def forward(self, frames: Tensor) -> Tensor:
         head = self.head(frames)

@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from stsr_cli.modules import Card, TemporalModule
+from stsr_cli.modules import Card, TemporalModule, refuse_to_grow
 from stsr_cli.ops import backward_warp
 
 
@@ -122,6 +122,33 @@ class RIFE(TemporalModule):
             for index, (scale, width) in enumerate(zip(scales, num_channels, strict=True))
         )
         self.refine = Refine(num_refine_channels, num_refine_convs)
+
+    @torch.no_grad()
+    def take_over(self, smaller: TemporalModule) -> None:
+        """More coarse scales, which start by moving nothing; the refinement starts anew unless it has the same size."""
+        if not isinstance(smaller, RIFE) or len(smaller.blocks) > len(self.blocks):
+            return refuse_to_grow(self, smaller)
+        added = len(self.blocks) - len(smaller.blocks)
+        for block in self.blocks[:added]:
+            assert isinstance(block, IFBlock)
+            nn.init.zeros_(block.tail.weight)
+        for own, theirs in zip(self.blocks[added:], smaller.blocks, strict=True):
+            state = theirs.state_dict()
+            weight = state["head.0.0.weight"]
+            if (
+                added and weight.shape[1] == 7
+            ):  # the coarsest block: frames and time, without a first estimate
+                state["head.0.0.weight"] = wide = weight.new_zeros(len(weight), 18, 3, 3)
+                wide[:, :6], wide[:, 12] = weight[:, :6], weight[:, 6]
+            if not isinstance(own, IFBlock) or not isinstance(theirs, IFBlock):
+                raise AssertionError
+            if own.scale != theirs.scale or state["tail.weight"].shape != own.tail.weight.shape:
+                return refuse_to_grow(self, smaller)
+            own.load_state_dict(state)
+        if self.config["num_refine_channels"] == smaller.config["num_refine_channels"] and (
+            self.config["num_refine_convs"] == smaller.config["num_refine_convs"]
+        ):
+            self.refine.load_state_dict(smaller.refine.state_dict())
 
     def estimate(
         self, frame0: Tensor, frame1: Tensor, t: float = 0.5

@@ -2,7 +2,7 @@
 
 import math
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -15,7 +15,7 @@ from stsr_cli.errors import InputError, StsrError, UsageError, WeightsError
 from stsr_cli.hub import resolve_weights
 from stsr_cli.losses import Objective
 from stsr_cli.modules import SpatialModule, TemporalModule
-from stsr_cli.options import ModelOptions, Recipe, TrainOptions
+from stsr_cli.options import Config, ModelOptions, Recipe, TrainOptions
 from stsr_cli.pairs import load_pair
 from stsr_cli.registry import Kind, build, name_of
 from stsr_cli.streams import TwoStream
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from accelerate import Accelerator
 
 System = TwoStream | CoupledAutoEncoders
+Module = SpatialModule | TemporalModule
 Stage = SpatialStage | TemporalStage | JointStage | CDCAStage
 
 # Fields of the recipe that may change when a run goes on.
@@ -66,6 +67,8 @@ def check_options(options: TrainOptions) -> None:
 def build_system(options: TrainOptions) -> System:
     """Build both modules, or CDCA, fresh or from `options.init`; of several files that hold one, the last wins.
 
+    A module of another size than the options' configuration is grown to it.
+
     Raises:
         UsageError: an unknown module, or an argument it does not know.
         WeightsError: a file to start from is missing, damaged, or of other modules.
@@ -74,25 +77,37 @@ def build_system(options: TrainOptions) -> System:
         return load_pair(
             ModelOptions(options.spatial, options.temporal, options.init, offline=options.offline)
         )
-    modules: dict[Kind, SpatialModule | TemporalModule] = {}
     files = [load_weights(resolve_weights(name, options.offline)) for name in options.init]
     if options.stage == "cdca":
         found = [weights.cdca for weights in files if weights.cdca is not None]
         _check_used(options, bool(found))
         return CoupledAutoEncoders(found[-1] if found else _new_cdca(options))
-    for weights in files:
-        if weights.spatial is not None and name_of(weights.spatial) == options.spatial:
-            modules["spatial"] = weights.spatial
-        if weights.temporal is not None and name_of(weights.temporal) == options.temporal:
-            modules["temporal"] = weights.temporal
-    _check_used(options, bool(modules))
-    spatial = modules.get("spatial") or build("spatial", options.spatial, options.spatial_config)
-    temporal = modules.get("temporal") or build(
-        "temporal", options.temporal, options.temporal_config
-    )
+    spatials = [weights.spatial for weights in files if _is(weights.spatial, options.spatial)]
+    temporals = [weights.temporal for weights in files if _is(weights.temporal, options.temporal)]
+    _check_used(options, bool(spatials or temporals))
+    spatial = _start("spatial", options.spatial, options.spatial_config, spatials)
+    temporal = _start("temporal", options.temporal, options.temporal_config, temporals)
     assert isinstance(spatial, SpatialModule)
     assert isinstance(temporal, TemporalModule)
     return TwoStream(spatial, temporal)
+
+
+def _is(module: Module | None, name: str) -> bool:
+    return module is not None and name_of(module) == name
+
+
+def _start(kind: Kind, name: str, config: Config, trained: Sequence[Any]) -> Module:
+    """The last trained module as it is, or grown to `config` where that asks for another size; or a new one."""
+    if trained and not config:
+        return trained[-1]
+    module: Module = build(kind, name, config)
+    if not trained:
+        return module
+    smaller: Any = trained[-1]
+    if smaller.config == module.config:
+        return smaller
+    module.take_over(smaller)
+    return module
 
 
 def names_in(weights: tuple[str, ...], offline: bool) -> dict[str, str]:
