@@ -104,13 +104,16 @@ def _fill(kind: Kind, name: str, options: ModelOptions, read: Callable[[str], We
 def _published(kind: Kind, name: str, options: ModelOptions) -> str:
     """The published weights that hold the module; those of the very pair come first, then those that ship.
 
-    Weights of modules trained apart are for the paper's baseline B, and never a choice for anything else.
+    Weights of modules trained apart are for the paper's baseline B, and never a choice for anything else; weights whose
+    "choice" is "by name" are a larger variant, for who asks for it.
     """
     is_baseline = options.system == "baseline"
     holding = {
         weights: entry
         for weights, entry in manifest().items()
-        if entry.get(kind) == name and (entry.get("training") == "separate") == is_baseline
+        if entry.get(kind) == name
+        and (entry.get("training") == "separate") == is_baseline
+        and entry.get("choice") != "by name"
     }
     if not holding:
         apart = ", trained apart," if is_baseline else ""

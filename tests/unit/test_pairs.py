@@ -92,6 +92,16 @@ def test_named_weights_win(embedded):
         assert (value_of(pair.spatial), value_of(pair.temporal)) == (0.2, 0.2)
 
 
+def test_a_larger_variant_is_used_by_name_alone(embedded):
+    embedded("a-quality", 0.3, "espcn", "dvf", choice="by name")
+    with pytest.raises(WeightsError, match="no weights for the spatial module 'espcn'"):
+        load_pair(ModelOptions(spatial="espcn", temporal="dvf"))
+    embedded("pair", 0.1, "espcn", "dvf")
+    assert value_of(load_pair(ModelOptions(spatial="espcn", temporal="dvf")).spatial) == 0.1
+    larger = load_pair(ModelOptions(spatial="espcn", temporal="dvf", weights=("a-quality",)))
+    assert value_of(larger.temporal) == 0.3
+
+
 def test_a_file_of_both_serves_one(embedded):
     path = embedded("pair", 0.2, "espcn", "dvf")
     pair = load_pair(ModelOptions(spatial="bicubic", temporal="dvf", weights=(str(path),)))
