@@ -123,7 +123,7 @@ def comparison_page(
     against = (
         f"the truth, {shown(comparison.sources[-1].path)}" if comparison.has_truth else reference
     )
-    subtitle = f"{len(comparison.psnrs)} frames of {first.width}×{first.height}{rate}, each measured against {against}."
+    subtitle = f"{len(comparison.psnrs)} frames of {first.width}×{first.height}{rate}, measured against {against}."
     chart = f"PSNR RGB against {reference}"
     series = [
         Series(chart, names[index], "dB", [psnrs[place] for psnrs in comparison.psnrs])
@@ -156,7 +156,7 @@ def comparison_page(
 
 
 def _psnr_name(comparison: Comparison, place: int) -> str:
-    return f"{comparison.names[comparison.measured[place]]} (dB)"
+    return f"PSNR {comparison.names[comparison.measured[place]]} (dB)"
 
 
 def _frame(comparison: Comparison, index: int, images: Mapping[str, Image]) -> PageFrame:

@@ -157,8 +157,8 @@ def render_page(page: Page) -> bytes:
     sections = [_section(section, is_lossless) for section in page.sections]
     # A `<` could end the script or open a comment in it; JSON can spell it otherwise.
     data = json.dumps({"sections": sections}, allow_nan=False).replace("<", "\\u003c")
-    kind = "lossless WebP" if is_lossless else "JPEG of the finest quantiser, 4:4:4"
-    pictures = f"Pictures: {kind}, pixels as measured before encoding." if frames else ""
+    kind = "lossless WebP" if is_lossless else "JPEG of the finest quantiser (4:4:4)"
+    pictures = f"The pictures are {kind}; numbers are of the frames before it." if frames else ""
     style, script = _asset("page.css"), '"use strict";\n' + "".join(map(_asset, _SCRIPTS))
     parts = {
         "title": html.escape(page.title),

@@ -21,11 +21,12 @@ function html(name, className, text) {
 function ticks(low, high, count, isWhole) {
   const rough = (high - low) / count || 1;
   const power = 10 ** Math.floor(Math.log10(rough));
-  let step = [1, 2, 5, 10].map((digit) => digit * power).find((one) => one >= rough);
-  if (isWhole) step = Math.max(1, Math.round(step));
+  let step = [1, 2, 2.5, 5, 10].map((digit) => digit * power).find((one) => one >= rough);
+  if (isWhole) step = Math.max(1, Math.ceil(step));
   const found = [];
   for (let place = Math.ceil(low / step - 1e-9); place * step <= high + step * 1e-9; place++) found.push(place * step);
-  return { values: found, digits: Math.max(0, -Math.floor(Math.log10(step) + 1e-9)) };
+  const digits = [0, 1, 2, 3, 4, 5].find((one) => Math.abs(step * 10 ** one - Math.round(step * 10 ** one)) < 1e-6) ?? 6;
+  return { values: found, digits };
 }
 
 function numbers(chart) {
@@ -47,15 +48,14 @@ function written(value, unit) {
 function makeChart(chart, section, colourOf, pick) {
   const figure = html("figure", "chart");
   const caption = html("figcaption");
-  caption.append(html("h3", "", chart.unit ? `${chart.title}, ${chart.unit}` : chart.title));
   const readout = html("span", "readout");
+  caption.append(html("h3", "", chart.unit ? `${chart.title}, ${chart.unit}` : chart.title), readout);
   const cells = chart.series.map((series) => {
     const key = html("span", "key");
     key.append(html("i", colourOf(series.name)), html("span", "", series.name), html("b"));
     caption.append(key);
     return key.lastChild;
   });
-  caption.append(readout);
   const found = numbers(chart);
   const low = found.reduce((a, b) => Math.min(a, b), Infinity);
   const high = found.reduce((a, b) => Math.max(a, b), -Infinity);
@@ -75,7 +75,7 @@ function makeChart(chart, section, colourOf, pick) {
     : MARGIN.top + (HEIGHT - MARGIN.top - MARGIN.bottom) * (1 - (value - bottom) / (top - bottom));
 
   function drawAxes() {
-    const vertical = ticks(bottom, top, 4, false);
+    const vertical = ticks(bottom, top, 5, false);
     for (const value of vertical.values) {
       svg("line", { class: "grid", x1: MARGIN.left, x2: width - MARGIN.right, y1: y(value), y2: y(value) }, root);
       svg("text", { x: MARGIN.left - 9, y: y(value) + 4, "text-anchor": "end" }, root).textContent = value.toFixed(vertical.digits);
@@ -90,11 +90,9 @@ function makeChart(chart, section, colourOf, pick) {
   }
 
   function drawSeries(series) {
-    let path = "", isDown = false;
+    let path = ""; // what was not measured is passed over: of every second frame alone, there is a line, too
     series.values.forEach((value, index) => {
-      if (value === null) { isDown = false; return; }
-      path += `${isDown ? "L" : "M"}${x(index).toFixed(1)} ${y(value).toFixed(1)}`;
-      isDown = true;
+      if (value !== null) path += `${path ? "L" : "M"}${x(index).toFixed(1)} ${y(value).toFixed(1)}`;
     });
     const colour = colourOf(series.name);
     svg("path", { class: `line ${colour}`, d: path }, root);

@@ -48,7 +48,9 @@ function start() {
       const image = html("img");
       image.src = imageOf(one, right).uri;
       image.alt = "";
-      button.append(image, html("span", "", one.name));
+      const value = one.values.find(([name]) => name === section.worstBy);
+      button.append(image, html("span", "name", one.name));
+      if (value) button.append(html("span", "", written(value[1], "")));
       button.addEventListener("click", () => showFrame(place));
       return button;
     }));
