@@ -121,7 +121,7 @@ def comparison_page(
     reference = names[comparison.reference]
     rate = f" at {float(first.frame_rate):.5g} frames per second" if first.frame_rate else ""
     against = (
-        f"the truth, {shown(comparison.sources[-1].path)}" if comparison.has_truth else reference
+        f"the truth, {comparison.sources[-1].path.name}" if comparison.has_truth else reference
     )
     subtitle = f"{len(comparison.psnrs)} frames of {first.width}×{first.height}{rate}, measured against {against}."
     chart = f"PSNR RGB against {reference}"
@@ -144,7 +144,7 @@ def comparison_page(
         frames=[_frame(comparison, index, pictures) for index, pictures in images.items()],
         series=series,
         worst_by=_LOWEST if len(comparison.measured) > 1 else _psnr_name(comparison, 0),
-        note="The worst frames and some evenly spread ones have pictures: rings in the charts.",
+        note="The worst frames and some evenly spread ones have pictures: dots on the charts’ axes.",
     )
     return Page(
         _listed(names[: len(names) - comparison.has_truth]),
@@ -179,9 +179,9 @@ def _table(comparison: Comparison) -> Table:
         rows.append(
             (
                 comparison.names[index],
-                shown(comparison.sources[index].path),
-                f"{statistics.fmean(finite):.2f}" if finite else "equal",
-                f"{lowest:.2f}" if finite else "equal",
+                comparison.sources[index].path.name,
+                f"{statistics.fmean(finite):.2f}" if finite else "–",
+                f"{lowest:.2f}" if finite else "–",
                 str(psnrs.index(lowest)) if finite else "–",
                 str(len(psnrs) - len(finite)),
             )

@@ -28,6 +28,8 @@ from stsr_cli.video.still import jpeg, webp
 Image = NDArray[np.uint8]  # (H, W, 3) RGB
 
 _LOSSLESS_UP_TO = 4_000_000  # pixels of all pictures together, about 4 MB of a page
+_NUMBER = re.compile(r"[+\-−]?\d[\d.,]*(%|\s\S{1,6})?")  # with a unit or without
+_NOTHING = ("", "–", "-")  # of a cell among numbers
 _SCRIPTS = ("charts.js", "viewer.js", "main.js")
 
 
@@ -37,7 +39,7 @@ class Table:
 
     Attributes:
         title: above it.
-        columns: names of the columns; one whose cells all begin like numbers is aligned to the right.
+        columns: names of the columns; one of numbers, with a unit or without, is aligned to the right.
         rows: cells of each row.
         best: (row, column) of the cells that are marked; see `best_cells`.
         note: a line below it.
@@ -158,13 +160,14 @@ def render_page(page: Page) -> bytes:
     # A `<` could end the script or open a comment in it; JSON can spell it otherwise.
     data = json.dumps({"sections": sections}, allow_nan=False).replace("<", "\\u003c")
     kind = "lossless WebP" if is_lossless else "JPEG of the finest quantiser (4:4:4)"
-    pictures = f"The pictures are {kind}; numbers are of the frames before it." if frames else ""
+    pictures = f"The pictures are {kind}; the numbers were measured before." if frames else ""
+    made = f"Made with stsr {__version__}."
     style, script = _asset("page.css"), '"use strict";\n' + "".join(map(_asset, _SCRIPTS))
     parts = {
         "title": html.escape(page.title),
         "subtitle": html.escape(page.subtitle),
         "tables": "".join(map(_table, page.tables)),
-        "footer": html.escape(" ".join(filter(None, (page.footer, pictures)))),
+        "footer": html.escape(" ".join(filter(None, (page.footer, pictures, made)))),
         "generator": f"stsr {__version__}",
         "style": style,
         "style_hash": _policy_hash(style),
@@ -218,8 +221,8 @@ def _number(cell: str) -> float | None:
 
 def _table(table: Table) -> str:
     is_number = [
-        any(row[column] not in ("", "–") for row in table.rows)
-        and all(row[column][:1] in "+-−0123456789–" for row in table.rows)
+        any(_NUMBER.fullmatch(row[column]) for row in table.rows)
+        and all(_NUMBER.fullmatch(row[column]) or row[column] in _NOTHING for row in table.rows)
         for column in range(len(table.columns))
     ]
 

@@ -18,6 +18,7 @@ HOSTILE = "</script><script>alert(1)</script><img src=x onerror=alert(1)>{{data}
 CHROMIUM = next(
     filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
 )
+POINTS = "paths => paths.map(path => path.getAttribute('d'))"
 WIDTH, HEIGHT, NUM_VALUES = 96, 64, 30
 INDEXES = (3, 12, 20, 27)
 
@@ -220,9 +221,7 @@ def test_order_and_choice(open_page):
 
 def test_charts_have_a_point_for_every_value(open_page):
     page = open_page()
-    paths = page.locator("#charts path.line").evaluate_all(
-        "all => all.map(p => p.getAttribute('d'))"
-    )
+    paths = page.locator("#charts path.line").evaluate_all(POINTS)
     assert [len(re.findall("[ML]", path)) for path in paths] == [30, 30, 15]
     assert page.locator("#charts svg").count() == 2
     label = page.locator("#charts svg").first.get_attribute("aria-label")
@@ -230,7 +229,12 @@ def test_charts_have_a_point_for_every_value(open_page):
     heights = [float(point.split()[1]) for point in re.findall(r"[\d.]+ [\d.]+", paths[0])]
     assert max(heights) == heights[12], "the lowest value is drawn the lowest"
     marked = page.locator("#charts svg").first.locator("circle.embedded")
-    assert marked.count() == 2 * len(INDEXES)
+    assert marked.count() == len(INDEXES)
+    page.get_by_label("Charts of").select_option("odd frames")
+    paths = page.locator("#charts path.line").evaluate_all(POINTS)
+    assert [len(re.findall("[ML]", path)) for path in paths] == [15, 15, 0]
+    label = page.locator("#charts svg").first.get_attribute("aria-label")
+    assert label == "PSNR of 30 frames, from 20.00 dB to 25.00 dB", "frame 12, the worst, is even"
 
 
 def test_a_chart_tells_values_and_leads_to_frames(open_page):
@@ -306,6 +310,7 @@ def test_difference(open_page):
     page = open_page()
     page.keyboard.press("d")
     assert page.get_by_role("button", name="Difference").get_attribute("aria-pressed") == "true"
+    assert page.locator("#chip-left").text_content() == "|A − B| ×8"
     red, green, _ = colour_at(page, *at_share(page, "#stage", 0.7, 0.2))
     assert red == 0, "where A and B are equal"
     assert green == 255, "8 times (120 - 40) is more than white"

@@ -29,10 +29,6 @@ function ticks(low, high, count, isWhole) {
   return { values: found, digits };
 }
 
-function numbers(chart) {
-  return chart.series.flatMap((series) => series.values).filter((value) => typeof value === "number");
-}
-
 /** A value for a reader: "inf" are equal frames, null was not measured. */
 function written(value, unit) {
   if (value === null || value === undefined) return "–";
@@ -43,7 +39,8 @@ function written(value, unit) {
 
 /**
  * One chart. `colourOf` names a series' class, `pick` is told the index that was clicked.
- * Returns the figure, and `show(index)`, which marks the current frame.
+ * Returns the figure, `show(index)`, which marks the current frame, and `choose(phase)`, which keeps the even (0) or odd (1)
+ * frames alone, or all (null): where frames were put between given ones, a line through both is a zigzag.
  */
 function makeChart(chart, section, colourOf, pick) {
   const figure = html("figure", "chart");
@@ -56,20 +53,23 @@ function makeChart(chart, section, colourOf, pick) {
     caption.append(key);
     return key.lastChild;
   });
-  const found = numbers(chart);
-  const low = found.reduce((a, b) => Math.min(a, b), Infinity);
-  const high = found.reduce((a, b) => Math.max(a, b), -Infinity);
   const count = Math.max(...chart.series.map((series) => series.values.length));
   const root = svg("svg", { height: HEIGHT, role: "img" });
-  root.setAttribute("aria-label", `${chart.title} of ${count} frames, ` +
-    (found.length ? `from ${written(low, chart.unit)} to ${written(high, chart.unit)}` : "no numbers"));
   figure.append(caption, root);
-
-  const pad = found.length ? (high - low || Math.abs(high) || 1) * 0.08 : 0;
-  const bottom = found.length ? (low >= 0 ? Math.max(0, low - pad) : low - pad) : 0;
-  const top = found.length ? high + pad : 1;
   const embedded = section.frames.map((frame) => frame.index).filter((index) => index !== null);
-  let current = null, hovered = null, width = 0;
+  let current = null, hovered = null, phase = null, width = 0, bottom = 0, top = 1;
+  const isShown = (index) => phase === null || index % 2 === phase;
+
+  function choose(wanted) {
+    phase = wanted;
+    const found = chart.series.flatMap((series) => series.values.filter((value, index) => typeof value === "number" && isShown(index)));
+    const low = found.reduce((a, b) => Math.min(a, b), Infinity), high = found.reduce((a, b) => Math.max(a, b), -Infinity);
+    const pad = (high - low || Math.abs(high) || 1) * 0.08;
+    [bottom, top] = found.length ? [low >= 0 ? Math.max(0, low - pad) : low - pad, high + pad] : [0, 1];
+    root.setAttribute("aria-label", `${chart.title} of ${count} frames, ` +
+      (found.length ? `from ${written(low, chart.unit)} to ${written(high, chart.unit)}` : "no numbers"));
+    draw();
+  }
   const x = (index) => MARGIN.left + (width - MARGIN.left - MARGIN.right) * (count > 1 ? index / (count - 1) : 0.5);
   const y = (value) => value === "inf" ? MARGIN.top
     : MARGIN.top + (HEIGHT - MARGIN.top - MARGIN.bottom) * (1 - (value - bottom) / (top - bottom));
@@ -86,22 +86,22 @@ function makeChart(chart, section, colourOf, pick) {
       svg("line", { class: "axis", x1: x(value), x2: x(value), y1: floor, y2: floor + 5 }, root);
       svg("text", { x: x(value), y: floor + 19, "text-anchor": "middle" }, root).textContent = value;
     }
+    for (const index of embedded) {
+      svg("circle", { class: index === current ? "embedded chosen" : "embedded", cx: x(index), cy: floor, r: 3.5 }, root);
+    }
     svg("text", { x: width - MARGIN.right, y: HEIGHT - 1, "text-anchor": "end" }, root).textContent = section.xLabel;
   }
 
   function drawSeries(series) {
     let path = ""; // what was not measured is passed over: of every second frame alone, there is a line, too
     series.values.forEach((value, index) => {
-      if (value !== null) path += `${path ? "L" : "M"}${x(index).toFixed(1)} ${y(value).toFixed(1)}`;
+      if (value !== null && isShown(index)) path += `${path ? "L" : "M"}${x(index).toFixed(1)} ${y(value).toFixed(1)}`;
     });
     const colour = colourOf(series.name);
     svg("path", { class: `line ${colour}`, d: path }, root);
-    const isDotted = series.values.length <= DOTS_UP_TO;
+    if (series.values.length > DOTS_UP_TO) return;
     series.values.forEach((value, index) => {
-      const isEmbedded = embedded.includes(index);
-      if (value === null || !(isDotted || isEmbedded)) return;
-      svg("circle", { class: isEmbedded ? `embedded ${colour}` : `dot ${colour}`, cx: x(index), cy: y(value),
-        r: isEmbedded ? 4 : 1.25 }, root);
+      if (value !== null && isShown(index)) svg("circle", { class: `dot ${colour}`, cx: x(index), cy: y(value), r: 1 }, root);
     });
   }
 
@@ -125,11 +125,13 @@ function makeChart(chart, section, colourOf, pick) {
   function indexAt(event) {
     const left = event.clientX - root.getBoundingClientRect().left;
     const share = (left - MARGIN.left) / Math.max(1, width - MARGIN.left - MARGIN.right);
-    return Math.min(count - 1, Math.max(0, Math.round(share * (count - 1))));
+    const index = Math.min(count - 1, Math.max(0, Math.round(share * (count - 1))));
+    return isShown(index) ? index : index + 1 < count ? index + 1 : Math.max(0, index - 1);
   }
   root.addEventListener("pointermove", (event) => { hovered = indexAt(event); draw(); });
   root.addEventListener("pointerleave", () => { hovered = null; draw(); });
   root.addEventListener("click", (event) => pick(indexAt(event)));
   new ResizeObserver(() => { if (root.clientWidth !== width) draw(); }).observe(root);
-  return { figure, show(index) { current = index; draw(); } };
+  choose(null);
+  return { figure, choose, show(index) { current = index; draw(); } };
 }

@@ -89,9 +89,11 @@ function start() {
     at("section-note").hidden = !section.note;
     labels = [...new Set(section.frames.flatMap((frame) => frame.images.map((image) => image.label)))];
     if (!labels.includes(left) || !labels.includes(right) || left === right) [left, right = left] = labels;
-    for (const part of document.querySelectorAll("#viewer > .bar, #stage, .caption, #film")) part.hidden = !labels.length;
+    for (const part of document.querySelectorAll("#viewer > .bar:not(.chart-bar), #stage, .caption, #film")) part.hidden = !labels.length;
     charts = section.charts.map((chart) => makeChart(chart, section, colourOf, pick));
     at("charts").replaceChildren(...charts.map((chart) => chart.figure));
+    document.querySelector(".chart-bar").hidden = !charts.length;
+    at("phase").value = "";
     const isTimed = section.frames.every((frame) => frame.index !== null);
     at("order").replaceChildren(new Option(section.worstBy ? `worst first, by ${section.worstBy}` : "as given", "worst"));
     if (isTimed) at("order").append(new Option("in time", "time"));
@@ -125,6 +127,9 @@ function start() {
   at("right").addEventListener("change", (event) => choose("right", labels[event.target.value]));
   at("swap").addEventListener("click", () => { [left, right] = [right, left]; choose("left", left); });
   at("order").addEventListener("change", (event) => sort(event.target.value));
+  at("phase").addEventListener("change", (event) => {
+    for (const chart of charts) chart.choose(event.target.value === "" ? null : Number(event.target.value));
+  });
   at("flip").addEventListener("click", flip);
   at("difference").addEventListener("click", toggleDifference);
   at("zoom-in").addEventListener("click", viewer.zoomIn);

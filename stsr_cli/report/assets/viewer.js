@@ -31,6 +31,8 @@ function makeViewer() {
     divider.style.left = `${share}%`;
     divider.setAttribute("aria-valuenow", String(Math.round(share)));
     divider.setAttribute("aria-valuetext", `${Math.round(share)} % ${names[0]}, the rest ${names[1]}`);
+    chips[0].textContent = isDifferent ? `|${names[0]} − ${names[1]}| ×8` : names[0];
+    chips[1].textContent = names[1];
     chips[0].hidden = share < 4 && !isDifferent;
     chips[1].hidden = share > 96;
   }
@@ -105,7 +107,6 @@ function makeViewer() {
       [left, right].forEach((one, index) => {
         images[index].src = one.uri;
         images[index].alt = one.label;
-        chips[index].textContent = one.label;
       });
       stage.style.aspectRatio = `${left.width} / ${left.height}`;
       stage.style.maxWidth = `calc(80vh * ${left.width / left.height})`;
