@@ -40,7 +40,7 @@ class Table:
     Attributes:
         title: above it.
         columns: names of the columns; one of numbers, with a unit or without, is aligned to the right.
-        rows: cells of each row.
+        rows: cells of each row; a line is drawn where rows of the same first cell end.
         best: (row, column) of the cells that are marked; see `best_cells`.
         note: a line below it.
     """
@@ -132,8 +132,8 @@ class Page:
 def write_page(path: Path, page: Page) -> int:
     """Write a page atomically.
 
-    Pictures are lossless WebP while all of them have no more than 4 megapixels together, else JPEG of the finest
-    quantiser; the footer says which.
+    Pictures are lossless WebP while all of them have no more than 4 megapixels together, else 4:4:4 JPEG; the
+    footer says which.
 
     Returns:
         The file's size in bytes.
@@ -159,7 +159,7 @@ def render_page(page: Page) -> bytes:
     sections = [_section(section, is_lossless) for section in page.sections]
     # A `<` could end the script or open a comment in it; JSON can spell it otherwise.
     data = json.dumps({"sections": sections}, allow_nan=False).replace("<", "\\u003c")
-    kind = "lossless WebP" if is_lossless else "JPEG of the finest quantiser (4:4:4)"
+    kind = "lossless WebP" if is_lossless else "JPEG (4:4:4, about 44 dB)"
     pictures = f"The pictures are {kind}; the numbers were measured before." if frames else ""
     made = f"Made with stsr {__version__}."
     style, script = _asset("page.css"), '"use strict";\n' + "".join(map(_asset, _SCRIPTS))
@@ -226,9 +226,13 @@ def _table(table: Table) -> str:
         for column in range(len(table.columns))
     ]
 
+    firsts = [row[0] for row in table.rows]
+    is_grouped = len(set(firsts)) < len(firsts)
+
     def cells() -> Iterator[str]:
         for index, row in enumerate(table.rows):
-            yield "<tr>"
+            is_new = is_grouped and index > 0 and firsts[index] != firsts[index - 1]
+            yield '<tr class="new">' if is_new else "<tr>"
             for column, cell in enumerate(row):
                 names = ["number"] * is_number[column] + ["best"] * ((index, column) in table.best)
                 marked = f' class="{" ".join(names)}"' if names else ""
