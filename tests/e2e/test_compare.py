@@ -1,5 +1,6 @@
 """`stsr compare` as a user sees it: videos in, one video out, with known pixels; what goes wrong is one line."""
 
+import sys
 from fractions import Fraction
 
 import av
@@ -8,6 +9,7 @@ import pytest
 from click.testing import CliRunner
 
 from stsr_cli.cli import main
+from stsr_cli.report.pictures import draw_text
 from stsr_cli.video.reader import read_frames
 
 LOSSLESS = ("--codec", "ffv1")
@@ -166,6 +168,20 @@ def test_a_long_label_is_cut(run, make_clip, tmp_path):
     result = run("a.mkv", "a.mkv", *labels, "-o", "out.mkv", *LOSSLESS)
     assert result.exit_code == 0, result.stderr
     assert decode(tmp_path / "out.mkv")[0][0].shape == (48 + BAR, 128, 3)
+
+
+def test_without_matplotlib_there_are_no_labels(run, three, tmp_path, monkeypatch):
+    draw_text.cache_clear()
+    for name in {"matplotlib", *sys.modules}:
+        if name.split(".")[0] == "matplotlib":
+            monkeypatch.setitem(sys.modules, name, None)
+    result = run("a.mkv", "b.mkv", "-o", "out.mkv")
+    assert result.exit_code == 1
+    assert "stsr-cli[train]" in result.stderr
+    assert "--no-labels" in result.stderr
+    assert not (tmp_path / "out.mkv").exists()
+    result = run("a.mkv", "b.mkv", "-o", "out.mkv", "--html", "p.html", "--no-labels")
+    assert result.exit_code == 0, result.stderr
 
 
 BAD = [
