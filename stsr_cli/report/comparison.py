@@ -11,7 +11,7 @@ from stsr_cli.errors import InputError
 from stsr_cli.report.page import Image, Page, PageFrame, Section, Series, Table, best_cells
 from stsr_cli.video.probe import SourceInfo, shown
 
-_NEEDED = ("frame", "mean_abs_difference")
+_NEEDED = ("frame", "mean_levels")
 _LOWEST = "lowest PSNR (dB)"
 _DISAGREEMENT = "disagreement (levels)"
 
@@ -75,7 +75,7 @@ def choose_frames(badness: Sequence[float], num_frames: int) -> list[int]:
 
 
 def read_disagreement(path: Path) -> dict[int, float]:
-    """Read a CSV with a line of column names; only `frame` (from 0) and `mean_abs_difference` are asked for.
+    """Read a CSV with a line of column names; only `frame` (from 0) and `mean_levels` are asked for.
 
     Raises:
         InputError: the file cannot be read, lacks a column, or holds what is no number.
@@ -92,7 +92,7 @@ def read_disagreement(path: Path) -> dict[int, float]:
                 )
             found = {}
             for row in rows:
-                index, value = int(row["frame"]), float(row["mean_abs_difference"])
+                index, value = int(row["frame"]), float(row["mean_levels"])
                 if index < 0 or not math.isfinite(value):
                     raise ValueError
                 found[index] = value
@@ -100,7 +100,7 @@ def read_disagreement(path: Path) -> dict[int, float]:
         if isinstance(error, UnicodeDecodeError):
             raise InputError(f"{name} is no text; name a CSV file") from error
         raise InputError(
-            f"{name}, line {rows.line_num}: frame must be a whole number from 0 and mean_abs_difference a number"
+            f"{name}, line {rows.line_num}: frame must be a whole number from 0 and mean_levels a number"
         ) from error
     except OSError as error:
         raise InputError(f"cannot read {name}: {error.strerror}; check the name") from error

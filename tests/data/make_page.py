@@ -66,7 +66,7 @@ def write_disagreement(path: Path, videos: tuple[Path, Path]) -> None:
     """How far two videos are apart in every frame, as `stsr upscale --disagreement` writes it."""
     with path.open("w", newline="") as file:
         rows = csv.writer(file)
-        rows.writerow(("frame", "seconds", "mean_abs_difference"))
+        rows.writerow(("frame", "seconds", "mean_levels"))
         for index, (one, other) in enumerate(zip(*map(read_frames, videos), strict=True)):
             apart = np.abs(one.pixels.astype(np.int16) - other.pixels).mean()
             rows.writerow((index, float(one.pts * one.time_base), f"{apart:.4f}"))

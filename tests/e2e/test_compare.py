@@ -217,7 +217,7 @@ BAD = [
     (
         ("a.mkv", "b.mkv", "--html", "p.html", "--disagreement", "bad.csv"),
         INPUT,
-        ["bad.csv lacks the column 'mean_abs_difference'"],
+        ["bad.csv lacks the column 'mean_levels'"],
     ),
     (
         ("a.mkv", "b.mkv", "--html", "p.html", "--disagreement", "words.csv"),
@@ -245,8 +245,8 @@ def unlike(three, make_clip, tmp_path):
     make_clip("slow.mkv", frames=flat(0), frame_rate=Fraction(12), **EXACT)
     make_clip("short.mkv", frames=flat(0, 4), frame_rate=rate, **EXACT)
     (tmp_path / "bad.csv").write_text("frame,seconds\n0,0\n")
-    (tmp_path / "words.csv").write_text("frame,mean_abs_difference\n0,1.5\n1,much\n")
-    (tmp_path / "long.csv").write_text("frame,mean_abs_difference\n0,1.5\n6,1\n")
+    (tmp_path / "words.csv").write_text("frame,mean_levels\n0,1.5\n1,much\n")
+    (tmp_path / "long.csv").write_text("frame,mean_levels\n0,1.5\n6,1\n")
 
 
 @pytest.mark.usefixtures("unlike")

@@ -378,7 +378,7 @@ def test_compare_writes_a_page(open_page, make_clip, tmp_path, monkeypatch):
             frames[7][:] = 180
             frames[8][:] = 100
         make_clip(name, frames=frames, codec="ffv1", pix_fmt="bgr0")
-    lines = ["seconds,frame,mean_abs_difference,note"]
+    lines = ["seconds,frame,mean_levels,note"]
     lines += [f"{index / 25},{index},{index / 2},x" for index in range(1, 20, 2)]
     Path("apart.csv").write_text("\n".join(lines) + "\n")
     options = ("--truth", "film.mkv", "--disagreement", "apart.csv", "--frames", "4")
