@@ -256,3 +256,41 @@ class PushOptions:
     message: str | None = None
     card: Path | None = None
     licence: str | None = None
+
+
+CompareMode = Literal["side", "split", "difference", "flip"]
+
+
+@dataclass(frozen=True)
+class CompareOptions:
+    """One `stsr compare` run: a video, a page, or both.
+
+    Attributes:
+        sources: two videos or more, of the same size, frame rate and number of frames.
+        target: video to write, or None.
+        mode: "side" by side; "split", a strip of the frame from each; "difference" to the first, amplified; "flip", one
+            after the other.
+        gain: what differences are multiplied by.
+        flip_seconds: how long "flip" shows each.
+        labels: one a source, or (): the names of the files.
+        has_labels: write a bar with the labels above the picture.
+        page: HTML page to write, or None.
+        num_frames: frames whose pictures the page holds.
+        truth: video of the same kind that the page measures all sources against, or None: the first source.
+        disagreement: CSV with a frame's index and its mean absolute difference, for a chart of the page, or None.
+        overwrite: replace existing outputs.
+    """
+
+    sources: tuple[Path, ...]
+    target: Path | None = None
+    mode: CompareMode = "side"
+    gain: float = 4.0
+    flip_seconds: float = 1.0
+    labels: tuple[str, ...] = ()
+    has_labels: bool = True
+    page: Path | None = None
+    num_frames: int = 8
+    truth: Path | None = None
+    disagreement: Path | None = None
+    overwrite: bool = False
+    encode: EncodeOptions = field(default_factory=EncodeOptions)

@@ -22,7 +22,7 @@ NETWORK = {"registry", "modules", "ops", "streams", "cdca"}
 MIDDLE = {"pipeline", "segments", "checkpoint", "video", "data", "losses", "metrics", "tiling"}
 ENGINES = {
     *("hub", "publish", "convert", "pairs", "upscale", "training", "evaluation", "report"),
-    *("bench", "distribute", "testsets", "reproduce"),
+    *("bench", "compare", "distribute", "testsets", "reproduce"),
 }
 BELOW_ENGINES = BASE | NETWORK | MIDDLE
 
@@ -60,6 +60,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "training": BELOW_ENGINES | {"hub", "pairs", "card", "report"},
     "report": BELOW_ENGINES,
     "evaluation": BELOW_ENGINES | {"hub", "pairs", "testsets", "upscale", "report"},
+    "compare": BELOW_ENGINES | {"report"},
     "bench": BELOW_ENGINES | {"hub", "pairs", "upscale"},
     "reproduce": BELOW_ENGINES | {"presets", "training", "evaluation", "report"},
     "distribute": BELOW_ENGINES | {"hub", "pairs", "upscale"},

@@ -19,6 +19,7 @@ _COMMANDS = {
     "upscale": ("upscale", "Upscale a video in space and time."),
     "train": ("train", "Train f_S, f_T, and both streams together."),
     "finetune": ("finetune", "Adapt weights to your own footage, without originals."),
+    "compare": ("compare", "Put videos beside each other, in a video or on a page."),
     "eval": ("evaluate", "Measure PSNR and SSIM of interpolated frames on test sets."),
     "weights": ("weights", "List, fetch, check, publish and convert weights."),
     "reproduce": ("reproduce", "Repeat the paper's ablations, in small or in full."),

@@ -17,7 +17,7 @@ Image = NDArray[np.uint8]  # (H, W, 3) RGB
 
 _PAPER = 255
 _GAP = 6  # pixels between images
-_TEXT_PIXELS = 12  # height of a title's letters with their descenders
+TEXT_PIXELS = 12  # height of a title's letters with their descenders
 _DPI = 100
 
 
@@ -31,7 +31,7 @@ def picture_strip(picture: "Picture") -> Image:
     for index, (title, image) in enumerate(picture.columns):
         if index:
             cells.append(_paper(1, _GAP))
-        cells.append(_stack([_text(title), image]))
+        cells.append(_stack([draw_text(title), image]))
     height = max(cell.shape[0] for cell in cells)
     return np.concatenate([_padded(cell, height, cell.shape[1]) for cell in cells], axis=1)
 
@@ -44,7 +44,7 @@ def contact_sheet(pictures: Sequence["Picture"]) -> bytes:
     """
     rows: list[Image] = []
     for picture in pictures:
-        rows += [_text(picture.name, is_bold=True), picture_strip(picture), _paper(_GAP, 1)]
+        rows += [draw_text(picture.name, is_bold=True), picture_strip(picture), _paper(_GAP, 1)]
     return png(_padded(_stack(rows[:-1]), 0, 0, margin=_GAP))
 
 
@@ -62,8 +62,20 @@ def png(image: Image) -> bytes:
 
 
 @lru_cache(maxsize=64)  # names and most titles come back at every validation
-def _text(text: str, is_bold: bool = False) -> Image:
-    """A line of text on paper, as wide as it needs to be."""
+def draw_text(text: str, is_bold: bool = False, pixels: int = TEXT_PIXELS) -> Image:
+    """Draw a line of text, black on white, as wide as it needs to be.
+
+    Args:
+        text: what to write; what cannot be printed becomes a question mark.
+        is_bold: in bold letters.
+        pixels: height of the letters with their descenders; the image is half as much higher.
+
+    Returns:
+        (H, W, 3) uint8 RGB.
+
+    Raises:
+        ImportError: matplotlib is missing.
+    """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
@@ -74,14 +86,14 @@ def _text(text: str, is_bold: bool = False) -> Image:
         0,
         0.25,
         shown,
-        fontsize=_TEXT_PIXELS * 0.75 * 72 / _DPI,
+        fontsize=pixels * 0.75 * 72 / _DPI,
         fontweight="bold" if is_bold else "normal",
         parse_math=False,
     )
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Glyph .* missing")  # a box is drawn instead
         width = math.ceil(drawn.get_window_extent(canvas.get_renderer()).width) + 2
-        figure.set_size_inches(width / _DPI, _TEXT_PIXELS * 1.5 / _DPI)
+        figure.set_size_inches(width / _DPI, pixels * 1.5 / _DPI)
         canvas.draw()
     return np.asarray(canvas.buffer_rgba())[..., :3].copy()
 

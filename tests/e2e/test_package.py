@@ -67,7 +67,9 @@ def run_installed(python, *arguments, cwd):
 
 def test_wheel_holds_the_code_and_nothing_of_the_tests(wheel):
     names = zipfile.ZipFile(wheel).namelist()
-    code = {str(path.relative_to(REPOSITORY)) for path in (REPOSITORY / "stsr_cli").rglob("*.py")}
+    files = [path for path in (REPOSITORY / "stsr_cli").rglob("*") if path.is_file()]
+    code = {str(p.relative_to(REPOSITORY)) for p in files if "__pycache__" not in p.parts}
+    assert {Path(name).suffix for name in code} >= {".py", ".toml", ".html", ".css", ".js"}
     assert code <= set(names)
     assert {name.split("/")[0] for name in names} == {"stsr_cli", wheel_info(names)}
     assert not [name for name in names if "__pycache__" in name or "/tests/" in name]
