@@ -90,7 +90,7 @@ class External:
 
     def failed(self, what: str) -> ExternalError:
         """Return the error that says what was wrong with the command, on one line."""
-        return ExternalError(f"{self.name} ({shlex.join(self.command)[:_MAX_LINE]}) {what}")
+        return ExternalError(f"{self.name} ({' '.join(self.command)[:_MAX_LINE]!r}) {what}")
 
 
 class OutputFrames:
