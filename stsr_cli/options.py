@@ -294,3 +294,32 @@ class CompareOptions:
     disagreement: Path | None = None
     overwrite: bool = False
     encode: EncodeOptions = field(default_factory=EncodeOptions)
+
+
+Protocol = Literal["paper", "stvsr"]
+
+
+@dataclass(frozen=True)
+class EvalOptions:
+    """One `stsr eval` run, beside the model that `ModelOptions` describes.
+
+    Attributes:
+        systems: what to measure: "streams", "baseline" or "cdca" of the model; a pair F_S+F_T; the name, hf: name
+            or path of weights; "ffmpeg". bicubic + blend is always measured first.
+        externals: command lines, "[NAME=]CMD {in} {out}".
+        external_timeout: seconds that a command line may take for a clip.
+        streams: which streams of a pair are measured; "both" gives t2s, s2t and the mean of the two.
+        protocol: "paper": interpolated frames alone, RGB first; "stvsr": given ones too, luma first; see `evaluation`.
+        measures: names in `metrics.MEASURES`, or (): the protocol's.
+        limit: triplets a data set, spread evenly over it, or None: all.
+        threads: CPU threads, or None for torch's choice.
+    """
+
+    systems: tuple[str, ...] = ("streams",)
+    externals: tuple[str, ...] = ()
+    external_timeout: float = 1800.0
+    streams: Literal["t2s", "s2t", "both"] = "both"
+    protocol: Protocol = "paper"
+    measures: tuple[str, ...] = ()
+    limit: int | None = None
+    threads: int | None = None

@@ -1,120 +1,198 @@
 """`stsr eval`."""
 
 import json
-import math
+from dataclasses import fields
 from pathlib import Path
-from typing import Any, get_args
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from stsr_cli.cli.fields import refuse_given
-from stsr_cli.options import ModelOptions, System
+from stsr_cli.cli.fields import option_of, refuse_given
+from stsr_cli.options import EvalOptions, ModelOptions
 
-_MEASURES = ("psnr_rgb", "ssim_rgb", "psnr_y", "ssim_y", "gain_psnr_rgb")
+if TYPE_CHECKING:
+    from stsr_cli.evaluation import EvalReport
+
+DEGRADED = 3  # exit code: finished, but for what the lines on stderr say
+_SELF_LIMIT = 48
+_MAX_PROBLEMS = 20
+_TITLES = {
+    "paper": "the frame in between, 4x: mean over all truths",
+    "stvsr": "all frames, 4x: mean over the clips' means",
+}
+_CAPTION = "PSNR in dB on 8-bit frames, no border cropped but of stills; gain: over bicubic+blend."
+_SELF_CAVEAT = (
+    "measured at a quarter of the clip's size: which stream is better at full size may differ"
+)
+_option = option_of(EvalOptions, ModelOptions)
 
 
 @click.command()
-@click.argument(
-    "datasets", metavar="DATASET_DIR...", type=click.Path(path_type=Path), nargs=-1, required=True
-)
+@click.argument("datasets", metavar="[NAME=]DATASET...", nargs=-1, required=True)
 @click.option(
     "--system",
     "systems",
-    type=click.Choice(get_args(System)),
-    default=(ModelOptions.system,),
+    metavar="SYSTEM",
+    default=EvalOptions.systems,
     show_default=True,
     multiple=True,
-    help="The pair, B (the same modules trained apart) or CDCA (repeatable).",
+    help="streams (the pair of --spatial and --temporal), baseline (trained apart), cdca, ffmpeg, a pair F_S+F_T, a "
+    "name of `stsr weights list` or a .safetensors file (repeatable).",
 )
-@click.option("--spatial", default=ModelOptions.spatial, show_default=True, help="Name of f_S.")
-@click.option("--temporal", default=ModelOptions.temporal, show_default=True, help="Name of f_T.")
-@click.option("--weights", multiple=True, help="As of `upscale`.")
+@click.option(
+    "--external",
+    "externals",
+    metavar="[NAME=]CMD",
+    multiple=True,
+    help="A command line with {in} and {out}, e.g. 'self=stsr upscale {in} {out} --codec ffv1' (repeatable).",
+)
+@_option(
+    "--external-timeout",
+    type=click.FloatRange(0, min_open=True),
+    help="Seconds a command may take for a clip.",
+)
+@_option("--spatial", help="Name of f_S.")
+@_option("--temporal", help="Name of f_T.")
+@_option("--weights", multiple=True, help="As of `upscale`.")
 @click.option("--offline", is_flag=True, help="As of `upscale`.")
 @click.option(
     "--stream",
+    "streams",
     type=click.Choice(["t2s", "s2t", "both"]),
-    default="both",
+    default=EvalOptions.streams,
     show_default=True,
     help="both also measures the mean of the two.",
 )
-@click.option("--limit", type=click.IntRange(1), help="Triplets a data set, spread evenly over it.")
-@click.option("--threads", type=click.IntRange(1), help="CPU threads.")
-@click.option("--device", default=ModelOptions.device, show_default=True, help="As of `upscale`.")
+@_option(
+    "--protocol",
+    type=click.Choice(["paper", "stvsr"]),
+    help="paper scores interpolated frames in RGB; stvsr all frames in Y, clip by clip.",
+)
+@click.option(
+    "--measure",
+    "measures",
+    metavar="NAME",
+    multiple=True,
+    help="psnr_rgb, ssim_rgb, psnr_y, ssim_y, ssim_3d, lpips or vmaf (repeatable)  [default: the protocol's]",
+)
+@click.option("--self", "is_self", is_flag=True, help="DATASET is footage of your own; see above.")
+@_option(
+    "--limit",
+    type=click.IntRange(1),
+    help=f"Interpolated frames a data set, spread evenly over it  [default: all; {_SELF_LIMIT} with --self]",
+)
+@_option("--threads", type=click.IntRange(1), help="CPU threads.")
+@_option("--device", help="As of `upscale`.")
 @click.option("--json", "is_json", is_flag=True, help="Print a list of rows on stdout.")
+@click.option(
+    "--csv",
+    "csv_path",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Write rows, clip by clip, to a file.",
+)
 def command(
-    datasets: tuple[Path, ...],
-    systems: tuple[System, ...],
-    spatial: str,
-    temporal: str,
-    weights: tuple[str, ...],
-    offline: bool,
-    stream: Any,
-    limit: int | None,
-    threads: int | None,
-    device: str,
-    is_json: bool,
+    datasets: tuple[str, ...], is_self: bool, is_json: bool, csv_path: Path | None, **values: Any
 ) -> None:
-    """Measure PSNR and SSIM of interpolated frames by the paper's protocol, beside bicubic + blend.
+    """Measure interpolated frames on test sets, beside bicubic + blend and other systems.
 
-    Odd frames, reduced to a quarter by MATLAB's bicubic, are given; even frames are the truth. A DATASET_DIR holds
-    folders of frames (Vid4, DAVIS, UCF101), or input/ and gt/ (Middlebury). One of still images, NAME_lr beside NAME_hr
-    (Set5), measures f_S alone; there a border of 4 pixels is cropped.
+    Odd frames, reduced to a quarter by MATLAB's bicubic, are given; even frames are the truth. A DATASET is a video, or
+    a folder with folders of frames or videos; the layouts of vimeo90k, vid4, middlebury, davis, ucf101, spmcs and reds
+    are recognised, and NAME=FOLDER says which it is (also reds4). Still images, NAME_lr beside NAME_hr, measure f_S.
+
+    With --self, DATASET is any clip of yours: its own frames are the truth, and the better stream is named.
+
+    What cannot be measured is said on stderr and the rest goes on; the exit code is 3 then.
     """
-    if set(systems) == {"cdca"}:
-        refuse_given(
-            "with --system cdca alone, which has no modules and no streams",
-            "spatial",
-            "temporal",
-            "stream",
-        )
-    options = ModelOptions(
-        spatial=spatial, temporal=temporal, weights=weights, offline=offline, device=device
-    )
-    from stsr_cli.console import Counter, print_table
-    from stsr_cli.evaluation import evaluate
+    options, model = _options(is_self, values)
+    from stsr_cli.checkpoint import write_atomically
+    from stsr_cli.console import Counter
+    from stsr_cli.evaluation import evaluate, to_csv, to_json
 
     with Counter("measuring") as counter:
-        rows = evaluate(
-            datasets,
-            options,
-            stream,
-            systems,
-            limit=limit,
-            threads=threads,
-            on_triplet=counter.update,
-        )
+        report = evaluate(datasets, model, options, on_frame=counter.update)
+    if csv_path is not None:
+        write_atomically(csv_path, to_csv(report.rows))
     if is_json:
-        click.echo(json.dumps(_finite(rows), indent=1))
-        return
+        click.echo(json.dumps(to_json(report.rows), indent=1))
+    else:
+        _print(report, options)
+    if is_self:
+        _print_better(report)
+    for problem in report.problems[:_MAX_PROBLEMS]:
+        click.echo(f"stsr: {problem}", err=True)
+    if report.problems:
+        if (num_more := len(report.problems) - _MAX_PROBLEMS) > 0:
+            click.echo(f"stsr: and {num_more} more", err=True)
+        click.get_current_context().exit(DEGRADED)
+
+
+def _options(is_self: bool, values: dict[str, Any]) -> tuple[EvalOptions, ModelOptions]:
+    """The options of the run; refuses what makes no sense together."""
+    if set(values["systems"]) == {"cdca"}:
+        refuse_given(
+            "with --system cdca alone, which has no modules and no streams",
+            *("spatial", "temporal", "streams"),
+        )
+    if is_self:
+        refuse_given(
+            "with --self, which compares the streams by the paper's protocol", "streams", "protocol"
+        )
+        values["limit"] = values["limit"] or _SELF_LIMIT
+    taken = {field.name: values.pop(field.name) for field in fields(EvalOptions)}
+    return EvalOptions(**taken), ModelOptions(**values)
+
+
+def _print(report: "EvalReport", options: EvalOptions) -> None:
+    """The rows as a table on stderr, and beside the paper's where it has such a data set."""
+    from stsr_cli.console import print_table
+    from stsr_cli.report.paper import NOTE, beside_paper
+
+    head = ("dataset", "layout", "system", "stream", "num_frames", "clips", "error")
+    names = [name for name in report.rows[0] if name not in head]
     print_table(
-        "the frame in between, 4x: mean over all truths",
-        [
-            "data set",
-            "system",
-            "stream",
-            "frames",
-            "PSNR RGB",
-            "SSIM RGB",
-            "PSNR Y",
-            "SSIM Y",
-            "gain dB",
-        ],
+        _TITLES[options.protocol],
+        ["data set", "system", "stream", "frames", *map(_title, names)],
         [
             [str(row[key]) for key in ("dataset", "system", "stream", "num_frames")]
-            + [
-                f"{row[key]:{'+.2f' if 'gain' in key else '.2f' if 'psnr' in key else '.4f'}}"
-                for key in _MEASURES
-            ]
-            for row in rows
+            + [_number(name, row[name]) for name in names]
+            for row in report.rows
         ],
-        "PSNR in dB on 8-bit frames, no border cropped but of stills; gain: PSNR RGB over bicubic+blend.",
+        _CAPTION,
     )
+    if options.protocol != "paper" or not {"psnr_rgb", "ssim_rgb"} <= set(names):
+        return
+    for dataset in dict.fromkeys(row["dataset"] for row in report.rows):
+        lines = beside_paper([row for row in report.rows if row["dataset"] == dataset])
+        if lines:
+            columns = [
+                f"{stream} {what}"
+                for stream in ("T->S", "S->T", "Avg.")
+                for what in ("PSNR", "SSIM")
+            ]
+            print_table(f"{dataset} beside the paper", ["", "system", *columns], lines, NOTE)
 
 
-def _finite(value: Any) -> Any:
-    """The same with null where JSON has no number: a perfect prediction has infinite PSNR."""
-    if isinstance(value, dict):
-        return {key: _finite(part) for key, part in value.items()}
-    if isinstance(value, list):
-        return [_finite(part) for part in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value
+def _print_better(report: "EvalReport") -> None:
+    """Which stream is better on one's own footage, by how much, and what that is worth."""
+    from stsr_cli.evaluation import better_stream
+    from stsr_cli.labels import label
+
+    for better, worse, gain in better_stream(report.rows):
+        if better["system"] == "bicubic+blend":
+            continue
+        click.echo(
+            f"{better['dataset']}, {better['system']}: {label(better['stream'])} (--stream {better['stream']}) "
+            f"is better than {label(worse['stream'])} by {gain:.2f} dB over {better['num_frames']} frames",
+            err=True,
+        )
+    click.echo(_SELF_CAVEAT, err=True)
+
+
+def _title(name: str) -> str:
+    return "gain dB" if name.startswith("gain") else name.replace("_", " ").upper()
+
+
+def _number(name: str, value: float | None) -> str:
+    if value is None:
+        return "failed" if "psnr" in name and "gain" not in name else "-"
+    return f"{value:{'+.2f' if 'gain' in name else '.2f' if 'psnr' in name or name == 'vmaf' else '.4f'}}"

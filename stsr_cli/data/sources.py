@@ -21,13 +21,14 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal
 
 from stsr_cli.errors import InputError
 
 VIDEO_SUFFIXES = frozenset(".mp4 .mkv .mov .webm .avi .m4v .mpg .ts .y4m .gif".split())
 IMAGE_SUFFIXES = frozenset(".png .jpg .jpeg .webp .bmp .tif .tiff".split())
 
-_VIMEO_LIST = re.compile(r"(tri|sep)_(train|test)list\.txt")
+VIMEO_LIST = re.compile(r"(tri|sep)_(train|test)list\.txt")
 _VIMEO_LENGTHS = {"tri": 3, "sep": 7}
 
 
@@ -105,7 +106,12 @@ def natural_order(path: Path) -> list[int | str]:
     return [int(part) if index % 2 else part for index, part in enumerate(parts)]
 
 
-def _visible(folder: Path) -> list[Path]:
+def visible(folder: Path) -> list[Path]:
+    """Return what is in a folder, in natural order, without hidden files and `__MACOSX`.
+
+    Raises:
+        InputError: it cannot be read.
+    """
     try:
         paths = [
             path for path in folder.iterdir() if path.name[0] != "." and path.name != "__MACOSX"
@@ -120,10 +126,10 @@ def _search(folder: Path, found: _Found) -> None:
     if folder.resolve() in found.seen:
         return
     found.seen.add(folder.resolve())
-    paths = {path.name: path for path in _visible(folder)}
+    paths = {path.name: path for path in visible(folder)}
     folders = [path for path in paths.values() if path.is_dir()]
     sharp = [path for path in folders if _is_sharp(path)]
-    if "sequences" in paths and any(map(_VIMEO_LIST.fullmatch, paths)):
+    if "sequences" in paths and any(map(VIMEO_LIST.fullmatch, paths)):
         _search_vimeo(folder, found)
     elif "JPEGImages" in paths:
         _search_davis(folder, found)
@@ -150,7 +156,7 @@ def _has_sharp(folder: Path) -> bool:
     """Whether this is the train folder of REDS (train_sharp/000/) or GoPro (SEQUENCE/sharp/)."""
     if not folder.is_dir():
         return False
-    below = [path for path in _visible(folder) if path.is_dir()]
+    below = [path for path in visible(folder) if path.is_dir()]
     return any(_is_sharp(path) or (path / "sharp").is_dir() for path in below)
 
 
@@ -166,30 +172,67 @@ def _search_vimeo(folder: Path, found: _Found) -> None:
 
 
 def _read_vimeo(path: Path, found: _Found) -> None:
+    sequences, problems = vimeo_sequences(path)
+    found.problems += problems
+    found.sources += [Source(name, files, False, is_curated=True) for name, files in sequences]
+
+
+def vimeo_sequences(path: Path) -> tuple[list[tuple[str, tuple[Path, ...]]], list[str]]:
+    """Return the sequences of one of Vimeo-90K's lists, names and frames, and a line for each line that names none.
+
+    Args:
+        path: `tri_*list.txt` (im1..im3) or `sep_*list.txt` (im1..im7) beside `sequences/`; the files may be missing.
+
+    Raises:
+        InputError: it cannot be read.
+    """
     num_frames = _VIMEO_LENGTHS[path.name[:3]]
+    sequences, problems = [], []
     for number, line in _lines(path):
         if not re.fullmatch(r"[^/\s]+/[^/\s]+", line):
-            found.problems.append(f"{path}, line {number}: {line!r}; expected FOLDER/SEQUENCE")
+            problems.append(f"{path}, line {number}: {line!r}; expected FOLDER/SEQUENCE")
             continue
         folder = path.parent / "sequences" / line
         files = tuple(folder / f"im{index}.png" for index in range(1, num_frames + 1))
-        found.sources.append(Source(line, files, False, is_curated=True))
+        sequences.append((line, files))
+    return sequences, problems
 
 
 def _search_davis(folder: Path, found: _Found) -> None:
-    lists = sorted((folder / "ImageSets").rglob("train.txt"))
+    for files in davis_sequences(folder, "train"):
+        found.add_images(files)
+
+
+def davis_sequences(folder: Path, split: Literal["train", "val"]) -> list[list[Path]]:
+    """Return the images of DAVIS, sequence by sequence: at 480p if there; of `ImageSets/**/SPLIT.txt` alone if there.
+
+    Args:
+        folder: holds `JPEGImages/`.
+        split: which list to follow.
+
+    Raises:
+        InputError: a list or a folder cannot be read.
+    """
+    lists = sorted((folder / "ImageSets").rglob(f"{split}.txt"))
     names: set[str] | None = None
     if (
         lists
     ):  # "bear", or of 2016 "/JPEGImages/480p/bear/00000.jpg /Annotations/480p/bear/00000.png"
         images = [line.split()[0] for path in lists for _, line in _lines(path)]
         names = {Path(image).parent.name if "/" in image else image for image in images}
-    sizes = [path for path in _visible(folder / "JPEGImages") if path.is_dir()]
+    sizes = [path for path in visible(folder / "JPEGImages") if path.is_dir()]
     sizes = [path for path in sizes if path.name == "480p"] or sizes[:1]
-    for sequence in (path for size in sizes for path in _visible(size) if path.is_dir()):
-        if names is None or sequence.name in names:
-            files = _visible(sequence)
-            found.add_images([file for file in files if file.suffix.lower() in IMAGE_SUFFIXES])
+    return [
+        image_files(sequence)
+        for size in sizes
+        for sequence in visible(size)
+        if sequence.is_dir() and (names is None or sequence.name in names)
+    ]
+
+
+def image_files(folder: Path) -> list[Path]:
+    """Return the images right in a folder, in natural order; `InputError` as of `visible`."""
+    return [path for path in visible(folder) if path.suffix.lower() in IMAGE_SUFFIXES]
 
 
 def _lines(path: Path) -> Iterator[tuple[int, str]]:
@@ -204,7 +247,7 @@ def _lines(path: Path) -> Iterator[tuple[int, str]]:
 
 
 def _read_list(path: Path, found: _Found) -> None:
-    if _VIMEO_LIST.fullmatch(path.name) and (path.parent / "sequences").is_dir():
+    if VIMEO_LIST.fullmatch(path.name) and (path.parent / "sequences").is_dir():
         _read_vimeo(path, found)
         return
     starts: defaultdict[Path, list[int]] = defaultdict(list)
