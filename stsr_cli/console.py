@@ -103,7 +103,8 @@ class UpscaleConsole:
             replaced = f"{report.num_replaced} of {report.num_new} new frames replaced"
             self._console.print(
                 f"the streams differ by {report.mean_disagreement:.2f} levels of 255 on average"
-                f"{f'; {replaced}' if self._options.on_doubt else ''}"
+                f"{f'; {replaced}' if self._options.on_doubt else ''}",
+                soft_wrap=True,
             )
         self._console.print(
             f"{report.target}: {report.frames_out} frames of {report.width}x{report.height} in {report.seconds:.1f} s, "

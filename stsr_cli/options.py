@@ -84,11 +84,13 @@ class OnDoubt:
 
     Attributes:
         action: "hold" shows the given frame before it again, "blend" fades from that to the one after it.
-        threshold: mean absolute difference of the streams, in levels of 255, above which a frame is replaced.
+        threshold: mean absolute difference of the streams, in levels of 255, above which a frame is replaced. The
+            default lies below that of every cut and above that of nearly all other footage that was measured
+            (docs/results/disagreement.md).
     """
 
     action: DoubtAction
-    threshold: float = 16.0
+    threshold: float = 18.0
 
 
 @dataclass(frozen=True)

@@ -23,6 +23,8 @@ _NUM_PAIRS = 12
 _MAX_WINDOW = 12  # frames that are looked at for one pair
 _REPEATED = 0.4  # mean absolute difference in levels below which a frame repeats the one before
 _MIN_SIDE = 8  # low-resolution pixels: of less, the modules would see little but padding
+_MAX_SIDE = 640  # pixels of the video: its middle is measured, so that a large one takes no longer
+_MAX_PSNR = 100.0  # of equal pictures, so that a mean stays a number
 _UNKNOWN_SECONDS = 10  # of a video that does not say how long it is
 
 
@@ -52,7 +54,7 @@ class Choice:
         both = self.psnr_rgb["mean"] - self.psnr_rgb[self.stream]
         return (
             f"stream auto: {self.stream}, {gain:+.2f} dB over {other} on {self.num_pairs} sampled pairs of the clip at "
-            f"1/{self.scale} of its size (the mean of both: {both:+.2f} dB more)"
+            f"1/{self.scale} of its size; the mean of both would give {both:+.2f} dB"
         )
 
 
@@ -117,7 +119,7 @@ def _find_triplet(
     recent: deque[tuple[Pixels, Pixels]] = deque(maxlen=3)
     frames: Iterator[Pixels] = decode(source, start_pts)
     for pixels in islice(frames, _MAX_WINDOW):
-        hr_frame = crop_to_multiple(pixels, scale)
+        hr_frame = crop_to_multiple(_middle(pixels), scale)
         lr_frame = degrade(hr_frame, scale)
         if recent:
             difference = np.abs(lr_frame.astype(np.int16) - recent[-1][1]).mean()
@@ -127,6 +129,12 @@ def _find_triplet(
         if len(recent) == 3 and len(find_triplets(np.stack([small for _, small in recent]))):
             return recent[0][1], recent[1][0], recent[2][1]
     return None
+
+
+def _middle(pixels: Pixels) -> Pixels:
+    height, width = pixels.shape[:2]
+    top, left = max(height - _MAX_SIDE, 0) // 2, max(width - _MAX_SIDE, 0) // 2
+    return pixels[top : top + _MAX_SIDE, left : left + _MAX_SIDE]
 
 
 @torch.inference_mode()
@@ -142,4 +150,5 @@ def _measure(
     lr_frames = to_tensor(np.stack((lr_frame0, lr_frame1)), device, dtype)
     _, ((t2s, s2t),) = model.extend_both(lr_frames)
     predictions = {"t2s": t2s, "s2t": s2t, "mean": (t2s + s2t) / 2}
-    return {name: psnr_rgb(to_pixels(frame[0]), target) for name, frame in predictions.items()}
+    scores = {name: psnr_rgb(to_pixels(frame[0]), target) for name, frame in predictions.items()}
+    return {name: min(score, _MAX_PSNR) for name, score in scores.items()}
