@@ -15,6 +15,7 @@ from types import TracebackType
 from typing import Self
 
 import numpy as np
+import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
@@ -161,8 +162,7 @@ class DisagreementFiles:
         self._rows: list[str] = [_COLUMNS]
         # A heat map is 8-bit and no HDR, whatever the source is.
         plain = replace(source, pix_fmt="yuv420p", bit_depth=8, colour=_BT709)
-        shape = (source.height * options.scale, source.width * options.scale, 3)
-        self._nothing = np.ascontiguousarray(np.broadcast_to(_COLOURS[0], shape))
+        self._size = (source.height * options.scale, source.width * options.scale)
         self._num_frames = self._num_doubts = self.num_replaced = 0
         self._sum_levels = 0.0
         try:
@@ -218,7 +218,8 @@ class DisagreementFiles:
             )
         self._num_frames += len(slots)
         if self._videos:
-            pixels = self._nothing if doubt is None else heat_map(doubt.levels)
+            levels = torch.zeros(self._size) if doubt is None else doubt.levels
+            pixels = heat_map(levels)
             for video in self._videos:
                 for slot in slots:
                     video.write(pixels, slot.pts, slot.duration)
