@@ -82,11 +82,11 @@ def measure(model, lr_frame0, target, lr_frame1) -> dict:
     }
 
 
-def correlations(frames: Sequence[dict], predictors: Sequence[str]) -> dict:
+def correlations(frames: Sequence[dict], predictors: Sequence[str], truth: str = "error") -> dict:
     """By predictor and stream."""
     return {
         predictor: {
-            stream: spearman([f[predictor] for f in frames], [f["error"][stream] for f in frames])
+            stream: spearman([f[predictor] for f in frames], [f[truth][stream] for f in frames])
             for stream in STREAMS
         }
         for predictor in predictors
@@ -117,6 +117,7 @@ def of_set(name: str, clips: Sequence[str], frames: Sequence[dict]) -> dict:
         "psnr": means(frames),
         "disagreement": float(np.mean([f["disagreement"] for f in frames])),
         "frames": correlations(frames, ("disagreement", "worst_block", "neighbours")),
+        "frames_psnr": correlations(frames, ("disagreement", "worst_block", "neighbours"), "psnr"),
         "clips": mean_of([correlations(c, ("disagreement", "neighbours")) for c in long_clips]),
         "blocks": mean_of([f["blocks"] for f in frames]),
         **on_doubt(frames),
@@ -200,8 +201,9 @@ def markdown(sets: list[dict], videos: list[dict], command: str) -> str:
         "",
         "Spearman's rank correlation with the true mean absolute error of T->S / S->T / their mean: over the frames "
         "of a set, over those of each clip of seven or more (mean over the clips), and over the 16x16 blocks of each "
-        "frame (mean over the frames). Disagreement is the mean absolute difference of the two streams in levels of "
-        "255. Beside it: the difference between the two given frames, for which no second stream is needed.",
+        "frame (mean over the frames). With PSNR in place of the error: disagreement.json. "
+        "Disagreement is the mean absolute difference of the two streams in levels of 255. Beside it: the difference "
+        "between the two given frames, for which no second stream is needed.",
         "",
         "| set | frames | PSNR T->S / S->T / mean | disagreement | frames: disagreement | its worst block "
         "| given frames | frames of a clip: disagreement | given frames | blocks: disagreement | given frames |",
@@ -256,7 +258,7 @@ def main() -> None:
         dataset = find_dataset(folder)
         frames = [measure(model, *read_triplet(sample)) for sample in dataset.samples]
         sets.append(of_set(dataset.name, [sample.clip for sample in dataset.samples], frames))
-        print(json.dumps(sets[-1]), file=sys.stderr)
+        print(f"{dataset.name}: {len(frames)} frames", file=sys.stderr)
     videos = of_videos(model, arguments.videos)
     weights = "".join(f" --weights {source}" for source in arguments.weights)
     names = " ".join(f"{path.resolve().name}" for path in arguments.sets)
