@@ -25,6 +25,7 @@ _REPEATED = 0.4  # mean absolute difference in levels below which a frame repeat
 _MIN_SIDE = 8  # low-resolution pixels: of less, the modules would see little but padding
 _MAX_SIDE = 640  # pixels of the video: its middle is measured, so that a large one takes no longer
 _MAX_PSNR = 100.0  # of equal pictures, so that a mean stays a number
+_MIN_GAIN = 0.005  # dB: less is +0.00, and not worth the dearer stream
 _UNKNOWN_SECONDS = 10  # of a video that does not say how long it is
 
 
@@ -65,7 +66,7 @@ def choose_stream(
     dtype: torch.dtype,
     on_pair: Callable[[int, int], None] = lambda num_done, num_total: None,
 ) -> Choice:
-    """Measure both streams on pairs spread over a video and take the better one; t2s, the cheaper, if none is.
+    """Measure both streams on pairs spread over a video and take the better one; t2s, which costs less, if none is.
 
     Args:
         model: its modules, on `device` in `dtype`; its factors are not used.
@@ -93,7 +94,7 @@ def choose_stream(
     if not scores["t2s"]:
         return Choice("t2s", why="no three frames of the clip move evenly and without a cut")
     mean = {name: float(np.mean(values)) for name, values in scores.items()}
-    stream: Stream = "s2t" if mean["s2t"] > mean["t2s"] else "t2s"
+    stream: Stream = "s2t" if mean["s2t"] - mean["t2s"] >= _MIN_GAIN else "t2s"
     return Choice(stream, len(scores["t2s"]), mean, scale)
 
 

@@ -11,6 +11,8 @@ import torch
 
 from stsr_cli.disagreement import disagreement, heat_map
 from stsr_cli.ops import to_tensor
+from stsr_cli.options import ModelOptions, OnDoubt, UpscaleOptions
+from stsr_cli.upscale import upscale
 
 from .test_upscale import LOSSLESS, PLAIN, RGB_SOURCE, decode, pictures_of_noise, write_tiny_weights
 
@@ -271,3 +273,33 @@ def test_what_cannot_be_is_one_line_and_changes_nothing(call, make_clip, tmp_pat
     for word in words:
         assert word in line
     assert before == {path: path.is_file() and path.read_bytes() for path in tmp_path.rglob("*")}
+
+
+def test_the_report_says_what_was_chosen_and_replaced(make_clip, tmp_path):
+    source = make_clip("in.mp4", num_frames=6, options={"crf": "1"})
+    model = ModelOptions(spatial="bicubic", temporal="blend", stream="auto")
+    told = []
+    report = upscale(
+        UpscaleOptions(source, tmp_path / "out.mp4", model=model, on_doubt=OnDoubt("hold", 0.0)),
+        on_start=lambda source, device, choice: told.append(choice),
+        on_pair=lambda num_done, num_total: told.append((num_done, num_total)),
+    )
+    assert told == [(1, 4), (2, 4), (3, 4), (4, 4), report.choice]
+    assert report.stream == report.choice.stream == "t2s"
+    assert report.num_new == 5
+    assert report.mean_disagreement == pytest.approx(0, abs=1e-4)
+    # Equal but for the last bit of a float, which is more than 0 levels.
+    assert 0 <= report.num_replaced <= 5
+
+
+def test_a_damaged_source_leaves_nothing_while_the_stream_is_chosen(call, make_clip, tmp_path):
+    clip = make_clip("in.mov", num_frames=40, codec="png", pix_fmt="rgb24")
+    content = bytearray(clip.read_bytes())
+    for place in range(len(content) // 2, len(content) * 3 // 4, 50):
+        content[place] ^= 255
+    clip.write_bytes(content)
+    files = ("--disagreement", "d.csv", "--disagreement", "d.mkv")
+    result = call("upscale", clip, "out.mp4", *PLAIN, "--stream", "auto", *files, code=4)
+    assert "in.mov is damaged" in result.stderr
+    assert len(result.stderr.splitlines()) == 1
+    assert [path.name for path in tmp_path.iterdir()] == ["in.mov"]
