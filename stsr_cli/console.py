@@ -3,6 +3,7 @@
 import math
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Self
 
 from rich.box import SIMPLE
@@ -24,6 +25,7 @@ from stsr_cli.labels import label
 
 if TYPE_CHECKING:
     from stsr_cli.options import UpscaleOptions
+    from stsr_cli.self_score import Choice
     from stsr_cli.training.status import StepStatus, TrainStatus
     from stsr_cli.upscale import UpscaleReport
     from stsr_cli.video.probe import SourceInfo
@@ -45,7 +47,7 @@ class UpscaleConsole:
             TextColumn("{task.percentage:3.0f} %"),
             BarColumn(bar_width=None),
             MofNCompleteColumn(),
-            TextColumn("frames"),
+            TextColumn("{task.description}"),
             TimeElapsedColumn(),
             TextColumn("left"),
             TimeRemainingColumn(),
@@ -61,9 +63,21 @@ class UpscaleConsole:
     def __exit__(self, *_: object) -> None:
         self._progress.stop()
 
-    def on_start(self, source: "SourceInfo", device: str) -> None:
+    def on_pair(self, num_done: int, num_total: int) -> None:
+        """Show how far the choice of the stream is."""
+        if self._task is None:
+            self._task = self._progress.add_task("places, choosing the stream", total=num_total)
+            self._progress.start()
+        self._progress.update(self._task, completed=num_done)
+
+    def on_start(self, source: "SourceInfo", device: str, choice: "Choice | None") -> None:
         """Say what becomes of what, and start the bar; the header's frame count only serves the estimate."""
         options, model = self._options, self._options.model
+        if self._task is not None:
+            self._progress.remove_task(self._task)
+        if choice is not None:
+            self._console.print(str(choice), markup=False, soft_wrap=True)
+            model = replace(model, stream=choice.stream)
         rate = f" at {float(source.frame_rate):.3f} fps" if source.frame_rate else ""
         self._console.print(
             f"{options.source.name}: {source.width}x{source.height}{rate}, x{options.scale} in space and "
@@ -71,7 +85,7 @@ class UpscaleConsole:
             markup=False,
             soft_wrap=True,
         )
-        self._task = self._progress.add_task("", total=source.num_frames_from_header or None)
+        self._task = self._progress.add_task("frames", total=source.num_frames_from_header or None)
         self._progress.start()
 
     def on_frame(self, num_done: int) -> None:
@@ -84,6 +98,13 @@ class UpscaleConsole:
         if report.repaired_timestamps:
             self._console.print(
                 f"{report.repaired_timestamps} source frames had broken timestamps, repaired"
+            )
+        if report.mean_disagreement is not None:
+            replaced = f"{report.num_replaced} of {report.num_new} new frames replaced"
+            self._console.print(
+                f"the streams differ by {report.mean_disagreement:.2f} levels of 255 on average"
+                f"{f'; {replaced}' if self._options.on_doubt else ''}",
+                soft_wrap=True,
             )
         self._console.print(
             f"{report.target}: {report.frames_out} frames of {report.width}x{report.height} in {report.seconds:.1f} s, "

@@ -106,17 +106,24 @@ class TwoStream(nn.Module):
             number of pairs: N, or N - 1 without `previous`. Batch j - 1 holds those at j / time_scale.
         """
         hr_frames = self.upscale(lr_frames)
-        lr_all, hr_all = lr_frames, hr_frames
-        if previous is not None:
-            lr_all, hr_all = (
-                torch.cat((previous[0], lr_frames)),
-                torch.cat((previous[1], hr_frames)),
-            )
-        if len(lr_all) < 2:
+        if previous is None and len(lr_frames) < 2:
             return hr_frames, []
+        lr_before, hr_before = previous or (None, None)
         if stream == "t2s":
-            return hr_frames, self.t2s(lr_all[:-1], lr_all[1:])
-        return hr_frames, self.s2t(hr_all[:-1], hr_all[1:])
+            return hr_frames, self.t2s(*_pairs(lr_before, lr_frames))
+        return hr_frames, self.s2t(*_pairs(hr_before, hr_frames))
+
+    def extend_both(
+        self, lr_frames: Tensor, previous: tuple[Tensor, Tensor] | None = None
+    ) -> tuple[Tensor, list[tuple[Tensor, Tensor]]]:
+        """`extend` through both streams: a pair of batches, by T->S and by S->T, for each j; f_S still once a frame."""
+        hr_frames = self.upscale(lr_frames)
+        if previous is None and len(lr_frames) < 2:
+            return hr_frames, []
+        lr_before, hr_before = previous or (None, None)
+        t2s = self.t2s(*_pairs(lr_before, lr_frames))
+        s2t = self.s2t(*_pairs(hr_before, hr_frames))
+        return hr_frames, list(zip(t2s, s2t, strict=True))
 
     def forward(
         self,
@@ -142,6 +149,12 @@ class TwoStream(nn.Module):
         if stream == "t2s":
             return (hr_frame0, *self.t2s(lr_frame0, lr_frame1), hr_frame1)
         return (hr_frame0, *self.s2t(hr_frame0, hr_frame1), hr_frame1)
+
+
+def _pairs(before: Tensor | None, frames: Tensor) -> tuple[Tensor, Tensor]:
+    """The first and the second frames of all pairs of neighbours, the frame before them included."""
+    frames = frames if before is None else torch.cat((before, frames))
+    return frames[:-1], frames[1:]
 
 
 def _passes(factor: int, base: int, what: str) -> int:

@@ -5,8 +5,8 @@ rounding are here, between the network and the encoder.
 """
 
 import time
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 
@@ -15,12 +15,14 @@ import torch
 from torch import Tensor
 
 from stsr_cli.device import resolve_device, resolve_dtype
+from stsr_cli.disagreement import DisagreementFiles, Doubt, check_disagreement, disagreement
 from stsr_cli.errors import InputError
 from stsr_cli.ops import quantise, to_tensor
-from stsr_cli.options import UpscaleOptions
+from stsr_cli.options import OnDoubt, StreamChoice, UpscaleOptions
 from stsr_cli.pairs import System, load_system, to_device
 from stsr_cli.pipeline import Prefetch, Sink
-from stsr_cli.streams import Stream
+from stsr_cli.self_score import Choice, choose_stream
+from stsr_cli.streams import Stream, TwoStream
 from stsr_cli.video.probe import SourceInfo, probe
 from stsr_cli.video.reader import Frame, read_frames
 from stsr_cli.video.timeline import PtsRepair, Slot, last_duration, slots
@@ -44,6 +46,11 @@ class UpscaleReport:
             network, and waiting for the encoder; they sum to 1.
         repaired_timestamps: source frames whose time was missing or not later than the one before.
         device: where the network ran.
+        stream: whose frames were written, "both" for the mean; of CDCA, which has none, whatever the options say.
+        choice: how `stream` was chosen, where it was left to stsr.
+        num_new: new frames between two given ones.
+        num_replaced: how many of them were not shown, since the streams disagreed on them too much.
+        mean_disagreement: of the streams over the new frames, in levels of 255, or None where it was not asked for.
     """
 
     target: Path
@@ -57,6 +64,11 @@ class UpscaleReport:
     encode_share: float
     repaired_timestamps: int
     device: str
+    stream: StreamChoice
+    choice: Choice | None
+    num_new: int
+    num_replaced: int
+    mean_disagreement: float | None
 
     @property
     def frames_per_second(self) -> float:
@@ -66,23 +78,32 @@ class UpscaleReport:
 
 @dataclass(frozen=True)
 class _Output:
-    """One output frame on its way to the encoder: (3, H, W) integers on the device, shown in each of `slots`."""
+    """One output frame on its way to the encoder: (3, H, W) integers on the device, shown in each of `slots`.
+
+    `doubt`: of a new frame, where both streams were run and compared.
+    """
 
     image: Tensor
     slots: tuple[Slot, ...]
+    doubt: Doubt | None = None
 
 
 def upscale(
     options: UpscaleOptions,
-    on_start: Callable[[SourceInfo, str], None] = lambda source, device: None,
+    on_start: Callable[[SourceInfo, str, Choice | None], None] = lambda source, device, choice: (
+        None
+    ),
     on_frame: Callable[[int], None] = lambda num_done: None,
+    on_pair: Callable[[int, int], None] = lambda num_done, num_total: None,
 ) -> UpscaleReport:
     """Upscale one video file in space and time.
 
     Args:
         options: the run.
-        on_start: told what is about to be read, and the device, before the first frame.
+        on_start: told what is about to be read, the device, and how the stream was chosen (None: by the options),
+            before the first frame.
         on_frame: told how many source frames are done.
+        on_pair: told how many places of the video were looked at to choose the stream, of how many.
 
     Raises:
         InputError, UsageError, WeightsError, DeviceError: before anything is written.
@@ -90,33 +111,39 @@ def upscale(
         StsrError: the output could not be written or does not verify; nothing is left behind.
     """
     source = probe(options.source)
+    check_disagreement(options)
     device = resolve_device(options.model.device)
     dtype = resolve_dtype(options.model.precision, device)
     model = to_device(load_system(options.model, options.scale, options.time_scale), device, dtype)
     batch_size = options.batch_size or (_GPU_BATCH if device.type == "cuda" else 1)
     repair = PtsRepair(source.start_pts)
-    writer = open_writer(
-        options.target,
-        source,
-        options.encode,
-        scale=options.scale,
-        time_scale=options.time_scale,
-        overwrite=options.overwrite,
-    )
-    begin = time.perf_counter()
-    with writer, Prefetch(read_frames(source, repair), _QUEUE_DEPTH) as frames:
-        on_start(source, str(device))
-        counted = _Counter(frames, on_frame)
-        with (
-            Sink[_Output](lambda output: _write(writer, output), _QUEUE_DEPTH) as sink,
-            torch.inference_mode(),
-        ):
-            for output in _outputs(
-                model, counted, source, options.model.stream, batch_size, device, dtype
+    with (
+        open_writer(
+            options.target,
+            source,
+            options.encode,
+            scale=options.scale,
+            time_scale=options.time_scale,
+            overwrite=options.overwrite,
+        ) as writer,
+        DisagreementFiles(options, source) as doubts,
+    ):
+        choice = _choose(options, model, source, device, dtype, on_pair)
+        stream = choice.stream if choice else options.model.stream
+        network = _Network(model, stream, bool(options.disagreement), options.on_doubt)
+        begin = time.perf_counter()
+        with Prefetch(read_frames(source, repair), _QUEUE_DEPTH) as frames:
+            on_start(source, str(device), choice)
+            counted = _Counter(frames, on_frame)
+            with (
+                Sink[_Output](lambda output: _write(writer, doubts, output), _QUEUE_DEPTH) as sink,
+                torch.inference_mode(),
             ):
-                sink.put(output)
+                for output in _outputs(network, counted, source, batch_size, device, dtype):
+                    sink.put(output)
         drain = time.perf_counter()
         written = writer.close()
+        doubts.close()
     end = time.perf_counter()
     decode, encode = frames.waited_seconds, sink.waited_seconds + end - drain
     seconds = end - begin
@@ -132,7 +159,72 @@ def upscale(
         encode_share=encode / seconds,
         repaired_timestamps=repair.num_repaired,
         device=str(device),
+        stream=stream,
+        choice=choice,
+        num_new=(counted.num_frames - 1) * (options.time_scale - 1),
+        num_replaced=doubts.num_replaced,
+        mean_disagreement=doubts.mean_levels,
     )
+
+
+def _choose(
+    options: UpscaleOptions,
+    model: System,
+    source: SourceInfo,
+    device: torch.device,
+    dtype: torch.dtype,
+    on_pair: Callable[[int, int], None],
+) -> Choice | None:
+    """Which stream to use, where that is left to stsr and makes a difference."""
+    if options.model.stream != "auto" or not isinstance(model, TwoStream):
+        return None
+    if options.time_scale == 1:
+        return Choice("t2s", why="there are no new frames at --time-scale 1")
+    if options.scale == 1:
+        return Choice("t2s", why="both streams are the same at --scale 1")
+    return choose_stream(model, source, device, dtype, on_pair)
+
+
+class _Network:
+    """The system, and what becomes of its streams: one of them, or their mean; compared and replaced if asked for."""
+
+    def __init__(
+        self, model: System, stream: StreamChoice, is_compared: bool, on_doubt: OnDoubt | None
+    ) -> None:
+        self._model, self._stream, self._on_doubt = model, stream, on_doubt
+        self._is_compared = is_compared or on_doubt is not None
+        # At scale 1 there is nothing to do before or after f_T: both streams are one.
+        self._is_both = self._is_compared or (stream == "both" and model.scale > 1)
+        self.time_scale = model.time_scale
+
+    def extend(
+        self, lr_frames: Tensor, previous: tuple[Tensor, Tensor] | None
+    ) -> tuple[Tensor, list[tuple[Tensor, Sequence[Doubt | None]]]]:
+        """`TwoStream.extend`; with each batch of new frames, what is known about each of them."""
+        if not self._is_both or not isinstance(self._model, TwoStream):
+            stream: Stream = "s2t" if self._stream == "s2t" else "t2s"
+            hr_frames, middles = self._model.extend(lr_frames, stream, previous)
+            return hr_frames, [(middle, [None] * len(middle)) for middle in middles]
+        hr_frames, both = self._model.extend_both(lr_frames, previous)
+        given = [*(() if previous is None else previous[1]), *hr_frames]
+        found: list[tuple[Tensor, Sequence[Doubt | None]]] = []
+        for index, (t2s, s2t) in enumerate(both, 1):
+            doubts = disagreement(t2s, s2t) if self._is_compared else []
+            middle = {"t2s": t2s, "s2t": s2t}.get(self._stream)
+            middle = (t2s + s2t) / 2 if middle is None else middle
+            for pair, doubt in enumerate(doubts):
+                if self._on_doubt and doubt.mean_levels > self._on_doubt.threshold:
+                    doubts[pair] = replace(doubt, is_replaced=True)
+                    middle[pair] = _instead(
+                        self._on_doubt, given[pair], given[pair + 1], index / self.time_scale
+                    )
+            found.append((middle, doubts or [None] * len(middle)))
+        return hr_frames, found
+
+
+def _instead(on_doubt: OnDoubt, before: Tensor, after: Tensor, t: float) -> Tensor:
+    """What stands for the new frame at t between two given ones."""
+    return before if on_doubt.action == "hold" else torch.lerp(before, after, t)
 
 
 class _Counter:
@@ -150,16 +242,15 @@ class _Counter:
 
 
 def _outputs(
-    model: System,
+    network: _Network,
     frames: Iterable[Frame],
     source: SourceInfo,
-    stream: Stream,
     batch_size: int,
     device: torch.device,
     dtype: torch.dtype,
 ) -> Iterator[_Output]:
     """Every output frame in order, with its time: each source frame, then those between it and the next."""
-    time_scale = model.time_scale
+    time_scale = network.time_scale
     rest = iter(frames)
     previous: tuple[Tensor, Tensor] | None = None
     last: Frame | None = None
@@ -169,18 +260,19 @@ def _outputs(
         pixels = np.stack([frame.pixels for frame in batch])
         peak = 255 if pixels.dtype == np.uint8 else 65535
         lr_frames = to_tensor(pixels, device, dtype)
-        hr_frames, middles = model.extend(lr_frames, stream, previous)
+        hr_frames, middles = network.extend(lr_frames, previous)
         previous = (lr_frames[-1:], hr_frames[-1:])
         images = quantise(hr_frames, peak)
-        between = [quantise(middle, peak) for middle in middles]
+        between = [(quantise(middle, peak), doubts) for middle, doubts in middles]
         first_pair = 0 if last is not None else -1  # the very first frame has no frame before it
         for index, frame in enumerate(batch):
             if last is not None and last_image is not None:
                 interval = frame.pts - last.pts
                 times = slots(last.pts, frame.pts, time_scale)
                 yield _Output(last_image, times[:1])
-                for middle_images, slot in zip(between, times[1:], strict=True):
-                    yield _Output(middle_images[index + first_pair], (slot,))
+                for (new_images, doubts), slot in zip(between, times[1:], strict=True):
+                    pair = index + first_pair
+                    yield _Output(new_images[pair], (slot,), doubts[pair])
             last, last_image = frame, images[index]
     if last is None or last_image is None:
         raise InputError(f"{source.path} holds no frame that can be decoded")
@@ -189,10 +281,11 @@ def _outputs(
     yield _Output(last_image, slots(last.pts, last.pts + duration, time_scale))
 
 
-def _write(writer: VideoWriter, output: _Output) -> None:
+def _write(writer: VideoWriter, doubts: DisagreementFiles, output: _Output) -> None:
     """Bring a frame to the host and encode it, in the encoder's thread."""
     pixels = output.image.movedim(0, -1).contiguous().cpu().numpy()
     if pixels.dtype != np.uint8:
         pixels = pixels.astype(np.uint16)
     for slot in output.slots:
         writer.write(pixels, slot.pts, slot.duration)
+    doubts.write(output.doubt, output.slots)

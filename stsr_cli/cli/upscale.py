@@ -1,14 +1,45 @@
 """`stsr upscale`."""
 
+import math
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, cast, get_args
 
 import click
 
 from stsr_cli.cli.fields import option_of, refuse_given
-from stsr_cli.options import EncodeOptions, ModelOptions, System, UpscaleOptions
+from stsr_cli.options import (
+    DoubtAction,
+    EncodeOptions,
+    ModelOptions,
+    OnDoubt,
+    StreamChoice,
+    System,
+    UpscaleOptions,
+)
 
 _option = option_of(UpscaleOptions, ModelOptions, EncodeOptions)
+
+
+def _on_doubt(
+    context: click.Context, parameter: click.Parameter, value: str | None
+) -> OnDoubt | None:
+    """Read `hold` or `blend`, with a threshold behind a colon or without."""
+    if value is None:
+        return None
+    action, colon, text = value.partition(":")
+    if action not in get_args(DoubtAction):
+        raise click.BadParameter(f"{value!r} is neither hold nor blend; write hold, or hold:12")
+    if not colon:
+        return OnDoubt(cast(DoubtAction, action))
+    try:
+        threshold = float(text)
+    except ValueError:
+        threshold = math.nan
+    if not 0 <= threshold <= 255:
+        raise click.BadParameter(
+            f"the threshold {text!r} is no number from 0 to 255; write {action}:12"
+        )
+    return OnDoubt(cast(DoubtAction, action), threshold)
 
 
 @click.command()
@@ -29,8 +60,25 @@ _option = option_of(UpscaleOptions, ModelOptions, EncodeOptions)
 )
 @_option(
     "--stream",
-    type=click.Choice(["t2s", "s2t"]),
-    help="t2s interpolates, then upscales; s2t the other way round: 16 times the pixels for f_T.",
+    type=click.Choice(get_args(StreamChoice)),
+    help="t2s interpolates, then upscales; s2t the other way round: 16 times the pixels for f_T; both: their mean, at "
+    "the cost of both; auto measures both on pairs sampled from INPUT and takes the better one.",
+)
+@_option(
+    "--disagreement",
+    metavar="FILE",
+    multiple=True,
+    type=click.Path(path_type=Path),
+    help="Write where the two streams differ: FILE.csv has a row for each new frame; FILE.mp4 or .mkv is a heat map, "
+    "black where they agree, pale yellow from 32 levels of 255. Runs both streams (repeatable).",
+)
+@_option(
+    "--on-doubt",
+    metavar="hold|blend[:LEVELS]",
+    callback=_on_doubt,
+    help="Where the streams differ by more than LEVELS of 255 on average "
+    f"[default: {OnDoubt('hold').threshold:g}], show the frame before again (hold) or a fade (blend) instead of the "
+    "new frame. Runs both streams.",
 )
 @_option("--spatial", help="Name of f_S.")
 @_option("--temporal", help="Name of f_T.")
@@ -61,7 +109,7 @@ _option = option_of(UpscaleOptions, ModelOptions, EncodeOptions)
 )
 @_option("--preset", help="Speed preset of x264 and its kin.")
 @_option("--pix-fmt", help="Pixel format; auto follows the source.")
-@click.option("-y", "--overwrite", is_flag=True, help="Replace OUTPUT if it exists.")
+@click.option("-y", "--overwrite", is_flag=True, help="Replace OUTPUT and FILE if they exist.")
 @click.option("-q", "--quiet", is_flag=True, help="No progress bar, no summary.")
 def command(**values: Any) -> None:
     """Upscale the video INPUT to OUTPUT: 4x the resolution and 2x the frame rate.
@@ -75,6 +123,8 @@ def command(**values: Any) -> None:
             "spatial",
             "temporal",
             "stream",
+            "disagreement",
+            "on_doubt",
         )
     is_quiet = values.pop("quiet")
     model = ModelOptions(**{name: values.pop(name) for name in ModelOptions.__dataclass_fields__})
@@ -86,5 +136,5 @@ def command(**values: Any) -> None:
     from stsr_cli.upscale import upscale
 
     with UpscaleConsole(options, is_quiet) as console:
-        report = upscale(options, console.on_start, console.on_frame)
+        report = upscale(options, console.on_start, console.on_frame, console.on_pair)
     console.summarise(report)

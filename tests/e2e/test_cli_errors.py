@@ -146,7 +146,7 @@ def test_unknown_module(fails, make_clip, option, name, hint):
         (["--scale", "4.5"], ["--scale"]),
         (["--scale", "1024"], ["libx264"]),
         (["--time-scale", "3"], ["time scale 3", "try 1, 2, 4, 8"]),
-        (["--stream", "both"], ["--stream"]),
+        (["--stream", "mean"], ["--stream"]),
         (["--batch-size", "0"], ["--batch-size"]),
         (["--codec", "h264x"], ["h264x"]),
         (["--codec", "aac"], ["aac"]),

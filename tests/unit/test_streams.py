@@ -157,3 +157,26 @@ def test_a_scale_out_of_reach_is_refused(scale: int) -> None:
 def test_a_time_scale_out_of_reach_is_refused(time_scale: int) -> None:
     with pytest.raises(UsageError, match=f"time scale {time_scale} cannot be reached"):
         TwoStream(Bicubic(4), Blend(), 4, time_scale)
+
+
+@pytest.mark.parametrize("time_scale", [1, 2, 4])
+def test_both_streams_at_once_are_each_of_them(time_scale: int) -> None:
+    """Along a video in batches of 1, 2 and 1; f_S of a given frame is computed once, though both streams need it."""
+    frames = torch.rand(4, 3, 16, 16, dtype=torch.float64)
+    spatial = Repeat()
+    model = TwoStream(spatial, First(), 4, time_scale)
+    previous = None
+    for batch in (frames[:1], frames[1:3], frames[3:]):
+        expected = [model.extend(batch, stream, previous) for stream in ("t2s", "s2t")]
+        num_calls = len(spatial.sizes)
+        hr_frames, both = model.extend_both(batch, previous)
+        assert len(spatial.sizes) - num_calls == 1 + len(both), "frames, and a batch of new ones"
+        assert len(both) == (time_scale - 1 if previous is not None or len(batch) > 1 else 0)
+        assert torch.equal(hr_frames, expected[0][0])
+        for (t2s, s2t), new_t2s, new_s2t in zip(both, expected[0][1], expected[1][1], strict=True):
+            assert torch.equal(t2s, new_t2s)
+            assert torch.equal(s2t, new_s2t)
+        previous = batch[-1:], hr_frames[-1:]
+    whole, both = model.extend_both(frames)
+    assert torch.equal(whole[-1:], previous[1])
+    assert all(len(t2s) == len(s2t) == 3 for t2s, s2t in both)
