@@ -16,14 +16,11 @@ if TYPE_CHECKING:
 DEGRADED = 3  # exit code: finished, but for what the lines on stderr say
 _SELF_LIMIT = 48
 _MAX_PROBLEMS = 20
-_TITLES = {
-    "paper": "the frame in between, 4x: mean over all truths",
-    "stvsr": "all frames, 4x: mean over the clips' means",
-}
-_CAPTION = "PSNR in dB on 8-bit frames, no border cropped but of stills; gain: over bicubic+blend."
+_HTML_FRAMES = 4
 _SELF_CAVEAT = (
     "measured at a quarter of the clip's size: which stream is better at full size may differ"
 )
+_FOOTER = "Made by `stsr eval --html`."
 _option = option_of(EvalOptions, ModelOptions)
 
 
@@ -90,8 +87,27 @@ _option = option_of(EvalOptions, ModelOptions)
     type=click.Path(path_type=Path, dir_okay=False),
     help="Write rows, clip by clip, to a file.",
 )
+@click.option(
+    "--html",
+    "page_path",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Write a page: the figures, charts over all frames, the worst frames with a slider; no network.",
+)
+@click.option(
+    "--html-frames",
+    type=click.IntRange(0),
+    default=_HTML_FRAMES,
+    show_default=True,
+    help="Frames of a data set of which the page has pictures.",
+)
 def command(
-    datasets: tuple[str, ...], is_self: bool, is_json: bool, csv_path: Path | None, **values: Any
+    datasets: tuple[str, ...],
+    is_self: bool,
+    is_json: bool,
+    csv_path: Path | None,
+    page_path: Path | None,
+    html_frames: int,
+    **values: Any,
 ) -> None:
     """Measure interpolated frames on test sets, beside bicubic + blend and other systems.
 
@@ -103,19 +119,38 @@ def command(
 
     What cannot be measured is said on stderr and the rest goes on; the exit code is 3 then.
     """
+    if page_path is None:
+        refuse_given("without --html, which writes a page", "html_frames")
+    for path in filter(None, (csv_path, page_path)):
+        if not path.absolute().parent.is_dir():  # found out now, not after hours
+            raise click.UsageError(f"{path}: there is no folder {path.parent}; make it first")
     options, model = _options(is_self, values)
     from stsr_cli.checkpoint import write_atomically
-    from stsr_cli.console import Counter
+    from stsr_cli.console import Counter, print_table
     from stsr_cli.evaluation import evaluate, to_csv, to_json
+    from stsr_cli.report.evaluation import EvaluationPage, figures
+    from stsr_cli.report.page import write_page
 
+    page = None if page_path is None else EvaluationPage(html_frames)
     with Counter("measuring") as counter:
-        report = evaluate(datasets, model, options, on_frame=counter.update)
+        report = evaluate(
+            datasets,
+            model,
+            options,
+            on_frame=counter.update,
+            on_measured=None if page is None else page.add,
+        )
+    tables = figures(report, options.protocol)
+    if page is not None and page_path is not None:
+        size = write_page(page_path, page.page(tables, _said(is_self, options), _FOOTER))
+        click.echo(f"{page_path}: {size / 1e6:.1f} MB", err=True)
     if csv_path is not None:
         write_atomically(csv_path, to_csv(report.rows))
     if is_json:
         click.echo(json.dumps(to_json(report.rows), indent=1))
     else:
-        _print(report, options)
+        for table in tables:
+            print_table(table.title, table.columns, table.rows, table.note)
     if is_self:
         _print_better(report)
     for problem in report.problems[:_MAX_PROBLEMS]:
@@ -142,34 +177,13 @@ def _options(is_self: bool, values: dict[str, Any]) -> tuple[EvalOptions, ModelO
     return EvalOptions(**taken), ModelOptions(**values)
 
 
-def _print(report: "EvalReport", options: EvalOptions) -> None:
-    """The rows as a table on stderr, and beside the paper's where it has such a data set."""
-    from stsr_cli.console import print_table
-    from stsr_cli.report.paper import NOTE, beside_paper
-
-    head = ("dataset", "layout", "system", "stream", "num_frames", "clips", "error")
-    names = [name for name in report.rows[0] if name not in head]
-    print_table(
-        _TITLES[options.protocol],
-        ["data set", "system", "stream", "frames", *map(_title, names)],
-        [
-            [str(row[key]) for key in ("dataset", "system", "stream", "num_frames")]
-            + [_number(name, row[name]) for name in names]
-            for row in report.rows
-        ],
-        _CAPTION,
-    )
-    if options.protocol != "paper" or not {"psnr_rgb", "ssim_rgb"} <= set(names):
-        return
-    for dataset in dict.fromkeys(row["dataset"] for row in report.rows):
-        lines = beside_paper([row for row in report.rows if row["dataset"] == dataset])
-        if lines:
-            columns = [
-                f"{stream} {what}"
-                for stream in ("T->S", "S->T", "Avg.")
-                for what in ("PSNR", "SSIM")
-            ]
-            print_table(f"{dataset} beside the paper", ["", "system", *columns], lines, NOTE)
+def _said(is_self: bool, options: EvalOptions) -> str:
+    """What was measured, in a sentence for the page."""
+    if is_self:
+        return f"The clip's own frames at a quarter of their size, every other one hidden; {_SELF_CAVEAT}."
+    if options.protocol == "stvsr":
+        return "Every frame of odd and even runs at four times the size, by the Zooming Slow-Mo protocol."
+    return "Frames between two given ones at four times their size, by the paper's protocol."
 
 
 def _print_better(report: "EvalReport") -> None:
@@ -186,13 +200,3 @@ def _print_better(report: "EvalReport") -> None:
             err=True,
         )
     click.echo(_SELF_CAVEAT, err=True)
-
-
-def _title(name: str) -> str:
-    return "gain dB" if name.startswith("gain") else name.replace("_", " ").upper()
-
-
-def _number(name: str, value: float | None) -> str:
-    if value is None:
-        return "failed" if "psnr" in name and "gain" not in name else "-"
-    return f"{value:{'+.2f' if 'gain' in name else '.2f' if 'psnr' in name or name == 'vmaf' else '.4f'}}"
