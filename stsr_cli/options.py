@@ -146,6 +146,7 @@ class Recipe:
         clip_norm: gradients are scaled down to this global norm; 0 leaves them alone.
         ema_decay: of the averaged weights that are validated and saved; 0 turns averaging off.
         stills_share: share of f_S's samples taken from images that belong to no clip, where there are any.
+        max_stride: frames between those of a triplet, 1 to this, a stride of k 1/k as often as 1: faster motion.
         patience: validations without an improvement before a run ends early; 0: never.
     """
 
@@ -167,6 +168,7 @@ class Recipe:
     clip_norm: float
     ema_decay: float
     stills_share: float
+    max_stride: int
     patience: int
 
 

@@ -79,6 +79,7 @@ _HELP = {
     "clip_norm": "Largest gradient norm; 0: no clipping.",
     "ema_decay": "Of the averaged weights; 0: no averaging.",
     "stills_share": "Share of still images in f_S's samples.",
+    "max_stride": "Triplets also of every second, third, ... frame up to this: faster motion.",
     "patience": "Validations without a gain before a run ends; 0: never ends early.",
 }
 _LIMITS: dict[str, click.ParamType[Any]] = {
@@ -92,6 +93,7 @@ _LIMITS: dict[str, click.ParamType[Any]] = {
         click.FloatRange(0),
     ),
     "stills_share": click.FloatRange(0, 1),
+    "max_stride": click.IntRange(1),
 }
 
 

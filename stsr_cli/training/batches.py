@@ -94,9 +94,16 @@ def make_batches(options: TrainOptions, data: TrainingData, scale: int, share: S
         crop=lr_crop,
         seed=options.seed,
         stills_share=recipe.stills_share,
+        max_stride=recipe.max_stride,
     )
     # High-resolution crops of f_T have twice the side of its low-resolution ones.
-    hr = Sampler(data.training, scale=scale, crop=max(lr_crop * 2 // scale, 8), seed=options.seed)
+    hr = Sampler(
+        data.training,
+        scale=scale,
+        crop=max(lr_crop * 2 // scale, 8),
+        seed=options.seed,
+        max_stride=recipe.max_stride,
+    )
     unlabeled = None
     if data.unlabeled and stage == "joint":
         unlabeled = Sampler(data.unlabeled, scale=scale, crop=lr_crop, seed=options.seed + 1)

@@ -56,7 +56,14 @@ class Sampler:
     """
 
     def __init__(
-        self, clips: Sequence[Clip], *, scale: int, crop: int, seed: int, stills_share: float = 0.5
+        self,
+        clips: Sequence[Clip],
+        *,
+        scale: int,
+        crop: int,
+        seed: int,
+        stills_share: float = 0.5,
+        max_stride: int = 1,
     ) -> None:
         usable = [clip for clip in clips if min(clip.lr_frames.shape[1:3]) >= crop]
         self.moving = [clip for clip in usable if len(clip.starts)]
@@ -64,6 +71,10 @@ class Sampler:
             (clip, i) for clip in usable if not len(clip.starts) for i in range(len(clip.lr_frames))
         ]
         self.scale, self.crop, self.seed, self.stills_share = scale, crop, seed, stills_share
+        self._strided = {
+            stride: [(clip, starts) for clip in self.moving if len(starts := strided(clip, stride))]
+            for stride in range(2, max_stride + 1)
+        }
         self._why_still = _reasons(clips, crop)
         if not self.moving and not self.stills:
             largest = max((clip.lr_frames.shape[2:0:-1] for clip in clips), key=min, default=(0, 0))
@@ -90,9 +101,22 @@ class Sampler:
         return self._gather(step, batch_size, first, self._pick_single)
 
     def _pick_triplet(self, rng: np.random.Generator) -> tuple[Clip, list[int]]:
-        clip = self.moving[rng.integers(len(self.moving))]
-        start = int(clip.starts[rng.integers(len(clip.starts))])
-        return clip, [start, start + 1, start + 2]
+        stride = self._pick_stride(rng)
+        if stride == 1:
+            clip = self.moving[rng.integers(len(self.moving))]
+            starts = clip.starts
+        else:
+            clip, starts = self._strided[stride][rng.integers(len(self._strided[stride]))]
+        start = int(starts[rng.integers(len(starts))])
+        return clip, [start, start + stride, start + 2 * stride]
+
+    def _pick_stride(self, rng: np.random.Generator) -> int:
+        """A stride that some clip has; k is drawn 1/k as often as 1."""
+        strides = [1, *(stride for stride, clips in self._strided.items() if clips)]
+        if len(strides) == 1:
+            return 1
+        weights = 1 / np.array(strides)
+        return int(rng.choice(strides, p=weights / weights.sum()))
 
     def _pick_single(self, rng: np.random.Generator) -> tuple[Clip, list[int]]:
         if self.stills and (not self.moving or rng.random() < self.stills_share):
@@ -130,6 +154,17 @@ class Sampler:
             return lr_crop, np.zeros((len(indexes), size, size, 3), np.uint8), False
         hr_crop = _crop(clip.hr_frames, indexes, y * self.scale, x * self.scale, size, flips)
         return lr_crop, hr_crop, True
+
+
+def strided(clip: Clip, stride: int) -> NDArray[np.int64]:
+    """First frames of triplets `stride` frames apart: every triplet of neighbours within one is evenly spaced, too."""
+    is_start = np.zeros(len(clip.lr_frames), bool)
+    is_start[clip.starts] = True
+    length = 2 * stride - 1
+    if len(is_start) < length:
+        return clip.starts[:0]
+    windows = np.lib.stride_tricks.sliding_window_view(is_start, length)
+    return np.flatnonzero(windows.all(axis=1))
 
 
 def _reasons(clips: Sequence[Clip], crop: int) -> str:

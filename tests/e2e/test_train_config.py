@@ -17,6 +17,7 @@ OTHER = {
         "ema_decay": 0.25,
         "stills_share": 0.125,
     },
+    "max_stride": 4,
     "patience": 9,
 }
 

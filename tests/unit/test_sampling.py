@@ -14,7 +14,7 @@ import torch
 from stsr_cli.data import Clip
 from stsr_cli.errors import InputError, StsrError, UsageError
 from stsr_cli.ops import imresize
-from stsr_cli.training.sampling import BatchSource, Sampler, batches, concatenate
+from stsr_cli.training.sampling import BatchSource, Sampler, batches, concatenate, strided
 
 
 @pytest.fixture
@@ -52,6 +52,36 @@ def test_triplets_are_neighbours_in_either_order(sampler):
     steps = (numbers[1:] - numbers[:-1]).round()
     assert torch.equal(steps[0], steps[1])
     assert set(steps[0].tolist()) == {-1.0, 1.0}
+
+
+def test_strides_up_to_the_largest_the_smaller_the_more_often(numbered_clip):
+    """A clip of ten frames has triplets three apart; one of five frames has them two apart at most."""
+    clips = [numbered_clip("long", 10, (16, 16)), numbered_clip("short", 5, (16, 16))]
+    sampler = Sampler(clips, scale=4, crop=12, seed=0, max_stride=3)
+    batch = sampler.triplets(0, 400)
+    numbers = torch.stack([frames[:, 0, 0, 0] for frames in batch.lr_frames]) * 255
+    steps = (numbers[1:] - numbers[:-1]).round()
+    assert torch.equal(steps[0], steps[1])
+    counts = {stride: int((steps[0].abs() == stride).sum()) for stride in (1, 2, 3)}
+    assert sum(counts.values()) == 400
+    assert counts[1] == pytest.approx(400 * 6 / 11, abs=50)
+    assert counts[2] == pytest.approx(400 * 3 / 11, abs=50)
+
+
+def test_a_stride_does_not_reach_over_a_cut():
+    frames = np.zeros((12, 16, 16, 3), np.uint8)
+    starts = np.array([0, 1, 2, 6, 7, 8, 9])  # a cut between frames 4 and 6
+    clip = Clip("cut", frames, None, starts)
+    assert strided(clip, 2).tolist() == [0, 6, 7]
+    assert strided(clip, 3).tolist() == []
+    assert strided(Clip("short", frames[:3], None, np.array([0])), 2).tolist() == []
+
+
+def test_a_stride_that_no_clip_has_is_never_drawn(sampler):
+    longer = Sampler(sampler.moving, scale=4, crop=12, seed=7, max_stride=9)
+    batch = longer.triplets(0, 64)
+    numbers = torch.stack([frames[:, 0, 0, 0] for frames in batch.lr_frames]) * 255
+    assert 1 < (numbers[1] - numbers[0]).abs().max().round() <= 4
 
 
 def test_crops_come_from_everywhere(sampler):
