@@ -231,7 +231,8 @@ def markdown(sets: list[dict], videos: list[dict], command: str) -> str:
         lines += [
             "",
             "What the threshold tells apart: footage that is in none of the sets, at its own speed, at three and six "
-            "times that (every third and sixth frame), and cuts, of which the truth is taken to be the frame before.",
+            "times that (every third and sixth frame), and cuts, of which the truth is taken to be the frame before. "
+            "The default was chosen on such footage.",
             "",
             "| | frames | disagreement: least, median, 95 %, most | PSNR T->S / hold / blend | replaced |",
             "|---|---|---|---|---|",

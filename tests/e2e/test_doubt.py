@@ -184,13 +184,12 @@ def test_auto_says_what_it_took_and_why(call, tiny, make_clip, tmp_path):
     result = call("upscale", source, "out.mp4", *names, "--stream", "auto")
     first, second, *_ = result.stderr.splitlines()
     said = re.fullmatch(
-        r"stream auto: (t2s|s2t), \+(\d+\.\d\d) dB over (t2s|s2t) on (\d+) sampled pairs of the clip at 1/4 of its "
-        r"size; the mean of both would give [+-]\d+\.\d\d dB",
+        r"stream auto: (t2s|s2t), (?:\+\d+\.\d\d dB over (?:t2s|s2t)|since .* may be chance .*) on (\d+) sampled pairs "
+        r"of the clip at 1/4 of its size; the mean of both would give [+-]\d+\.\d\d dB",
         first,
     )
     assert said, first
-    assert {said[1], said[3]} == {"t2s", "s2t"}
-    assert 1 <= int(said[4]) <= 4
+    assert 1 <= int(said[2]) <= 4
     assert f"({said[1]}) on cpu" in second
     call("upscale", source, "same.mp4", *names, "--stream", said[1])
     assert all(

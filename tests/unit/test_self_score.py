@@ -1,5 +1,7 @@
 """Which stream does better on a clip: what is sampled, what is measured, and what is said where nothing can be."""
 
+import math
+
 import numpy as np
 import pytest
 import torch
@@ -116,4 +118,14 @@ def test_equal_pictures_keep_the_figures_finite(make_clip) -> None:
     """A linear fade of grey, which blending restores exactly."""
     frames = [np.full((48, 64, 3), 100 + 4 * index, np.uint8) for index in range(6)]
     choice = choose(make_clip("in.mkv", frames=frames, **LOSSLESS))
-    assert choice == Choice("t2s", 4, dict.fromkeys(("t2s", "s2t", "mean"), 100.0), 4)
+    assert choice == Choice("t2s", 4, dict.fromkeys(("t2s", "s2t", "mean"), 100.0), 0.0, 4)
+
+
+def test_the_dearer_stream_must_be_better_beyond_chance(make_clip) -> None:
+    """A single pair has no error to compare with: t2s stays, and the line says why."""
+    clip = make_clip("in.mkv", frames=moving(3, step=4), **LOSSLESS)
+    choice = choose(clip, Large())
+    assert choice.psnr_rgb["s2t"] > choice.psnr_rgb["t2s"] + 1
+    assert (choice.stream, choice.error) == ("t2s", math.inf)
+    assert "t2s, since +" in str(choice)
+    assert "of s2t may be chance (error inf dB) on 1 sampled pairs" in str(choice)
