@@ -122,7 +122,7 @@ def test_what_cannot_be_measured_is_said(touch) -> None:
     broken = touch("videos", "clip.mp4")
     with pytest.raises(InputError, match=r"clip\.mp4"):
         find_dataset(broken)
-    with pytest.raises(UsageError, match="no layout 'vid5'.*davis, frames, middlebury"):
+    with pytest.raises(UsageError, match=r"no layout 'vid5'.*davis, frames, middlebury"):
         find_dataset(f"vid5={folder}")
     with pytest.raises(InputError, match="is not a folder and not a video"):
         find_dataset(f"vid4={folder}-not")
