@@ -6,7 +6,19 @@ import numpy as np
 import pytest
 
 from stsr_cli.errors import UsageError
-from stsr_cli.metrics import measure, psnr_rgb, psnr_y, ssim_rgb, ssim_y
+from stsr_cli.metrics import (
+    DEFAULT_MEASURES,
+    MEASURES,
+    check_measures,
+    lpips,
+    measure,
+    psnr_rgb,
+    psnr_y,
+    ssim_3d,
+    ssim_rgb,
+    ssim_y,
+    vmaf,
+)
 
 
 def constant(*rgb: int, height: int = 16, width: int = 20) -> np.ndarray:
@@ -85,6 +97,50 @@ def test_ssim_is_the_definition() -> None:
     assert ssim_y(prediction, target) == pytest.approx(expected, abs=1e-6)
 
 
+def ssim_of_volumes(prediction: np.ndarray, target: np.ndarray) -> float:
+    """Window by window over height, width and channels, the nearest value repeated past every side."""
+    axis = np.arange(11) - 5
+    line = np.exp(-(axis**2) / (2 * 1.5**2))
+    weight = np.einsum("i,j,k->ijk", line, line, line) / line.sum() ** 3
+    volumes = [np.pad(image.astype(float), 5, mode="edge") for image in (prediction, target)]
+    values = []
+    for y, x, c in np.ndindex(target.shape):
+        a, b = (volume[y : y + 11, x : x + 11, c : c + 11] for volume in volumes)
+        mean_a, mean_b = (weight * a).sum(), (weight * b).sum()
+        variances = (weight * (a - mean_a) ** 2).sum() + (weight * (b - mean_b) ** 2).sum()
+        covariance = (weight * (a - mean_a) * (b - mean_b)).sum()
+        luminance = (2 * mean_a * mean_b + 6.5025) / (mean_a**2 + mean_b**2 + 6.5025)
+        values.append(luminance * (2 * covariance + 58.5225) / (variances + 58.5225))
+    return float(np.mean(values))
+
+
+def test_ssim_with_a_window_across_channels() -> None:
+    prediction, target = noisy_pair()
+    expected = ssim_of_volumes(prediction[:13, :17], target[:13, :17])
+    assert ssim_3d(prediction[:13, :17], target[:13, :17]) == pytest.approx(expected, abs=1e-9)
+    assert ssim_3d(target, target) == pytest.approx(1, abs=1e-12)
+    # Without variance along any axis the window makes no difference.
+    pair = constant(100, 100, 100), constant(150, 150, 150)
+    assert ssim_3d(*pair) == pytest.approx(ssim_rgb(*pair), abs=1e-9)
+
+
+@pytest.mark.filterwarnings("ignore")  # of torchmetrics' own imports
+def test_ssim_3d_is_that_of_torchmetrics() -> None:
+    functional = pytest.importorskip("torchmetrics.functional.image")
+    import torch
+
+    prediction, target = (image[:13, :17] for image in noisy_pair())
+    volumes = [
+        torch.from_numpy(np.pad(image.astype(np.float64), 5, mode="edge"))[None, None]
+        for image in (prediction, target)
+    ]
+    _, full = functional.structural_similarity_index_measure(
+        *volumes, data_range=255.0, return_full_image=True
+    )
+    expected = full[..., 5:-5, 5:-5, 5:-5].mean()
+    assert ssim_3d(prediction, target) == pytest.approx(float(expected), abs=1e-6)
+
+
 @pytest.mark.filterwarnings("ignore")  # of torchmetrics' own imports
 def test_ssim_is_that_of_torchmetrics() -> None:
     functional = pytest.importorskip("torchmetrics.functional.image")
@@ -102,7 +158,7 @@ def test_ssim_is_that_of_torchmetrics() -> None:
     assert ssim_rgb(prediction, target) == pytest.approx(float(expected), abs=1e-6)
 
 
-@pytest.mark.parametrize("function", [psnr_rgb, psnr_y, ssim_rgb, ssim_y])
+@pytest.mark.parametrize("function", [psnr_rgb, psnr_y, ssim_rgb, ssim_y, ssim_3d])
 def test_crop_border_leaves_the_border_out(function) -> None:
     prediction, target = noisy_pair()
     inner = np.s_[4:-4, 4:-4]
@@ -113,14 +169,35 @@ def test_crop_border_leaves_the_border_out(function) -> None:
     assert function(prediction, target, crop_border=4) != function(prediction, target)
 
 
-def test_measure_names_all_four() -> None:
+def test_measures_come_by_their_names() -> None:
     pair = noisy_pair()
-    assert measure(*pair) == {
-        "psnr_rgb": psnr_rgb(*pair),
-        "ssim_rgb": ssim_rgb(*pair),
-        "psnr_y": psnr_y(*pair),
+    found = measure(*pair)
+    assert tuple(found) == DEFAULT_MEASURES
+    assert found == {name: MEASURES[name](*pair, 0) for name in DEFAULT_MEASURES}
+    assert measure(*pair, names=("ssim_y", "psnr_y")) == {
         "ssim_y": ssim_y(*pair),
+        "psnr_y": psnr_y(*pair),
     }
+    check_measures(DEFAULT_MEASURES)
+    with pytest.raises(
+        UsageError, match="no measure 'psnr'; there are: psnr_rgb, ssim_rgb, psnr_y"
+    ):
+        check_measures(["psnr_y", "psnr"])
+
+
+@pytest.mark.parametrize(("name", "is_better"), [("lpips", np.less), ("vmaf", np.greater)])
+def test_measures_that_others_trained(name: str, is_better) -> None:
+    try:
+        check_measures([name])
+    except UsageError as error:
+        assert "install" in str(error) or "cannot be fetched" in str(error)
+        assert "\n" not in str(error)
+        pytest.skip(str(error))
+    function = {"lpips": lpips, "vmaf": vmaf}[name]
+    target = np.kron(noisy_pair()[1], np.ones((4, 4, 1), np.uint8))
+    noise = np.random.default_rng(3).integers(-30, 31, target.shape)
+    prediction = (target + noise).clip(0, 255).astype(np.uint8)
+    assert is_better(function(target, target), function(prediction, target))
 
 
 def test_images_that_cannot_be_compared_are_refused() -> None:

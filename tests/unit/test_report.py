@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from stsr_cli.report.curves import draw_curves
+from stsr_cli.report.paper import beside_paper, paper_figures
 from stsr_cli.report.pictures import contact_sheet, picture_strip, png
 from stsr_cli.training.status import Picture
 
@@ -130,3 +131,30 @@ curves.draw_curves([])
 assert "matplotlib" in sys.modules and "matplotlib.pyplot" not in sys.modules
 """
     subprocess.run([sys.executable, "-c", script], check=True)
+
+
+def test_the_papers_figures_beside_ours() -> None:
+    # Averages that the paper prints are those of its columns, to its rounding.
+    for methods in paper_figures().values():
+        assert len(methods) == 11
+        for figures in methods.values():
+            if "t2s" in figures:
+                pairs = zip(figures["t2s"], figures["s2t"], figures["average"], strict=True)
+                for t2s, s2t, average in pairs:
+                    assert average == pytest.approx((t2s + s2t) / 2, abs=0.011)
+    row = {"layout": "vid4", "system": "x", "error": None}
+    rows = [
+        row | {"stream": "t2s", "psnr_rgb": 22.0, "ssim_rgb": 0.6},
+        row | {"stream": "s2t", "psnr_rgb": 23.0, "ssim_rgb": 0.7},
+        row | {"stream": "mean", "psnr_rgb": 25.0, "ssim_rgb": 0.8},
+        row | {"system": "y", "stream": "-", "psnr_rgb": 21.0, "ssim_rgb": 0.5},
+        row | {"system": "z", "stream": "-", "psnr_rgb": None, "ssim_rgb": None, "error": "no"},
+    ]
+    lines = beside_paper(rows)
+    assert lines[:2] == [
+        ["here", "x", "22.00", "0.600", "23.00", "0.700", "22.50", "0.650"],
+        ["here", "y", "", "", "", "", "21.00", "0.500"],
+    ]
+    assert lines[2] == ["paper", "CDCA", "", "", "", "", "21.51", "0.581"]
+    assert len(lines) == 13
+    assert beside_paper([rows[0] | {"layout": "ucf101"}]) == []
