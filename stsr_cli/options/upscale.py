@@ -1,0 +1,119 @@
+"""What runs, how it is encoded, and one `stsr upscale` run."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+Stream = Literal["t2s", "s2t"]
+StreamChoice = Literal["t2s", "s2t", "both", "auto"]
+System = Literal["streams", "baseline", "cdca"]
+Precision = Literal["auto", "fp32", "fp16", "bf16"]
+
+DEFAULT_SPATIAL = "span"
+DEFAULT_TEMPORAL = "rife"
+
+
+@dataclass(frozen=True)
+class EncodeOptions:
+    """How the output video is encoded.
+
+    Attributes:
+        codec: name of an encoder, e.g. libx264, ffv1.
+        crf: constant rate factor of x264/x265, 0 (lossless) to 51; ignored by encoders without one.
+        preset: speed preset of x264/x265; ignored by encoders without one.
+        pix_fmt: pixel format of the output, or "auto": the source's family at a depth the encoder takes.
+    """
+
+    codec: str = "libx264"
+    crf: int = 18
+    preset: str = "medium"
+    pix_fmt: str = "auto"
+
+
+@dataclass(frozen=True)
+class ModelOptions:
+    """Which networks run, with which weights, and where.
+
+    Attributes:
+        spatial: name of f_S.
+        temporal: name of f_T.
+        weights: published names, paths of .safetensors files, or hf:OWNER/REPO[@REVISION]:FILE.safetensors; a later one
+            that holds a module wins, and what none of them holds comes from what is published.
+        system: "streams" (the paper's network), "baseline" (its B: f_S and f_T trained apart, run one after the other)
+            or "cdca" (coupled auto-encoders, which have no modules and no streams).
+        offline: fetch no weights, as HF_HUB_OFFLINE=1; what ships or is cached is used.
+        stream: t2s (Eq. 4, first line) or s2t (second line); of `stsr upscale` also "both" (the mean of the two) or
+            "auto" (the one that does better on pairs sampled from the source).
+        device: "auto" (cuda, then mps, then cpu), or a torch device such as "cuda:1".
+        precision: "auto" (fp16 on CUDA, else fp32), "fp32", "fp16" or "bf16".
+    """
+
+    spatial: str = DEFAULT_SPATIAL
+    temporal: str = DEFAULT_TEMPORAL
+    weights: tuple[str, ...] = ()
+    system: System = "streams"
+    offline: bool = False
+    stream: StreamChoice = "t2s"
+    device: str = "auto"
+    precision: Precision = "auto"
+
+    @property
+    def name(self) -> str:
+        """What runs, for tables and programs: `span+rife`, `span+rife-separate`, `cdca`."""
+        if self.system == "cdca":
+            return "cdca"
+        return f"{self.spatial}+{self.temporal}{'-separate' if self.system == 'baseline' else ''}"
+
+    @property
+    def title(self) -> str:
+        """What runs, for a reader."""
+        if self.system == "cdca":
+            return "CDCA"
+        apart = ", trained apart" if self.system == "baseline" else ""
+        stream = "the mean of both streams" if self.stream == "both" else self.stream
+        return f"{self.spatial} + {self.temporal} ({stream}{apart})"
+
+
+DoubtAction = Literal["hold", "blend"]
+
+
+@dataclass(frozen=True)
+class OnDoubt:
+    """What is shown instead of a new frame on which the two streams disagree too much.
+
+    Attributes:
+        action: "hold" shows the given frame before it again, "blend" fades from that to the one after it.
+        threshold: mean absolute difference of the streams, in levels of 255, above which a frame is replaced. The
+            default lies below that of every cut and above that of nearly all other footage that was measured
+            (docs/results/disagreement.md).
+    """
+
+    action: DoubtAction
+    threshold: float = 18.0
+
+
+@dataclass(frozen=True)
+class UpscaleOptions:
+    """One `stsr upscale` run.
+
+    Attributes:
+        source: video file to read.
+        target: video file to write.
+        scale: spatial factor, a power of the module's (1, 4, 16); 1 leaves the size alone.
+        time_scale: frame-rate factor, a power of two; 1 leaves the rate alone.
+        batch_size: frame pairs per network call, or None: 1 on a CPU, 4 on a GPU.
+        disagreement: files that say where the streams differ: tables (.csv) and heat-map videos. Both streams run.
+        on_doubt: what replaces a new frame on which they differ too much, or None. Both streams run.
+        overwrite: replace existing files, target or disagreement.
+    """
+
+    source: Path
+    target: Path
+    scale: int = 4
+    time_scale: int = 2
+    batch_size: int | None = None
+    disagreement: tuple[Path, ...] = ()
+    on_doubt: OnDoubt | None = None
+    overwrite: bool = False
+    model: ModelOptions = field(default_factory=ModelOptions)
+    encode: EncodeOptions = field(default_factory=EncodeOptions)
