@@ -30,7 +30,7 @@ def check_lpips() -> None:
     """Load LPIPS.
 
     Raises:
-        UsageError: torchmetrics or torchvision is missing or does not fit, or AlexNet's weights are neither here nor can be fetched.
+        UsageError: torchmetrics or torchvision is missing or does not fit, or AlexNet's weights cannot be fetched.
     """
     missing = [name for name in ("torchmetrics", "torchvision") if find_spec(name) is None]
     if missing:
@@ -48,8 +48,8 @@ def check_lpips() -> None:
         _lpips_network()
     except (OSError, RuntimeError) as error:
         raise UsageError(
-            f"lpips needs torchvision's AlexNet weights, which cannot be fetched: {_reason(error)}; run once with a network, "
-            f"or put alexnet-owt-7be5be79.pth into {Path(torch.hub.get_dir()) / 'checkpoints'}"
+            f"lpips needs torchvision's AlexNet weights, which cannot be fetched: {_reason(error)}; "
+            f"run once with a network, or put alexnet-owt-7be5be79.pth into {Path(torch.hub.get_dir()) / 'checkpoints'}"
         ) from error
 
 

@@ -104,6 +104,8 @@ def command(
     What cannot be measured is said on stderr and the rest goes on; the exit code is 3 then.
     """
     options, model = _options(is_self, values)
+    if csv_path is not None and not csv_path.absolute().parent.is_dir():
+        raise click.UsageError(f"the folder of {csv_path} does not exist; create it first")
     from stsr_cli.checkpoint import write_atomically
     from stsr_cli.console import Counter
     from stsr_cli.evaluation import evaluate, to_csv, to_json

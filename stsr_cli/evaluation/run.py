@@ -125,7 +125,11 @@ def evaluate(
     run = _Run(systems, measures, options.protocol, on_sample, on_measured, problems)
     rows = [row for dataset in found for row in _measure_dataset(run, dataset)]
     if not any(row["num_frames"] for row in rows):
-        raise InputError(problems[0])
+        raise InputError(
+            problems[0]
+            if problems
+            else f"{datasets[0]} ends before its first chosen frame; leave --limit out"
+        )
     return EvalReport(rows, problems)
 
 
