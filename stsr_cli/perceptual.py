@@ -11,6 +11,7 @@ import subprocess
 import tempfile
 import warnings
 from functools import cache
+from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -29,7 +30,7 @@ def check_lpips() -> None:
     """Load LPIPS.
 
     Raises:
-        UsageError: torchmetrics or torchvision is missing, or AlexNet's weights are neither here nor can be fetched.
+        UsageError: torchmetrics or torchvision is missing or does not fit, or AlexNet's weights cannot be fetched.
     """
     missing = [name for name in ("torchmetrics", "torchvision") if find_spec(name) is None]
     if missing:
@@ -37,13 +38,23 @@ def check_lpips() -> None:
             f"lpips needs {' and '.join(missing)}; install them with: pip install 'stsr-cli[eval]'"
         )
     try:
+        import_module("torchvision")
+    except (ImportError, OSError, RuntimeError) as error:
+        raise UsageError(
+            f"lpips needs a torchvision that fits torch {torch.__version__}, and the one here does not: "
+            f"{_reason(error)}; install them together"
+        ) from error
+    try:
         _lpips_network()
     except (OSError, RuntimeError) as error:
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise UsageError(
-            f"lpips needs torchvision's AlexNet weights, which cannot be fetched: {reason}; run once with a network, "
-            f"or put alexnet-owt-7be5be79.pth into {Path(torch.hub.get_dir()) / 'checkpoints'}"
+            f"lpips needs torchvision's AlexNet weights, which cannot be fetched: {_reason(error)}; "
+            f"run once with a network, or put alexnet-owt-7be5be79.pth into {Path(torch.hub.get_dir()) / 'checkpoints'}"
         ) from error
+
+
+def _reason(error: Exception) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0]
 
 
 @cache

@@ -3,7 +3,7 @@
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -111,7 +111,10 @@ def evaluate(
     found: list[Dataset] = []
     for given in datasets:
         try:
-            found.append(find_dataset(given, options.limit))
+            dataset = find_dataset(given, options.limit)
+            if dataset.name in {one.name for one in found}:  # two folders of the same name
+                dataset = replace(dataset, name=str(given))
+            found.append(dataset)
         except InputError as error:
             problems.append(str(error))
     total = sum(dataset.num_samples for dataset in found)
@@ -125,7 +128,11 @@ def evaluate(
     run = _Run(systems, measures, options.protocol, on_sample, on_measured, problems)
     rows = [row for dataset in found for row in _measure_dataset(run, dataset)]
     if not any(row["num_frames"] for row in rows):
-        raise InputError(problems[0])
+        raise InputError(
+            problems[0]
+            if problems
+            else f"{datasets[0]} ends before its first chosen frame; leave --limit out"
+        )
     return EvalReport(rows, problems)
 
 

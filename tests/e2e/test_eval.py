@@ -150,6 +150,13 @@ def test_faulty_clips_and_missing_data_are_told(write_frames, tmp_path: Path) ->
             run(tmp_path / folder)
 
 
+def test_folders_of_one_name_stay_apart(write_frames, tmp_path: Path) -> None:
+    frames = [picture(i) for i in range(3)]
+    folders = [write_frames("x/clip", frames), write_frames("y/clip", frames)]
+    rows = evaluate(folders, BASELINE, EvalOptions(measures=("psnr_rgb",))).rows
+    assert [row["dataset"] for row in rows] == ["clip", str(folders[1])]
+
+
 def test_frames_of_a_video_are_read_one_by_one(make_clip, tmp_path: Path) -> None:
     """A video gives what its frames give as images, whatever is chosen of it."""
     frames = [picture(i) for i in range(8)]

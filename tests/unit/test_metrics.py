@@ -190,7 +190,7 @@ def test_measures_that_others_trained(name: str, is_better) -> None:
     try:
         check_measures([name])
     except UsageError as error:
-        assert "install" in str(error) or "cannot be fetched" in str(error)
+        assert "install" in str(error) or "cannot be fetched" in str(error), str(error)
         assert "\n" not in str(error)
         pytest.skip(str(error))
     function = {"lpips": lpips, "vmaf": vmaf}[name]
