@@ -25,12 +25,22 @@ STREAMS = ("t2s", "s2t", "mean")
 MARKS = {"vid4": {"paper": 22.95, "aim": 23.3}, "middlebury": {"paper": 27.49, "aim": 28.0}}
 
 
-def measure(weights: list[str], folders: list[Path]) -> dict[str, dict[str, float]]:
+def measure(weights: list[str], folders: list[Path], limit: int) -> dict[str, dict[str, float]]:
     """RGB PSNR in dB by data set and stream."""
     program = str(Path(sys.executable).with_name("stsr"))
     chosen = [part for name in weights for part in ("--weights", name)]
     done = subprocess.run(
-        [program, "eval", *map(str, folders), *chosen, "--json"],
+        [
+            program,
+            "eval",
+            *map(str, folders),
+            *chosen,
+            "--json",
+            "--measure",
+            "psnr_rgb",
+            "--limit",
+            str(limit),
+        ],
         capture_output=True,
         text=True,
         check=False,
@@ -71,11 +81,12 @@ def main() -> None:
     parser.add_argument("out", type=Path)
     parser.add_argument("points", nargs="+", metavar="MINUTES=WEIGHTS[,WEIGHTS]")
     parser.add_argument("--sets", type=Path, nargs="+", required=True)
+    parser.add_argument("--limit", type=int, default=28, help="frames of a set")
     arguments = parser.parse_args()
     points = []
     for point in arguments.points:
         minutes, _, weights = point.partition("=")
-        found = measure(weights.split(","), arguments.sets)
+        found = measure(weights.split(","), arguments.sets, arguments.limit)
         points.append({"minutes": float(minutes), "psnr_rgb": found})
         print(json.dumps(points[-1]), file=sys.stderr)
     arguments.out.mkdir(parents=True, exist_ok=True)
@@ -92,7 +103,8 @@ def main() -> None:
     text = f"""# Result against training time
 
 `python tests/benchmarks/training_time.py {arguments.out} MINUTES=WEIGHTS... --sets FOLDER...`, {datetime.date.today()},
-{machine}, torch {torch.__version__.partition("+")[0]}. RGB PSNR in dB of the interpolated frames.
+{machine}, torch {torch.__version__.partition("+")[0]}. RGB PSNR in dB of the
+interpolated frames, at most {arguments.limit} of a set.
 
 ![curves](training_time.png)
 
