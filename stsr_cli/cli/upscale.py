@@ -46,7 +46,7 @@ def _on_doubt(
 def _levels(context: click.Context, parameter: click.Parameter, value: float) -> float:
     """Refuse what is no number of levels, nan included."""
     if not 0 <= value <= 255:
-        raise click.BadParameter(f"{value:g} is no number from 0 to 255; write 8")
+        raise click.BadParameter(f"{value:g} is no number from 0 to 255; write 10")
     return value
 
 

@@ -1,6 +1,6 @@
 """How well cuts are found, and what is taken for one: stsr's rule beside ffmpeg's scdet and PySceneDetect.
 
-python tests/benchmarks/scenes.py OUT VIDEO...
+python tests/benchmarks/scenes.py OUT VIDEO... [--whole VIDEO...]
 
 Writes OUT/scenes.json and OUT/scenes.md. Each VIDEO should be a single shot. Excerpts of them are put one after
 another, with known transitions between them and known events inside; all detectors see the same frames. Thresholds are
@@ -35,6 +35,8 @@ EXCERPT = 14  # frames
 FAR = 60  # frames between the two excerpts of one video that make a jump cut
 NUM_ROUNDS = 3  # times each video is used
 FADE = 10  # frames
+SHORTEST = 10  # frames of a shot, told to PySceneDetect, whose filter against flashes needs that
+WHOLE_THRESHOLDS = (7, 8, 9, 10, 12, 16, 24)
 CUTS = ("cut", "jump cut")
 INNER = ("plain", "flash", "half flash", "pan", "fast", "on twos", "shake")
 
@@ -168,7 +170,17 @@ DETECTORS: dict[str, tuple[Callable[..., Scores], float, Sequence[float]]] = {
     "PySceneDetect ContentDetector": (
         by_scenedetect(lambda threshold: ContentDetector(threshold, min_scene_len=1)),
         27,
-        (15, 20, 24, 27, 30, 34, 38, 44, 50),
+        (15, 20, 24, 27, 30, 34, 38, 44, 50, 60, 70),
+    ),
+    f"ContentDetector, shots of {SHORTEST} frames or more": (
+        by_scenedetect(lambda threshold: ContentDetector(threshold, min_scene_len=SHORTEST)),
+        27,
+        (20, 24, 27, 30, 38, 50),
+    ),
+    f"AdaptiveDetector, shots of {SHORTEST} frames or more": (
+        by_scenedetect(lambda threshold: AdaptiveDetector(threshold, min_scene_len=SHORTEST)),
+        3,
+        (2, 2.5, 3, 3.5, 4, 5),
     ),
     "PySceneDetect AdaptiveDetector": (
         by_scenedetect(lambda threshold: AdaptiveDetector(threshold, min_scene_len=1)),
@@ -200,7 +212,7 @@ def measure(name: str, chosen_on: Material, tested_on: Material) -> list[dict]:
     """One row with the published threshold and one with that of the best F1 on the first material."""
     find, published, candidates = DETECTORS[name]
     tried = {t: score(find(chosen_on.frames, t), chosen_on.kinds)["f1"] for t in candidates}
-    best = max(tried, key=lambda threshold: tried[threshold])
+    best = max(tried, key=lambda threshold: (tried[threshold], threshold))
     print(name, tried, file=sys.stderr)
     rows = []
     for threshold in dict.fromkeys((published, best)):
@@ -230,6 +242,23 @@ def cost_of_1080p() -> float:
         by_stsr(frames, UpscaleOptions.scene_threshold)
         times.append(1000 * (time.process_time() - begin) / len(frames))
     return sorted(times)[2]
+
+
+def in_whole_videos(videos: Sequence[Path]) -> tuple[int, dict[str, dict[int, float]]]:
+    """The number of frames, and of each video with any the cuts and the highest threshold that finds each."""
+    num_frames, found = 0, {}
+    for video in videos:
+        thumbnails = [thumbnail(frame.pixels) for frame in read_frames(video)]
+        num_frames += len(thumbnails)
+        places: dict[int, float] = {}
+        for threshold in WHOLE_THRESHOLDS:
+            rule = CutRule(threshold)
+            for index, one in enumerate((*thumbnails, None)):
+                if rule.push(one):
+                    places[index - 1] = threshold
+        if places:
+            found[video.name] = places
+    return num_frames, found
 
 
 def markdown(rows: Sequence[dict], content: dict, command: str) -> str:
@@ -266,9 +295,24 @@ def markdown(rows: Sequence[dict], content: dict, command: str) -> str:
         )
     lines += [
         "",
-        "best: of those tried on the first half. Milliseconds are of processor time at this size. stsr's rule takes "
+        "best: of those tried on the first half (PySceneDetect: min_scene_len=1 unless another is named). Milliseconds "
+        "are of processor time at this size. stsr's rule takes "
         f"{content['milliseconds_per_1080p_frame']:.2f} ms for a frame of 1920x1080.",
     ]
+    if content["num_whole_frames"]:
+        lines += [
+            "",
+            f"Where stsr's rule finds cuts in {content['num_whole_frames']} frames of whole videos, as they are: the "
+            "first frame of the shot, and the highest of the thresholds "
+            f"{', '.join(f'{t:g}' for t in WHOLE_THRESHOLDS)} that finds it. Look at each to tell which are real.",
+            "",
+            "| video | found at |",
+            "|---|---|",
+            *(
+                f"| {name} | {', '.join(f'frame {i} (to {t:g})' for i, t in places.items())} |"
+                for name, places in content["whole"].items()
+            ),
+        ]
     return "\n".join(lines) + "\n"
 
 
@@ -276,6 +320,7 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("out", type=Path)
     parser.add_argument("videos", type=Path, nargs="+")
+    parser.add_argument("--whole", type=Path, nargs="+", default=[], help="videos of any shots")
     arguments = parser.parse_args()
     halves: tuple[list, list] = ([], [])
     for video in sorted(arguments.videos, key=lambda path: path.name):
@@ -285,14 +330,20 @@ def main() -> None:
         halves[hashlib.sha256(video.name.encode()).digest()[0] % 2].append(excerpts)
     materials = [make_material(half, seed) for seed, half in enumerate(halves)]
     rows = [row for name in DETECTORS for row in measure(name, *materials)]
+    num_whole_frames, whole = in_whole_videos(arguments.whole)
     content = {
+        "num_whole_frames": num_whole_frames,
+        "whole": whole,
         "num_videos": [len(half) for half in halves],
         "num_pairs": [len(material.kinds) for material in materials],
         "num_cuts": [sum(kind in CUTS for kind in material.kinds) for material in materials],
         "milliseconds_per_1080p_frame": cost_of_1080p(),
         "rows": rows,
     }
-    command = f"python tests/benchmarks/scenes.py {arguments.out} ({len(arguments.videos)} videos)"
+    more = f" --whole ({len(arguments.whole)} videos)" if arguments.whole else ""
+    command = (
+        f"python tests/benchmarks/scenes.py {arguments.out} ({len(arguments.videos)} videos){more}"
+    )
     arguments.out.mkdir(parents=True, exist_ok=True)
     (arguments.out / "scenes.json").write_text(json.dumps(content, indent=1) + "\n")
     text = markdown(rows, content, command)
