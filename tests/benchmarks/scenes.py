@@ -196,9 +196,7 @@ def score(found: Scores, kinds: Sequence[str]) -> dict:
     hits = int((found & is_cut).sum())
     per_kind = Counter(kinds)
     right = Counter(kind for kind, one in zip(kinds, found, strict=True) if one and kind in CUTS)
-    false = Counter(
-        kind for kind, one in zip(kinds, found, strict=True) if one and kind not in CUTS
-    )
+    false = Counter(k for k, one in zip(kinds, found, strict=True) if one and k not in CUTS)
     return {
         "precision": hits / max(int(found.sum()), 1),
         "recall": hits / int(is_cut.sum()),
@@ -281,11 +279,8 @@ def markdown(rows: Sequence[dict], content: dict, command: str) -> str:
         "|---|---|---|---|---|---|---|---|",
     ]
     for row in rows:
-        marks = [
-            text
-            for key, text in (("is_published", "default"), ("is_best_of_choice", "best"))
-            if row[key]
-        ]
+        names = {"is_published": "default", "is_best_of_choice": "best"}
+        marks = [name for key, name in names.items() if row[key]]
         recalls = " / ".join(f"{row['recall_of'][kind]:.3f}" for kind in CUTS)
         false = ", ".join(f"{number} {kind}" for kind, number in sorted(row["false"].items()))
         lines.append(
