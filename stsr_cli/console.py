@@ -99,6 +99,10 @@ class UpscaleConsole:
             self._console.print(
                 f"{report.repaired_timestamps} source frames had broken timestamps, repaired"
             )
+        if report.num_cuts:
+            cuts = "1 cut" if report.num_cuts == 1 else f"{report.num_cuts} cuts"
+            instead = "the frame before is held" if self._options.cut == "hold" else "a fade"
+            self._console.print(f"{cuts}, {instead} instead of new frames", soft_wrap=True)
         if report.mean_disagreement is not None:
             replaced = f"{report.num_replaced} of {report.num_new} new frames replaced"
             self._console.print(

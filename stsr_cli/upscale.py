@@ -7,7 +7,6 @@ rounding are here, between the network and the encoder.
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -18,13 +17,14 @@ from stsr_cli.device import resolve_device, resolve_dtype
 from stsr_cli.disagreement import DisagreementFiles, Doubt, check_disagreement, disagreement
 from stsr_cli.errors import InputError
 from stsr_cli.ops import quantise, to_tensor
-from stsr_cli.options import OnDoubt, StreamChoice, UpscaleOptions
+from stsr_cli.options import CutAction, OnDoubt, StreamChoice, UpscaleOptions
 from stsr_cli.pairs import System, load_system, to_device
 from stsr_cli.pipeline import Prefetch, Sink
 from stsr_cli.self_score import Choice, choose_stream
 from stsr_cli.streams import Stream, TwoStream
 from stsr_cli.video.probe import SourceInfo, probe
 from stsr_cli.video.reader import Frame, read_frames
+from stsr_cli.video.scenes import batches_of_shots, mark_cuts
 from stsr_cli.video.timeline import PtsRepair, Slot, last_duration, slots
 from stsr_cli.video.writer import VideoWriter, open_writer
 
@@ -49,8 +49,10 @@ class UpscaleReport:
         stream: whose frames were written, "both" for the mean; of CDCA, which has none, whatever the options say.
         choice: how `stream` was chosen, where it was left to stsr.
         num_new: new frames between two given ones.
-        num_replaced: how many of them were not shown, since the streams disagreed on them too much.
-        mean_disagreement: of the streams over the new frames, in levels of 255, or None where it was not asked for.
+        num_cuts: places where time_scale - 1 of them are no new pictures, since one shot ends there and another begins.
+        num_replaced: how many others were not shown, since the streams disagreed on them too much.
+        mean_disagreement: of the streams over the new frames, in levels of 255, or None where it was not asked for;
+            at a cut there is nothing to compare.
     """
 
     target: Path
@@ -67,6 +69,7 @@ class UpscaleReport:
     stream: StreamChoice
     choice: Choice | None
     num_new: int
+    num_cuts: int
     num_replaced: int
     mean_disagreement: float | None
 
@@ -132,14 +135,15 @@ def upscale(
         stream = choice.stream if choice else options.model.stream
         network = _Network(model, stream, bool(options.disagreement), options.on_doubt)
         begin = time.perf_counter()
-        with Prefetch(read_frames(source, repair), _QUEUE_DEPTH) as frames:
+        with Prefetch(_marked(read_frames(source, repair), options), _QUEUE_DEPTH) as frames:
             on_start(source, str(device), choice)
             counted = _Counter(frames, on_frame)
+            batches = batches_of_shots(counted, batch_size)
             with (
                 Sink[_Output](lambda output: _write(writer, doubts, output), _QUEUE_DEPTH) as sink,
                 torch.inference_mode(),
             ):
-                for output in _outputs(network, counted, source, batch_size, device, dtype):
+                for output in _outputs(network, batches, source, options.cut, device, dtype):
                     sink.put(output)
         drain = time.perf_counter()
         written = writer.close()
@@ -162,6 +166,7 @@ def upscale(
         stream=stream,
         choice=choice,
         num_new=(counted.num_frames - 1) * (options.time_scale - 1),
+        num_cuts=counted.num_cuts,
         num_replaced=doubts.num_replaced,
         mean_disagreement=doubts.mean_levels,
     )
@@ -227,48 +232,66 @@ def _instead(on_doubt: OnDoubt, before: Tensor, after: Tensor, t: float) -> Tens
     return before if on_doubt.action == "hold" else torch.lerp(before, after, t)
 
 
-class _Counter:
-    """Passes frames on and reports how many were taken."""
+def _marked(frames: Iterator[Frame], options: UpscaleOptions) -> Iterator[tuple[Frame, bool]]:
+    """Each frame with whether a cut lies before it, where that makes a difference."""
+    if options.cut == "off" or options.time_scale == 1:
+        return ((frame, False) for frame in frames)
+    return mark_cuts(frames, options.scene_threshold)
 
-    def __init__(self, frames: Iterable[Frame], on_frame: Callable[[int], None]) -> None:
-        self.num_frames = 0
+
+class _Counter:
+    """Passes frames on and reports how many were taken, and how many of them come after a cut."""
+
+    def __init__(
+        self, frames: Iterable[tuple[Frame, bool]], on_frame: Callable[[int], None]
+    ) -> None:
+        self.num_frames = self.num_cuts = 0
         self._frames, self._on_frame = frames, on_frame
 
-    def __iter__(self) -> Iterator[Frame]:
-        for frame in self._frames:
-            yield frame
+    def __iter__(self) -> Iterator[tuple[Frame, bool]]:
+        for frame, is_after_cut in self._frames:
+            yield frame, is_after_cut
             self.num_frames += 1
+            self.num_cuts += is_after_cut
             self._on_frame(self.num_frames)
 
 
 def _outputs(
     network: _Network,
-    frames: Iterable[Frame],
+    batches: Iterable[tuple[list[Frame], bool]],
     source: SourceInfo,
-    batch_size: int,
+    cut: CutAction,
     device: torch.device,
     dtype: torch.dtype,
 ) -> Iterator[_Output]:
     """Every output frame in order, with its time: each source frame, then those between it and the next."""
     time_scale = network.time_scale
-    rest = iter(frames)
     previous: tuple[Tensor, Tensor] | None = None
     last: Frame | None = None
     last_image: Tensor | None = None
     interval: int | None = None
-    while batch := list(islice(rest, batch_size)):
+    for batch, is_after_cut in batches:
         pixels = np.stack([frame.pixels for frame in batch])
         peak = 255 if pixels.dtype == np.uint8 else 65535
         lr_frames = to_tensor(pixels, device, dtype)
-        hr_frames, middles = network.extend(lr_frames, previous)
+        before = None if is_after_cut else previous
+        hr_frames, middles = network.extend(lr_frames, before)
+        fades: list[Tensor] = []
+        if is_after_cut and previous is not None and cut == "blend":
+            steps = [index / time_scale for index in range(1, time_scale)]
+            fades = [quantise(torch.lerp(previous[1][0], hr_frames[0], t), peak) for t in steps]
         previous = (lr_frames[-1:], hr_frames[-1:])
         images = quantise(hr_frames, peak)
         between = [(quantise(middle, peak), doubts) for middle, doubts in middles]
-        first_pair = 0 if last is not None else -1  # the very first frame has no frame before it
+        first_pair = 0 if before is not None else -1  # the first frame of a shot has none before it
         for index, frame in enumerate(batch):
             if last is not None and last_image is not None:
                 interval = frame.pts - last.pts
                 times = slots(last.pts, frame.pts, time_scale)
+                if is_after_cut and index == 0:
+                    yield from _across_cut(last_image, fades, times)
+                    last, last_image = frame, images[index]
+                    continue
                 yield _Output(last_image, times[:1])
                 for (new_images, doubts), slot in zip(between, times[1:], strict=True):
                     pair = index + first_pair
@@ -279,6 +302,18 @@ def _outputs(
     # The last frame has no successor to interpolate towards: it is held, so N frames in give time_scale * N out.
     duration = last_duration(last.duration, interval, source.frame_rate, source.time_base)
     yield _Output(last_image, slots(last.pts, last.pts + duration, time_scale))
+
+
+def _across_cut(
+    last_image: Tensor, fades: Sequence[Tensor], times: tuple[Slot, ...]
+) -> Iterator[_Output]:
+    """The last frame of a shot and what follows it: a fade to the next shot, or itself until that begins.
+
+    It is held for the whole interval, as it was in the source, so that the cut stays where it was in time.
+    """
+    yield _Output(last_image, times[:1] if fades else times)
+    for image, slot in zip(fades, times[1:], strict=False):
+        yield _Output(image, (slot,))
 
 
 def _write(writer: VideoWriter, doubts: DisagreementFiles, output: _Output) -> None:

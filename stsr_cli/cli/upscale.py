@@ -8,6 +8,7 @@ import click
 
 from stsr_cli.cli.fields import option_of, refuse_given
 from stsr_cli.options import (
+    CutAction,
     DoubtAction,
     EncodeOptions,
     ModelOptions,
@@ -42,6 +43,13 @@ def _on_doubt(
     return OnDoubt(cast(DoubtAction, action), threshold)
 
 
+def _levels(context: click.Context, parameter: click.Parameter, value: float) -> float:
+    """Refuse what is no number of levels, nan included."""
+    if not 0 <= value <= 255:
+        raise click.BadParameter(f"{value:g} is no number from 0 to 255; write 10")
+    return value
+
+
 @click.command()
 @click.argument("source", metavar="INPUT", type=click.Path(path_type=Path))
 @click.argument("target", metavar="OUTPUT", type=click.Path(path_type=Path))
@@ -69,8 +77,8 @@ def _on_doubt(
     metavar="FILE",
     multiple=True,
     type=click.Path(path_type=Path),
-    help="Write where the two streams differ: FILE.csv has a row for each new frame; FILE.mp4 or .mkv is a heat map, "
-    "black where they agree, pale yellow from 32 levels of 255. Runs both streams (repeatable).",
+    help="Write where the two streams differ: FILE.csv has a row for each new frame but at cuts; FILE.mp4 or .mkv is "
+    "a heat map, black where they agree, pale yellow from 32 levels of 255. Runs both streams (repeatable).",
 )
 @_option(
     "--on-doubt",
@@ -79,6 +87,19 @@ def _on_doubt(
     help="Where the streams differ by more than LEVELS of 255 on average "
     f"[default: {OnDoubt('hold').threshold:g}], show the frame before again (hold) or a fade (blend) instead of the "
     "new frame. Runs both streams.",
+)
+@_option(
+    "--cut",
+    type=click.Choice(get_args(CutAction)),
+    help="Between the last frame of a shot and the first of the next: the frame before again (hold), a fade (blend), "
+    "or what the networks make of them (off).",
+)
+@_option(
+    "--scene-threshold",
+    metavar="LEVELS",
+    type=float,
+    callback=_levels,
+    help="How far the change at a cut rises above the motion around it, in levels of 255; lower finds more cuts.",
 )
 @_option("--spatial", help="Name of f_S.")
 @_option("--temporal", help="Name of f_T.")
@@ -126,6 +147,8 @@ def command(**values: Any) -> None:
             "disagreement",
             "on_doubt",
         )
+    if values["cut"] == "off":
+        refuse_given("with --cut off, which looks for no cuts", "scene_threshold")
     is_quiet = values.pop("quiet")
     model = ModelOptions(**{name: values.pop(name) for name in ModelOptions.__dataclass_fields__})
     encode = EncodeOptions(

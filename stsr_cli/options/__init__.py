@@ -5,6 +5,7 @@ from stsr_cli.options.training import Config, Recipe, ReproduceOptions, Stage, T
 from stsr_cli.options.upscale import (
     DEFAULT_SPATIAL,
     DEFAULT_TEMPORAL,
+    CutAction,
     DoubtAction,
     EncodeOptions,
     ModelOptions,
@@ -22,6 +23,7 @@ __all__ = [
     "CompareMode",
     "CompareOptions",
     "Config",
+    "CutAction",
     "DoubtAction",
     "EncodeOptions",
     "EvalOptions",

@@ -75,6 +75,7 @@ class ModelOptions:
 
 
 DoubtAction = Literal["hold", "blend"]
+CutAction = Literal["hold", "blend", "off"]
 
 
 @dataclass(frozen=True)
@@ -104,6 +105,11 @@ class UpscaleOptions:
         batch_size: frame pairs per network call, or None: 1 on a CPU, 4 on a GPU.
         disagreement: files that say where the streams differ: tables (.csv) and heat-map videos. Both streams run.
         on_doubt: what replaces a new frame on which they differ too much, or None. Both streams run.
+        cut: what stands between the two frames around a cut: the one before (hold), a fade (blend), or whatever the
+            networks make of them (off; cuts are not looked for).
+        scene_threshold: how far the change at a cut rises above the motion around it, in levels of 255. From 4 to 16
+            little changes on concatenated excerpts; the default lies above all false ones of the whole videos that
+            were looked at (docs/results/scenes.md).
         overwrite: replace existing files, target or disagreement.
     """
 
@@ -114,6 +120,8 @@ class UpscaleOptions:
     batch_size: int | None = None
     disagreement: tuple[Path, ...] = ()
     on_doubt: OnDoubt | None = None
+    cut: CutAction = "hold"
+    scene_threshold: float = 10.0
     overwrite: bool = False
     model: ModelOptions = field(default_factory=ModelOptions)
     encode: EncodeOptions = field(default_factory=EncodeOptions)
