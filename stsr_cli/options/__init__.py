@@ -13,6 +13,7 @@ from stsr_cli.options.upscale import (
     Stream,
     StreamChoice,
     System,
+    TrackOptions,
     UpscaleOptions,
 )
 
@@ -36,6 +37,7 @@ __all__ = [
     "Stream",
     "StreamChoice",
     "System",
+    "TrackOptions",
     "TrainOptions",
     "UpscaleOptions",
 ]
