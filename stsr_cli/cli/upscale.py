@@ -123,9 +123,9 @@ def _on_doubt(
 def command(**values: Any) -> None:
     """Upscale the video INPUT to OUTPUT: 4x the resolution and 2x the frame rate.
 
-    Sound, subtitles, chapters, attachments and tags are copied as they are where OUTPUT can hold them (`stsr probe INPUT
-    OUTPUT` says so), else converted or left out with a warning. Colours and timestamps are kept. OUTPUT appears under its name when it is complete and has
-    been checked.
+    Sound, subtitles, chapters, attachments and tags are copied as they are where OUTPUT can hold them, else converted
+    or left out with a warning; `stsr probe INPUT OUTPUT` says beforehand. Colours and timestamps are kept. OUTPUT
+    appears under its name when it is complete and has been checked.
     """
     if values["system"] == "cdca":
         refuse_given(

@@ -119,8 +119,7 @@ def plan_tracks(
         UsageError: a track is dropped and `options.strict`.
     """
     tracks = [
-        _decide(stream, format_name, options)
-        for stream in _streams(container, source.stream_index)
+        _decide(stream, format_name, options) for stream in _streams(container, source.stream_index)
     ]
     tags, has_chapters = _kept(container, format_name)
     for chapters in _chapters(container):
@@ -183,6 +182,14 @@ def language_in(format_name: str, language: str) -> str | None:
     return None
 
 
+def stream_tags(stream: Stream) -> dict[str, str]:
+    """A stream's lasting metadata; what MP4 calls its name is its title."""
+    tags = lasting(stream.metadata)
+    if "name" in tags:
+        tags.setdefault("title", tags.pop("name"))
+    return tags
+
+
 def same_chapters(first: list[Any], second: list[Any]) -> bool:
     """Whether two containers' chapters have the same titles and, to a millisecond, starts."""
     return len(first) == len(second) and all(
@@ -212,9 +219,12 @@ def _describe(stream: Stream) -> Track:
     return Track(
         kind="cover" if is_cover(stream) else stream.type,
         index=stream.index,
-        codec=codec or metadata.get("mimetype") or "unknown codec",
+        codec=codec
+        or ("timecode" if "timecode" in metadata else None)
+        or metadata.get("mimetype")
+        or "unknown codec",
         language=metadata.get("language"),
-        title=metadata.get("title") or metadata.get("filename"),
+        title=metadata.get("title") or metadata.get("name") or metadata.get("filename"),
     )
 
 
@@ -231,6 +241,8 @@ def _decide(stream: Stream, format_name: str, options: TrackOptions) -> Track:
         return _with(track, "skip", reason=option)
     if track.kind == "video":
         return _with(track, "drop", reason="one video is upscaled and this is another")
+    if track.kind == "data":
+        return _decide_data(track, stream, format_name)
     is_known = format_name in MOV_FAMILY or format_name in ("matroska", "webm")
     if track.kind == "attachment" or (track.kind == "cover" and format_name == "matroska"):
         is_held = format_name == "matroska"
@@ -252,6 +264,15 @@ def _decide(stream: Stream, format_name: str, options: TrackOptions) -> Track:
             return _with(track, "convert", target=codec)
     what = "pictures as subtitles" if track.kind == "subtitle" and not is_text(stream) else "it"
     return _with(track, "drop", reason=f"{format_name} cannot hold {what}")
+
+
+def _decide_data(track: Track, stream: Stream, format_name: str) -> Track:
+    """A timecode is a tag of the video too, from which QuickTime's muxer makes the track anew."""
+    if "timecode" in stream.metadata and format_name in ("mov", "mp4"):
+        return _with(track, "convert", target="a new timecode track")
+    if "timecode" in stream.metadata and format_name == "matroska":
+        return _with(track, "convert", target="a tag of the video")
+    return _with(track, "drop", reason="data of this kind is not carried over")
 
 
 def _with(

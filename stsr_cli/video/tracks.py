@@ -18,14 +18,12 @@ from av.stream import Discard, Stream
 
 from stsr_cli.errors import InputError, UsageError
 from stsr_cli.options import TrackOptions
-from stsr_cli.video.plan import Track, language_in, lasting, plan_tracks
+from stsr_cli.video.plan import Track, language_in, lasting, plan_tracks, stream_tags
 from stsr_cli.video.probe import SourceInfo, open_input, reason, shown
 from stsr_cli.video.recode import AudioRecoder, Recoder, SubtitleRecoder
 from stsr_cli.video.verify import ExpectedTrack, payload
 
 _MIME_TYPES = {"mjpeg": "image/jpeg", "png": "image/png", "webp": "image/webp", "bmp": "image/bmp"}
-# May begin where another packet of their track begins.
-_SIMULTANEOUS = frozenset({"subtitle", "data"})
 
 
 @dataclass
@@ -130,9 +128,13 @@ class TrackCopier:
         output.metadata.update(lasting(self._input.metadata))
         output.set_chapters(self.chapters)
         given = self._input.streams[self._source.stream_index]
-        video.metadata.update(lasting(given.metadata))
+        video.metadata.update(stream_tags(given))
         video.disposition = given.disposition
-        kept = [t for t in self.plan if t.index is not None and t.action in ("copy", "convert")]
+        kept = [
+            t
+            for t in self.plan
+            if t.index is not None and t.action in ("copy", "convert") and t.kind != "data"
+        ]
         attachments = [t for t in kept if t.kind in ("attachment", "cover")]
         for track in kept:
             if track not in attachments:
@@ -184,7 +186,7 @@ class TrackCopier:
                 f"{output.format.name} cannot hold {track.name} of {shown(self._source.path)}; "
                 "write a .mkv instead"
             ) from error
-        added.metadata.update(lasting(stream.metadata))
+        added.metadata.update(stream_tags(stream))
         if track.language:
             code = language_in(output.format.name, track.language)
             added.metadata["language"] = code or "und"
@@ -201,10 +203,12 @@ class TrackCopier:
             self._add(track, output)
             return
         given = {key.lower(): value for key, value in stream.metadata.items()}
-        mime_type = given.get("mimetype") or _MIME_TYPES.get(track.codec, "application/octet-stream")
+        mime_type = given.get("mimetype") or _MIME_TYPES.get(
+            track.codec, "application/octet-stream"
+        )
         name = given.get("filename") or f"cover.{mime_type.rpartition('/')[2]}"
         added: Any = output.add_attachment(name, mime_type, data)
-        added.metadata.update({**lasting(stream.metadata), "filename": name, "mimetype": mime_type})
+        added.metadata.update({**stream_tags(stream), "filename": name, "mimetype": mime_type})
 
     def _recode(self, lane: _Lane, packet: Packet[Any] | None) -> list[Packet[Any]]:
         assert lane.recoder is not None
@@ -244,7 +248,7 @@ def _mux(output: OutputContainer, lane: _Lane, packet: Packet[Any]) -> None:
 def _order(packet: Packet[Any], lane: _Lane) -> None:
     """Repair a missing dts, or one that is not later than its predecessor's: muxers refuse those."""
     previous = lane.last_dts
-    step = 0 if lane.track.kind in _SIMULTANEOUS else 1
+    step = 0 if lane.track.kind == "subtitle" else 1  # two lines may be shown at once
     if packet.dts is None:
         packet.dts = (
             packet.pts if packet.pts is not None else 0 if previous is None else previous + 1

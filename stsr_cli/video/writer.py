@@ -18,7 +18,6 @@ from pathlib import Path
 from types import TracebackType
 
 import av
-from av.container import OutputContainer
 from av.packet import Packet
 from av.video.stream import VideoStream
 
