@@ -17,6 +17,7 @@ from av.subtitles.subtitle import AssSubtitle, SubtitleSet
 _TEXT_CODECS = frozenset({"srt", "subrip", "ass", "ssa", "mov_text", "webvtt", "text"})
 _BITS_PER_SECOND_AND_CHANNEL = 96_000
 _DEFAULT_RATE = 48_000
+_OPUS_LAYOUTS = dict(enumerate(("mono", "stereo", "3.0", "quad", "5.0", "5.1", "6.1", "7.1"), 1))
 _MILLISECOND = Fraction(1, 1000)
 _LAST_LINE_MS = 3000  # how long the last line is shown if the file does not tell
 
@@ -52,7 +53,10 @@ class AudioRecoder:
         rates = av.Codec(self._codec, "w").audio_rates or [source.sample_rate]
         rate = source.sample_rate if source.sample_rate in rates else _DEFAULT_RATE
         stream: Any = output.add_stream(self._codec, rate=rate)
-        stream.layout = source.layout
+        # libopus knows one layout for each number of channels, and 5.1(side) is not it.
+        is_opus = self._codec == "libopus"
+        layout = _OPUS_LAYOUTS.get(source.layout.nb_channels) if is_opus else None
+        stream.layout = layout or source.layout.name
         stream.bit_rate = _BITS_PER_SECOND_AND_CHANNEL * source.layout.nb_channels
         stream.time_base = Fraction(1, rate)
         self._output = stream
