@@ -147,11 +147,9 @@ def read(path):
 def sound_starts(path):
     """When each track's first sample is heard, in seconds after the first picture; encoders' delays are cut off."""
     starts = []
-    with av.open(str(path)) as container:
-        for index in range(len(container.streams.audio) + 1):
-            stream = container.streams[index]
-            container.seek(0)
-            frame = next(container.decode(stream))
+    for index in range(3):
+        with av.open(str(path)) as container:  # anew: a seek would let the delay be heard
+            frame = next(container.decode(container.streams[index]))
             starts.append(frame.pts * frame.time_base)
     return [start - starts[0] for start in starts[1:]]
 
