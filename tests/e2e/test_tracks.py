@@ -151,7 +151,7 @@ def sound_starts(path):
         with av.open(str(path)) as container:  # anew: a seek would let the delay be heard
             frames = container.decode(container.streams[index])
             # MP4 cannot cut the delay off a track that starts late: it is silence before the sound
-            frame = next(f for f in frames if index == 0 or np.abs(f.to_ndarray()).max() > 1e-3)
+            frame = next(f for f in frames if index == 0 or np.abs(f.to_ndarray()).max() > 0.02)
             starts.append(frame.pts * frame.time_base)
     return [start - starts[0] for start in starts[1:]]
 
