@@ -35,7 +35,15 @@ _AUDIO_CODECS = ("aac", "libopus")
 _TEXT_CODECS = ("srt", "mov_text", "webvtt")
 # Describe the source's file or encoding, which the output does not share.
 _STALE_METADATA = frozenset(
-    {"major_brand", "minor_version", "compatible_brands", "encoder", "duration", "vendor_id"}
+    {
+        "major_brand",
+        "minor_version",
+        "compatible_brands",
+        "encoder",
+        "duration",
+        "vendor_id",
+        "software",
+    }
 )
 _EVERYWHERE = frozenset({"aac", "mp2", "mp3", "mp3float", "ac3", "eac3", "dca", "dvbsub"})
 # ISO 639-2: terminological -> bibliographic.
@@ -160,10 +168,12 @@ def lasting(metadata: dict[str, str]) -> dict[str, str]:
 def language_in(format_name: str, language: str) -> str | None:
     """The code that stands for a language in containers of a format, or None if there is none.
 
-    MP4 takes three letters, QuickTime those of a list, some of them of the other half of ISO 639-2.
+    MP4 and MPEG-TS take three letters, QuickTime those of a list, some of them of the other half of ISO 639-2.
     """
-    if format_name not in MOV_FAMILY or language == "und":
+    if language == "und" or format_name in ("matroska", "webm", "nut"):
         return language
+    if format_name not in MOV_FAMILY:
+        return language if format_name == "mpegts" and len(language) == 3 else None
     for code in (language, _BIBLIOGRAPHIC.get(language, language)):
         data = io.BytesIO()
         try:
