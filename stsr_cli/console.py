@@ -69,9 +69,9 @@ class UpscaleConsole:
         for track in tracks:
             if track.action == "drop":
                 loud = Console(stderr=True, highlight=False)
-                loud.print(f"warning: {track.name} is {track.fate}", markup=False, soft_wrap=True)
+                loud.print(f"warning: {track.name}: {track.fate}", markup=False, soft_wrap=True)
             elif track.action == "convert":
-                self._console.print(f"{track.name} is {track.fate}", markup=False, soft_wrap=True)
+                self._console.print(f"{track.name}: {track.fate}", markup=False, soft_wrap=True)
 
     def on_pair(self, num_done: int, num_total: int) -> None:
         """Show how far the choice of the stream is."""

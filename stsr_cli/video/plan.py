@@ -7,13 +7,11 @@ chapters and tags, which are read back. What the muxer takes here it takes in th
 from __future__ import annotations
 
 import contextlib
-import functools
 import io
 from collections.abc import Callable
-from dataclasses import dataclass
-from fractions import Fraction
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import av
 from av.container import InputContainer, OutputContainer
@@ -23,6 +21,7 @@ from stsr_cli.errors import UsageError
 from stsr_cli.options import TrackOptions
 from stsr_cli.video.probe import SourceInfo, open_input, shown
 from stsr_cli.video.recode import AudioRecoder, SubtitleRecoder, is_text
+from stsr_cli.video.tags import kept, language_in, lasting
 from stsr_cli.video.target import MOV_FAMILY, new_container
 
 Kind = Literal[
@@ -33,26 +32,7 @@ Action = Literal["copy", "convert", "drop", "skip"]
 # Tried in this order where a codec cannot be kept; each container holds one of them or none.
 _AUDIO_CODECS = ("aac", "libopus")
 _TEXT_CODECS = ("srt", "mov_text", "webvtt")
-# Describe the source's file or encoding, which the output does not share.
-_STALE_METADATA = frozenset(
-    {
-        "major_brand",
-        "minor_version",
-        "compatible_brands",
-        "encoder",
-        "duration",
-        "vendor_id",
-        "software",
-    }
-)
 _EVERYWHERE = frozenset({"aac", "mp2", "mp3", "mp3float", "ac3", "eac3", "dca", "dvbsub"})
-# ISO 639-2: terminological -> bibliographic.
-_BIBLIOGRAPHIC = {
-    **{"sqi": "alb", "hye": "arm", "eus": "baq", "mya": "bur", "zho": "chi", "ces": "cze"},
-    **{"nld": "dut", "fra": "fre", "kat": "geo", "deu": "ger", "ell": "gre", "isl": "ice"},
-    **{"mkd": "mac", "msa": "may", "fas": "per", "ron": "rum", "slk": "slo", "cym": "wel"},
-}
-_CLOCK = Fraction(1, 1000)  # the coarsest in which a container states the time of a chapter
 
 
 @dataclass(frozen=True)
@@ -129,12 +109,12 @@ def plan_tracks(
     tracks = [
         _decide(stream, format_name, options) for stream in _streams(container, source.stream_index)
     ]
-    tags, has_chapters = _kept(container, format_name)
+    tags, has_chapters = kept(container, format_name)
     for chapters in _chapters(container):
         if not options.chapters:
-            chapters = _with(chapters, "skip", reason="--no-chapters")
+            chapters = replace(chapters, action="skip", reason="--no-chapters")
         elif not has_chapters:
-            chapters = _with(chapters, "drop", reason=f"{format_name} does not keep them")
+            chapters = replace(chapters, action="drop", reason=f"{format_name} does not keep them")
         tracks.append(chapters)
     for key in lasting(container.metadata):
         if key not in tags:
@@ -152,61 +132,6 @@ def plan_tracks(
             f"{shown(source.path)}; write a .mkv, or leave out --strict to drop that"
         )
     return tuple(tracks)
-
-
-def lasting(metadata: dict[str, str]) -> dict[str, str]:
-    """Metadata without what described the source's own file."""
-    return {
-        key: value
-        for key, value in metadata.items()
-        if key.lower() not in _STALE_METADATA
-        and not key.upper().startswith(("_STATISTICS", "BPS", "NUMBER_OF_"))
-    }
-
-
-@functools.cache
-def language_in(format_name: str, language: str) -> str | None:
-    """The code that stands for a language in containers of a format, or None if there is none.
-
-    MP4 and MPEG-TS take three letters, QuickTime those of a list, some of them of the other half of ISO 639-2.
-    """
-    if language == "und" or format_name in ("matroska", "webm", "nut"):
-        return language
-    if format_name not in MOV_FAMILY:
-        return language if format_name == "mpegts" and len(language) == 3 else None
-    for code in (language, _BIBLIOGRAPHIC.get(language, language)):
-        data = io.BytesIO()
-        try:
-            options = {"movflags": "empty_moov"}
-            with av.open(data, mode="w", format=format_name, options=options) as out:
-                video = out.add_stream("mpeg4", rate=25)
-                video.width, video.height, video.pix_fmt = 64, 64, "yuv420p"
-                video.metadata["language"] = code
-                out.start_encoding()
-            data.seek(0)
-            with av.open(data) as back:
-                if back.streams[0].metadata.get("language") == code:
-                    return code
-        except (av.FFmpegError, OSError, ValueError):
-            continue
-    return None
-
-
-def stream_tags(stream: Stream) -> dict[str, str]:
-    """A stream's lasting metadata; what MP4 calls its name is its title."""
-    tags = lasting(stream.metadata)
-    if "name" in tags:
-        tags.setdefault("title", tags.pop("name"))
-    return tags
-
-
-def same_chapters(first: list[Any], second: list[Any]) -> bool:
-    """Whether two containers' chapters have the same titles and, to a millisecond, starts."""
-    return len(first) == len(second) and all(
-        abs(a["start"] * a["time_base"] - b["start"] * b["time_base"]) <= _CLOCK
-        and a["metadata"].get("title", "") == b["metadata"].get("title", "")
-        for a, b in zip(first, second, strict=True)
-    )
 
 
 def is_cover(stream: Stream) -> bool:
@@ -248,9 +173,9 @@ def _decide(stream: Stream, format_name: str, options: TrackOptions) -> Track:
     }
     is_wanted, option = unwanted.get(track.kind, (True, ""))
     if not is_wanted:
-        return _with(track, "skip", reason=option)
+        return replace(track, action="skip", reason=option)
     if track.kind == "video":
-        return _with(track, "drop", reason="one video is upscaled and this is another")
+        return replace(track, action="drop", reason="one video is upscaled and this is another")
     if track.kind == "data":
         return _decide_data(track, stream, format_name)
     is_known = format_name in MOV_FAMILY or format_name in ("matroska", "webm")
@@ -268,36 +193,21 @@ def _decide(stream: Stream, format_name: str, options: TrackOptions) -> Track:
         return track
     for codec in _AUDIO_CODECS if track.kind == "audio" and stream.codec_context else ():
         if _is_taken(format_name, AudioRecoder(stream, codec).add_to):
-            return _with(track, "convert", target=codec)
+            return replace(track, action="convert", target=codec)
     for codec in _TEXT_CODECS if is_text(stream) and is_known else ():
         if _is_taken(format_name, SubtitleRecoder(stream, codec).add_to):
-            return _with(track, "convert", target=codec)
+            return replace(track, action="convert", target=codec)
     what = "pictures as subtitles" if track.kind == "subtitle" and not is_text(stream) else "it"
-    return _with(track, "drop", reason=f"{format_name} cannot hold {what}")
+    return replace(track, action="drop", reason=f"{format_name} cannot hold {what}")
 
 
 def _decide_data(track: Track, stream: Stream, format_name: str) -> Track:
     """A timecode is a tag of the video too, from which QuickTime's muxer makes the track anew."""
     if "timecode" in stream.metadata and format_name in ("mov", "mp4"):
-        return _with(track, "convert", target="a new timecode track")
+        return replace(track, action="convert", target="a new timecode track")
     if "timecode" in stream.metadata and format_name == "matroska":
-        return _with(track, "convert", target="a tag of the video")
-    return _with(track, "drop", reason="data of this kind is not carried over")
-
-
-def _with(
-    track: Track, action: Action, *, target: str | None = None, reason: str | None = None
-) -> Track:
-    return Track(
-        track.kind,
-        track.index,
-        track.codec,
-        track.language,
-        track.title,
-        action,
-        target,
-        reason,
-    )
+        return replace(track, action="convert", target="a tag of the video")
+    return replace(track, action="drop", reason="data of this kind is not carried over")
 
 
 def _chapters(container: InputContainer) -> list[Track]:
@@ -317,27 +227,3 @@ def _is_taken(format_name: str, add: Callable[[OutputContainer], object]) -> boo
         with contextlib.suppress(av.FFmpegError, OSError, ValueError):
             output.close()
     return True
-
-
-def _kept(container: InputContainer, format_name: str) -> tuple[set[str], bool]:
-    """Which of the source's tags, and whether its chapters, come back from a file of that format."""
-    tags, chapters = lasting(container.metadata), container.chapters()
-    if not tags and not chapters:
-        return set(), True
-    data = io.BytesIO()
-    try:
-        with av.open(data, mode="w", format=format_name, metadata_errors="surrogateescape") as out:
-            supported = out.supported_codecs
-            codec = next(c for c in ("mpeg4", "libvpx-vp9", "ffv1", "flv") if c in supported)
-            video = out.add_stream(codec, rate=25)
-            video.width, video.height, video.pix_fmt = 64, 64, "yuv420p"
-            out.metadata.update(tags)
-            out.set_chapters(chapters)
-            out.mux([*video.encode(av.VideoFrame(64, 64, "yuv420p")), *video.encode(None)])
-        data.seek(0)
-        with av.open(data, metadata_errors="surrogateescape") as back:
-            found = {key.lower(): value for key, value in back.metadata.items()}
-            has_chapters = same_chapters(chapters, back.chapters())
-    except (av.FFmpegError, OSError, ValueError, StopIteration):
-        return set(), False
-    return {key for key, value in tags.items() if found.get(key.lower()) == value}, has_chapters

@@ -18,9 +18,10 @@ from av.stream import Discard, Stream
 
 from stsr_cli.errors import InputError, UsageError
 from stsr_cli.options import TrackOptions
-from stsr_cli.video.plan import Track, language_in, lasting, plan_tracks, stream_tags
+from stsr_cli.video.plan import Track, plan_tracks
 from stsr_cli.video.probe import SourceInfo, open_input, reason, shown
 from stsr_cli.video.recode import AudioRecoder, Recoder, SubtitleRecoder
+from stsr_cli.video.tags import language_in, lasting, stream_tags
 from stsr_cli.video.verify import ExpectedTrack, payload
 
 _MIME_TYPES = {"mjpeg": "image/jpeg", "png": "image/png", "webp": "image/webp", "bmp": "image/bmp"}

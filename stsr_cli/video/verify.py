@@ -14,8 +14,9 @@ from av.packet import Packet
 from av.stream import Stream
 
 from stsr_cli.errors import InputError, StsrError
-from stsr_cli.video.plan import is_cover, same_chapters
+from stsr_cli.video.plan import is_cover
 from stsr_cli.video.probe import open_input, reason
+from stsr_cli.video.tags import same_chapters
 
 _CLOCK = Fraction(1, 1000)  # Matroska's
 _ADTS_SYNC, _ADTS_MASK = 0xFFF0, 0xFFF6

@@ -54,14 +54,14 @@ def source(tmp_path):
     return path
 
 
-def write_source(path, lines, layouts=("mono", "stereo"), cover=True):
+def write_source(path, lines, layouts=("mono", "stereo"), languages=("eng", "deu"), tags=(), gap=0):
     """A Matroska file with lines (text, start, length, codec); sound in AAC and FLAC."""
     with av.open(str(path), "w") as container:
-        container.metadata.update({"title": "Tïtle 日本", "artist": "Someone"})
+        container.metadata.update({"title": "Tïtle 日本", "artist": "Someone", **dict(tags)})
         video = container.add_stream("libx264", rate=10, options={"preset": "veryfast"})
         video.width, video.height, video.pix_fmt = 96, 64, "yuv420p"
         sounds = []
-        for codec, language, layout in zip(("aac", "flac"), ("eng", "deu"), layouts, strict=True):
+        for codec, language, layout in zip(("aac", "flac"), languages, layouts, strict=True):
             sound = container.add_stream(codec, rate=44100)
             sound.layout = layout
             sound.metadata["language"] = language
@@ -77,8 +77,7 @@ def write_source(path, lines, layouts=("mono", "stereo"), cover=True):
         if "srt" in subtitles:
             subtitles["srt"].disposition = 64  # forced
         container.add_attachment("font.ttf", "font/ttf", FONT)
-        if cover:
-            container.add_attachment("cover.png", "image/png", png())
+        container.add_attachment("cover.png", "image/png", png())
         container.set_chapters(
             [
                 {
@@ -100,7 +99,10 @@ def write_source(path, lines, layouts=("mono", "stereo"), cover=True):
             )
         packets += video.encode(None)
         for sound, start, layout in zip(sounds, (0, 0.2), layouts, strict=True):
-            packets += [*sound.encode(tone(44100, 0.8, layout, start)), *sound.encode(None)]
+            sounding = [*sound.encode(tone(44100, 0.8, layout, start)), *sound.encode(None)]
+            for packet in sounding[len(sounding) // 2 :]:
+                packet.pts, packet.dts = packet.pts + gap, packet.dts + gap
+            packets += sounding
         for number, (text, start, length, codec) in enumerate(lines):
             ass = f"{number},0,Default,,0,0,0,,{text}".encode()
             stream = subtitles[codec]
@@ -270,6 +272,35 @@ def test_surround_sound_becomes_opus(call, tmp_path):
     call("upscale", "in.mkv", "out.webm", *FAST, *CODEC["webm"])
     with av.open(str(tmp_path / "out.webm")) as container:
         assert [stream.layout.nb_channels for stream in container.streams.audio] == [1, 6]
+
+
+def test_a_gap_in_converted_sound_stays_a_gap(call, tmp_path):
+    write_source(tmp_path / "in.mkv", [], gap=22050)
+    call("upscale", "in.mkv", "out.webm", *FAST, *CODEC["webm"])
+
+    def last_heard(path):
+        with av.open(str(path)) as container:
+            origin = next(container.decode(video=0)).pts * MILLISECOND
+        with av.open(str(path)) as container:
+            loud = [f for f in container.decode(audio=1) if np.abs(f.to_ndarray()).max() > 0.02]
+        return (
+            loud[-1].pts * loud[-1].time_base + Fraction(loud[-1].samples, loud[-1].rate) - origin
+        )
+
+    assert (
+        abs(last_heard(tmp_path / "in.mkv") - last_heard(tmp_path / "out.webm")) < 25 * MILLISECOND
+    )
+
+
+def test_a_tag_and_a_language_without_a_place_are_said_to_be_lost(call, tmp_path):
+    tags = {"MY_TAG": "x", "comment": "kept"}
+    write_source(tmp_path / "in.mkv", [], languages=("eng", "en-US"), tags=tags)
+    said = call("upscale", "in.mkv", "out.mp4", *FAST, "--no-attachments").stderr
+    assert "tag (MY_TAG): dropped because mp4 does not keep it" in said
+    assert "tag 2 (language en-US): dropped because mp4 has no code for it" in said
+    tracks, _, _, found = read(tmp_path / "out.mp4")
+    assert found["comment"] == "kept"
+    assert [track[2] for track in tracks[1:]] == ["eng", "und"]
 
 
 def test_probe_says_beforehand_what_happens(call, source, tmp_path):
