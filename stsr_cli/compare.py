@@ -16,7 +16,7 @@ import numpy as np
 
 from stsr_cli.errors import InputError, StsrError, UsageError
 from stsr_cli.metrics import psnr_rgb
-from stsr_cli.options import CompareOptions
+from stsr_cli.options import CompareOptions, TrackOptions
 from stsr_cli.pipeline import Prefetch
 from stsr_cli.report.comparison import Comparison, choose_frames, comparison_page, read_disagreement
 from stsr_cli.report.montage import Montage, Pixels
@@ -224,6 +224,7 @@ def _writing(
         scale=1,
         time_scale=1,
         overwrite=options.overwrite,
+        tracks=TrackOptions(subs=False, attachments=False),
     ) as writer:
         yield write
 

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from stsr_cli.self_score import Choice
     from stsr_cli.training.status import StepStatus, TrainStatus
     from stsr_cli.upscale import UpscaleReport
+    from stsr_cli.video.plan import Track
     from stsr_cli.video.probe import SourceInfo
 
 
@@ -62,6 +63,15 @@ class UpscaleConsole:
 
     def __exit__(self, *_: object) -> None:
         self._progress.stop()
+
+    def on_plan(self, tracks: "Sequence[Track]") -> None:
+        """Warn of what the output cannot hold as it is, a line each; even when quiet of what is lost."""
+        for track in tracks:
+            if track.action == "drop":
+                loud = Console(stderr=True, highlight=False)
+                loud.print(f"warning: {track.name}: {track.fate}", markup=False, soft_wrap=True)
+            elif track.action == "convert":
+                self._console.print(f"{track.name}: {track.fate}", markup=False, soft_wrap=True)
 
     def on_pair(self, num_done: int, num_total: int) -> None:
         """Show how far the choice of the stream is."""
@@ -103,6 +113,9 @@ class UpscaleConsole:
             cuts = "1 cut" if report.num_cuts == 1 else f"{report.num_cuts} cuts"
             instead = "the frame before is held" if self._options.cut == "hold" else "a fade"
             self._console.print(f"{cuts}, {instead} instead of new frames", soft_wrap=True)
+        dropped = [track.name for track in report.tracks if track.action == "drop"]
+        if dropped:
+            self._console.print(f"lost: {', '.join(dropped)}", markup=False, soft_wrap=True)
         if report.mean_disagreement is not None:
             replaced = f"{report.num_replaced} of {report.num_new} new frames replaced"
             self._console.print(

@@ -22,7 +22,7 @@ from torch import Tensor
 
 from stsr_cli.checkpoint import write_atomically
 from stsr_cli.errors import UsageError
-from stsr_cli.options import EncodeOptions, UpscaleOptions
+from stsr_cli.options import EncodeOptions, TrackOptions, UpscaleOptions
 from stsr_cli.video.colour import MATRIX_BT709, RANGE_LIMITED, ColourTags
 from stsr_cli.video.probe import SourceInfo, shown
 from stsr_cli.video.target import check_target
@@ -177,6 +177,7 @@ class DisagreementFiles:
                     scale=options.scale,
                     time_scale=options.time_scale,
                     overwrite=options.overwrite,
+                    tracks=TrackOptions(subs=False, attachments=False),
                 )
                 self._videos.append(writer)
         except BaseException:

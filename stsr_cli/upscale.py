@@ -22,6 +22,7 @@ from stsr_cli.pairs import System, load_system, to_device
 from stsr_cli.pipeline import Prefetch, Sink
 from stsr_cli.self_score import Choice, choose_stream
 from stsr_cli.streams import Stream, TwoStream
+from stsr_cli.video.plan import Track
 from stsr_cli.video.probe import SourceInfo, probe
 from stsr_cli.video.reader import Frame, read_frames
 from stsr_cli.video.scenes import batches_of_shots, mark_cuts
@@ -48,6 +49,7 @@ class UpscaleReport:
         device: where the network ran.
         stream: whose frames were written, "both" for the mean; of CDCA, which has none, whatever the options say.
         choice: how `stream` was chosen, where it was left to stsr.
+        tracks: what became of each other track of the source.
         num_new: new frames between two given ones.
         num_cuts: places where time_scale - 1 of them are no new pictures, since one shot ends there and another begins.
         num_replaced: how many others were not shown, since the streams disagreed on them too much.
@@ -68,6 +70,7 @@ class UpscaleReport:
     device: str
     stream: StreamChoice
     choice: Choice | None
+    tracks: tuple[Track, ...]
     num_new: int
     num_cuts: int
     num_replaced: int
@@ -98,6 +101,7 @@ def upscale(
     ),
     on_frame: Callable[[int], None] = lambda num_done: None,
     on_pair: Callable[[int, int], None] = lambda num_done, num_total: None,
+    on_plan: Callable[[Sequence[Track]], None] = lambda tracks: None,
 ) -> UpscaleReport:
     """Upscale one video file in space and time.
 
@@ -107,6 +111,7 @@ def upscale(
             before the first frame.
         on_frame: told how many source frames are done.
         on_pair: told how many places of the video were looked at to choose the stream, of how many.
+        on_plan: told what becomes of each other track of the source, before a network is loaded.
 
     Raises:
         InputError, UsageError, WeightsError, DeviceError: before anything is written.
@@ -117,7 +122,6 @@ def upscale(
     check_disagreement(options)
     device = resolve_device(options.model.device)
     dtype = resolve_dtype(options.model.precision, device)
-    model = to_device(load_system(options.model, options.scale, options.time_scale), device, dtype)
     batch_size = options.batch_size or (_GPU_BATCH if device.type == "cuda" else 1)
     repair = PtsRepair(source.start_pts)
     with (
@@ -128,9 +132,13 @@ def upscale(
             scale=options.scale,
             time_scale=options.time_scale,
             overwrite=options.overwrite,
+            tracks=options.tracks,
         ) as writer,
         DisagreementFiles(options, source) as doubts,
     ):
+        on_plan(writer.tracks)
+        system = load_system(options.model, options.scale, options.time_scale)
+        model = to_device(system, device, dtype)
         choice = _choose(options, model, source, device, dtype, on_pair)
         stream = choice.stream if choice else options.model.stream
         network = _Network(model, stream, bool(options.disagreement), options.on_doubt)
@@ -165,6 +173,7 @@ def upscale(
         device=str(device),
         stream=stream,
         choice=choice,
+        tracks=writer.tracks,
         num_new=(counted.num_frames - 1) * (options.time_scale - 1),
         num_cuts=counted.num_cuts,
         num_replaced=doubts.num_replaced,

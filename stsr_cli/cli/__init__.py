@@ -17,6 +17,7 @@ from stsr_cli.errors import InterruptedRun, StsrError
 # Command -> (its file here, help line), so that `stsr --help` imports no command.
 _COMMANDS = {
     "upscale": ("upscale", "Upscale a video in space and time."),
+    "probe": ("probe", "Say what a video holds and what becomes of it in an output."),
     "train": ("train", "Train f_S, f_T, and both streams together."),
     "finetune": ("finetune", "Adapt weights to your own footage, without originals."),
     "compare": ("compare", "Put videos beside each other, in a video or on a page."),

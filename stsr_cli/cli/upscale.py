@@ -15,10 +15,12 @@ from stsr_cli.options import (
     OnDoubt,
     StreamChoice,
     System,
+    TrackOptions,
     UpscaleOptions,
 )
 
 _option = option_of(UpscaleOptions, ModelOptions, EncodeOptions)
+_TRACKS = ("audio", "subs", "chapters", "attachments")
 
 
 def _on_doubt(
@@ -130,13 +132,21 @@ def _levels(context: click.Context, parameter: click.Parameter, value: float) ->
 )
 @_option("--preset", help="Speed preset of x264 and its kin.")
 @_option("--pix-fmt", help="Pixel format; auto follows the source.")
+@click.option("--no-audio", is_flag=True, help="Leave out the sound.")
+@click.option("--no-subs", is_flag=True, help="Leave out the subtitles.")
+@click.option("--no-chapters", is_flag=True, help="Leave out the chapters.")
+@click.option("--no-attachments", is_flag=True, help="Leave out fonts and cover art.")
+@click.option(
+    "--strict", is_flag=True, help="Stop before anything is computed if OUTPUT cannot hold a track."
+)
 @click.option("-y", "--overwrite", is_flag=True, help="Replace OUTPUT and FILE if they exist.")
 @click.option("-q", "--quiet", is_flag=True, help="No progress bar, no summary.")
 def command(**values: Any) -> None:
     """Upscale the video INPUT to OUTPUT: 4x the resolution and 2x the frame rate.
 
-    Sound is copied as it is, colours and timestamps are kept. OUTPUT appears under its name when it is complete and has
-    been checked.
+    Sound, subtitles, chapters, attachments and tags are copied as they are where OUTPUT can hold them, else converted
+    or left out with a warning; `stsr probe INPUT OUTPUT` says beforehand. Colours and timestamps are kept. OUTPUT
+    appears under its name when it is complete and has been checked.
     """
     if values["system"] == "cdca":
         refuse_given(
@@ -154,10 +164,14 @@ def command(**values: Any) -> None:
     encode = EncodeOptions(
         **{name: values.pop(name) for name in EncodeOptions.__dataclass_fields__}
     )
-    options = UpscaleOptions(**values, model=model, encode=encode)
+    wanted = {name: not values.pop(f"no_{name}") for name in _TRACKS}
+    tracks = TrackOptions(**wanted, strict=values.pop("strict"))
+    options = UpscaleOptions(**values, model=model, encode=encode, tracks=tracks)
     from stsr_cli.console import UpscaleConsole
     from stsr_cli.upscale import upscale
 
     with UpscaleConsole(options, is_quiet) as console:
-        report = upscale(options, console.on_start, console.on_frame, console.on_pair)
+        report = upscale(
+            options, console.on_start, console.on_frame, console.on_pair, console.on_plan
+        )
     console.summarise(report)

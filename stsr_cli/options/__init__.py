@@ -14,6 +14,7 @@ from stsr_cli.options.upscale import (
     Stream,
     StreamChoice,
     System,
+    TrackOptions,
     UpscaleOptions,
 )
 
@@ -38,6 +39,7 @@ __all__ = [
     "Stream",
     "StreamChoice",
     "System",
+    "TrackOptions",
     "TrainOptions",
     "UpscaleOptions",
 ]

@@ -74,6 +74,22 @@ class ModelOptions:
         return f"{self.spatial} + {self.temporal} ({stream}{apart})"
 
 
+@dataclass(frozen=True)
+class TrackOptions:
+    """What else of the source goes into the output.
+
+    Attributes:
+        audio, subs, chapters, attachments: whether they do; cover art is an attachment.
+        strict: whether it is an error if the container cannot hold a track, not even converted.
+    """
+
+    audio: bool = True
+    subs: bool = True
+    chapters: bool = True
+    attachments: bool = True
+    strict: bool = False
+
+
 DoubtAction = Literal["hold", "blend"]
 CutAction = Literal["hold", "blend", "off"]
 
@@ -125,3 +141,4 @@ class UpscaleOptions:
     overwrite: bool = False
     model: ModelOptions = field(default_factory=ModelOptions)
     encode: EncodeOptions = field(default_factory=EncodeOptions)
+    tracks: TrackOptions = field(default_factory=TrackOptions)

@@ -6,7 +6,9 @@
 - `writer.open_writer(target, source, encode, ...)`: encodes, copies the other tracks, verifies what
   was written and renames it into place; `encoder` settles beforehand what the codec takes.
 - `colour`: what the tags of a stream mean; `convert`: YUV to RGB and back accordingly.
-- `tracks`: packets copied as they are.
+- `plan.plan_output(source, target, options)`: what becomes of every other track, found by trying; `tags`:
+  likewise of tags, chapters and languages; `tracks`: packets on their way; `recode`: to another codec.
+- `verify`: what is really in a written file.
 
 Importing this package imports none of its modules, so `stsr --help` never loads PyAV.
 """

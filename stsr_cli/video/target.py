@@ -3,9 +3,14 @@
 import os
 from pathlib import Path
 
-from stsr_cli.errors import UsageError
-from stsr_cli.video.probe import shown
+import av
+from av.container import OutputContainer
+from av.format import Flags
 
+from stsr_cli.errors import UsageError
+from stsr_cli.video.probe import local_url, shown
+
+MOV_FAMILY = frozenset({"mp4", "mov", "ipod", "3gp", "3g2", "psp", "f4v"})
 _MAX_NAME_BYTES = 255
 
 
@@ -36,6 +41,32 @@ def partial_name(target: Path) -> Path:
     room = _MAX_NAME_BYTES - 1 - len(os.fsencode(suffix))
     stem = os.fsdecode(os.fsencode(target.stem)[:room])
     return target.with_name(f".{stem}{suffix}")
+
+
+def new_container(path: Path, target: Path) -> OutputContainer:
+    """Open a container for writing; the file itself is made with the header.
+
+    Args:
+        path: where it is written; its extension chooses the format.
+        target: what to call it in a message.
+
+    Raises:
+        UsageError: no format is known for it, or one that keeps no timestamps.
+    """
+    try:
+        output = av.open(local_url(path), mode="w", metadata_errors="surrogateescape")
+    except (av.FFmpegError, OSError, ValueError):
+        raise UsageError(
+            f"no container is known for {shown(target)}; end the name in .mkv, .mp4, .mov or .webm"
+        ) from None
+    flags = Flags(output.format.flags)
+    is_mov = output.format.name in MOV_FAMILY
+    if Flags.no_file in flags or not (is_mov or Flags.variable_fps in flags):
+        raise UsageError(
+            f"{output.format.name} ({target.suffix}) keeps no timestamps of its own; "
+            "write a .mkv, .mp4, .mov or .webm"
+        )
+    return output
 
 
 def sync(path: Path) -> None:

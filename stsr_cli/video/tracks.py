@@ -1,4 +1,4 @@
-"""The tracks that are copied as they are: audio, packet for packet. The file's metadata goes along.
+"""The tracks that go along: copied packet for packet, or converted as the plan says. The file's metadata too.
 
 The source is opened a second time for them and read only as far as the video has come, so memory
 does not grow with the length of the video.
@@ -6,9 +6,9 @@ does not grow with the length of the video.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import hashlib
+from dataclasses import dataclass, field
 from fractions import Fraction
-from pathlib import Path
 from typing import Any
 
 import av
@@ -17,90 +17,136 @@ from av.packet import Packet
 from av.stream import Discard, Stream
 
 from stsr_cli.errors import InputError, UsageError
-from stsr_cli.video.probe import open_input, reason, shown
+from stsr_cli.options import TrackOptions
+from stsr_cli.video.plan import Track, plan_tracks
+from stsr_cli.video.probe import SourceInfo, open_input, reason, shown
+from stsr_cli.video.recode import AudioRecoder, Recoder, SubtitleRecoder
+from stsr_cli.video.tags import language_in, lasting, stream_tags
+from stsr_cli.video.verify import ExpectedTrack, payload
 
-COPIED_TYPES = ("audio",)
-# Describe the source's file or encoding, which the output does not share.
-_STALE_METADATA = frozenset(
-    {"major_brand", "minor_version", "compatible_brands", "encoder", "duration", "vendor_id"}
-)
+_MIME_TYPES = {"mjpeg": "image/jpeg", "png": "image/png", "webp": "image/webp", "bmp": "image/bmp"}
 
 
 @dataclass
-class CopiedTrack:
+class _Lane:
     """One track on its way into the output.
 
     Attributes:
+        track: the plan for it.
         output: the stream in the output.
-        num_packets: packets copied so far.
-        num_bytes: their payload.
-        last_dts: of the last one, in ticks of the source's track.
+        recoder: what converts it, or None: it is copied.
+        num_packets: muxed so far.
+        digest: of their payload.
+        first: start of the first one, in seconds.
+        last_dts: of the last one, in ticks of `time_base`.
     """
 
+    track: Track
     output: Stream
+    recoder: Recoder | None = None
     num_packets: int = 0
-    num_bytes: int = 0
+    digest: Any = field(default_factory=hashlib.sha256)
+    first: Fraction | None = None
     last_dts: int | None = None
 
 
 class TrackCopier:
-    """Copies every track of `COPIED_TYPES` from one file into an output."""
+    """Brings every track that the plan keeps from one file into an output.
 
-    def __init__(self, path: Path) -> None:
+    Attributes:
+        plan: what becomes of each track of the source; empty before `add_to`.
+    """
+
+    def __init__(self, source: SourceInfo, options: TrackOptions) -> None:
         """Open the source.
 
         Raises:
             InputError: the file cannot be read.
         """
-        self._path = path
-        self._input: InputContainer = open_input(path)
-        self._streams = [stream for stream in self._input.streams if stream.type in COPIED_TYPES]
-        for stream in self._input.streams:
-            if stream not in self._streams:
-                stream.discard = Discard.all
-        self._packets = self._input.demux(self._streams) if self._streams else iter(())
+        self.plan: tuple[Track, ...] = ()
+        self._source, self._options = source, options
+        self._input: InputContainer = open_input(source.path)
+        self._packets: Any = iter(())
         self._ahead: Packet[Any] | None = None
-        self._tracks: dict[int, CopiedTrack] = {}
+        self._lanes: dict[int, _Lane] = {}
+        self._attached: list[str] = []
 
     @property
     def num_packets(self) -> int:
-        """Packets copied so far, over all tracks."""
-        return sum(track.num_packets for track in self.copied)
+        """Packets muxed so far, over all tracks."""
+        return sum(lane.num_packets for lane in self._lanes.values())
 
     @property
-    def copied(self) -> list[CopiedTrack]:
-        """The tracks that `add_to` announced."""
-        return list(self._tracks.values())
+    def attached(self) -> list[str]:
+        """SHA-256 of each attachment and cover."""
+        return sorted(self._attached)
+
+    @property
+    def chapters(self) -> list[Any]:
+        """Those that the output must hold."""
+        is_kept = any(t.kind == "chapters" and t.action == "copy" for t in self.plan)
+        return list(self._input.chapters()) if is_kept else []
+
+    @property
+    def tags(self) -> dict[str, str]:
+        """Those that the output must hold."""
+        lost = {track.codec for track in self.plan if track.kind == "tag"}
+        tags = lasting(self._input.metadata)
+        return {key: value for key, value in tags.items() if key not in lost}
+
+    def expected(self) -> dict[int, ExpectedTrack]:
+        """What the output must hold of each track, by the index of its stream there."""
+        return {
+            lane.output.index: ExpectedTrack(
+                lane.num_packets,
+                lane.digest.hexdigest(),
+                lane.first if lane.track.kind == "audio" else None,
+                lane.output.metadata.get("language"),
+            )
+            for lane in self._lanes.values()
+            if lane.track.kind != "cover"
+        }
 
     def time_bases(self) -> list[Fraction]:
-        """Seconds per tick of each track to copy."""
-        return [stream.time_base for stream in self._streams if stream.time_base]
+        """Seconds per tick of each track."""
+        streams = [
+            self._input.streams[index] if lane.recoder is None else lane.output
+            for index, lane in self._lanes.items()
+        ]
+        return [stream.time_base for stream in streams if stream.time_base]
 
-    def add_to(self, output: OutputContainer, video: Stream, video_index: int) -> None:
+    def add_to(self, output: OutputContainer, video: Stream) -> None:
         """Announce the tracks and the metadata in the output, before its header is written.
 
         Args:
             output: the container to add to.
-            video: its video stream, which inherits the language and title of the source's.
-            video_index: index of the video stream in the source.
+            video: its video stream, which inherits the language, title and disposition of the source's.
 
         Raises:
-            UsageError: the container cannot hold a track's codec.
+            UsageError: the container cannot hold a track, and that is an error (`TrackOptions.strict`).
         """
-        output.metadata.update(_lasting(self._input.metadata))
-        video.metadata.update(_lasting(self._input.streams[video_index].metadata))
-        for stream in self._streams:
-            codec = stream.codec_context.name if stream.codec_context else "unknown"
-            try:
-                copied = output.add_stream_from_template(stream)
-            except (av.FFmpegError, ValueError) as error:
-                raise UsageError(
-                    f"{output.format.name} cannot hold the {codec} {stream.type} of "
-                    f"{shown(self._path)}; write a .mkv instead"
-                ) from error
-            copied.metadata.update(_lasting(stream.metadata))
-            copied.disposition = stream.disposition
-            self._tracks[stream.index] = CopiedTrack(copied)
+        self.plan = plan_tracks(self._input, self._source, output.format.name, self._options)
+        output.metadata.update(lasting(self._input.metadata))
+        output.set_chapters(self.chapters)
+        given = self._input.streams[self._source.stream_index]
+        video.metadata.update(stream_tags(given))
+        video.disposition = given.disposition
+        kept = [
+            t
+            for t in self.plan
+            if t.index is not None and t.action in ("copy", "convert") and t.kind != "data"
+        ]
+        attachments = [t for t in kept if t.kind in ("attachment", "cover")]
+        for track in kept:
+            if track not in attachments:
+                self._add(track, output)
+        for track in attachments:  # last, as readers list them, so that no index moves
+            self._attach(track, output)
+        wanted = [self._input.streams[index] for index in self._lanes]
+        for stream in self._input.streams:
+            if stream not in wanted:
+                stream.discard = Discard.all
+        self._packets = self._input.demux(wanted) if wanted else iter(())
 
     def copy_until(self, output: OutputContainer, seconds: Fraction | None) -> None:
         """Mux the packets that start before `seconds`, or all that are left when it is None.
@@ -116,16 +162,61 @@ class TrackCopier:
             ):
                 self._ahead = packet
                 return
-            track = self._tracks[packet.stream.index]
-            track.num_packets += 1
-            track.num_bytes += packet.size
-            _order(packet, track)
-            packet.stream = track.output
-            output.mux(packet)
+            lane = self._lanes[packet.stream.index]
+            for muxed in self._recode(lane, packet) if lane.recoder else [packet]:
+                _mux(output, lane, muxed)
+        for lane in self._lanes.values() if seconds is None else ():
+            for muxed in self._recode(lane, None) if lane.recoder else ():
+                _mux(output, lane, muxed)
 
     def close(self) -> None:
         """Close the source; safe to repeat."""
         self._input.close()
+
+    def _add(self, track: Track, output: OutputContainer) -> None:
+        assert track.index is not None
+        stream = self._input.streams[track.index]
+        recoder: Recoder | None = None
+        if track.target is not None:
+            kind = AudioRecoder if track.kind == "audio" else SubtitleRecoder
+            recoder = kind(stream, track.target)
+        try:
+            added = recoder.add_to(output) if recoder else output.add_stream_from_template(stream)
+        except (av.FFmpegError, ValueError) as error:
+            raise UsageError(
+                f"{output.format.name} cannot hold {track.name} of {shown(self._source.path)}; "
+                "write a .mkv instead"
+            ) from error
+        added.metadata.update(stream_tags(stream))
+        if track.language:
+            code = language_in(output.format.name, track.language)
+            added.metadata["language"] = code or "und"
+        added.disposition = stream.disposition
+        self._lanes[track.index] = _Lane(track, added, recoder)
+
+    def _attach(self, track: Track, output: OutputContainer) -> None:
+        """Add an attached file; Matroska's cover art is one, in MP4 it is a stream of one packet."""
+        assert track.index is not None
+        stream: Any = self._input.streams[track.index]
+        data = _picture(self._source, track.index) if track.kind == "cover" else stream.data
+        self._attached.append(hashlib.sha256(data).hexdigest())
+        if track.kind == "cover" and output.format.name != "matroska":
+            self._add(track, output)
+            return
+        given = {key.lower(): value for key, value in stream.metadata.items()}
+        mime_type = given.get("mimetype") or _MIME_TYPES.get(
+            track.codec, "application/octet-stream"
+        )
+        name = given.get("filename") or f"cover.{mime_type.rpartition('/')[2]}"
+        added: Any = output.add_attachment(name, mime_type, data)
+        added.metadata.update({**stream_tags(stream), "filename": name, "mimetype": mime_type})
+
+    def _recode(self, lane: _Lane, packet: Packet[Any] | None) -> list[Packet[Any]]:
+        assert lane.recoder is not None
+        try:
+            return lane.recoder.recode(packet)
+        except (av.FFmpegError, ValueError) as error:
+            raise self._damaged(lane.track.name, error) from error
 
     def _next(self) -> Packet[Any] | None:
         if self._ahead is not None:
@@ -133,34 +224,47 @@ class TrackCopier:
             return packet
         try:
             for packet in self._packets:
-                if packet.size:
+                if packet.size and payload(packet, packet.stream):
                     return packet
         except (av.FFmpegError, OSError, ValueError) as error:
-            raise InputError(
-                f"the audio of {shown(self._path)} is damaged: {reason(error)}; repair or cut it"
-            ) from error
+            raise self._damaged("a track", error) from error
         return None
 
+    def _damaged(self, what: str, error: Exception) -> InputError:
+        return InputError(
+            f"{what} of {shown(self._source.path)} is damaged: {reason(error)}; repair or cut it"
+        )
 
-def _order(packet: Packet[Any], track: CopiedTrack) -> None:
+
+def _mux(output: OutputContainer, lane: _Lane, packet: Packet[Any]) -> None:
+    _order(packet, lane)
+    lane.num_packets += 1
+    lane.digest.update(payload(packet, lane.output))
+    if lane.first is None and packet.pts is not None and packet.time_base:
+        lane.first = packet.pts * packet.time_base
+    packet.stream = lane.output
+    output.mux(packet)
+
+
+def _order(packet: Packet[Any], lane: _Lane) -> None:
     """Repair a missing dts, or one that is not later than its predecessor's: muxers refuse those."""
-    previous = track.last_dts
+    previous = lane.last_dts
+    step = 0 if lane.track.kind == "subtitle" else 1  # two lines may be shown at once
     if packet.dts is None:
         packet.dts = (
             packet.pts if packet.pts is not None else 0 if previous is None else previous + 1
         )
-    if previous is not None and packet.dts <= previous:
-        packet.dts = previous + 1
+    if previous is not None and packet.dts < previous + step:
+        packet.dts = previous + step
     if packet.pts is None or packet.pts < packet.dts:
         packet.pts = packet.dts
-    track.last_dts = packet.dts
+    lane.last_dts = packet.dts
 
 
-def _lasting(metadata: dict[str, str]) -> dict[str, str]:
-    """Metadata without what described the source's own file."""
-    return {
-        key: value
-        for key, value in metadata.items()
-        if key.lower() not in _STALE_METADATA
-        and not key.upper().startswith(("_STATISTICS", "BPS", "NUMBER_OF_"))
-    }
+def _picture(source: SourceInfo, index: int) -> bytes:
+    """The attached picture of a stream; a file of its own is opened, so that no other is moved on."""
+    with open_input(source.path) as container:
+        for packet in container.demux(container.streams[index]):
+            if packet.size:
+                return bytes(packet)
+    raise InputError(f"the cover art of {shown(source.path)} is empty; use --no-attachments")

@@ -18,21 +18,20 @@ from pathlib import Path
 from types import TracebackType
 
 import av
-from av.container import OutputContainer
-from av.format import Flags
 from av.packet import Packet
 from av.video.stream import VideoStream
 
 from stsr_cli.errors import StsrError, UsageError
-from stsr_cli.options import EncodeOptions
+from stsr_cli.options import EncodeOptions, TrackOptions
 from stsr_cli.video.convert import FromRgb, Pixels
 from stsr_cli.video.encoder import EncoderPlan, add_video, plan_encoder
-from stsr_cli.video.probe import SourceInfo, local_url, reason, shown
-from stsr_cli.video.target import check_target, partial_name, sync
+from stsr_cli.video.plan import Track
+from stsr_cli.video.probe import SourceInfo, reason, shown
+from stsr_cli.video.target import MOV_FAMILY, check_target, new_container, partial_name, sync
 from stsr_cli.video.tracks import TrackCopier
 from stsr_cli.video.verify import Expected, verify
 
-_MOV_FAMILY = frozenset({"mp4", "mov", "ipod", "3gp", "3g2", "psp", "f4v"})
+_ALL_TRACKS = TrackOptions()
 _HIGHEST_TIMESCALE = 2**31 - 1
 _HEADER_ROUNDING = Fraction(1, 1000)
 _DISK_ERRORS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS})
@@ -46,7 +45,7 @@ class WrittenReport:
         path: the file.
         frames: video frames in it.
         duration: of the video, in seconds, exact.
-        packets_copied: audio packets taken over from the source.
+        packets_copied: packets of other tracks taken over from the source, converted ones included.
     """
 
     path: Path
@@ -63,26 +62,28 @@ def open_writer(
     scale: int,
     time_scale: int,
     overwrite: bool,
+    tracks: TrackOptions = _ALL_TRACKS,
 ) -> VideoWriter:
     """Check all that can be wrong with an output, then write its header under a temporary name.
 
     Args:
         target: file to write; its extension chooses the container.
         source: what the frames come from, and with them time base, colour, pixel shape, rotation,
-            metadata and audio.
+            metadata and the other tracks.
         encode: codec and its options.
         scale: output pixels per source pixel along each axis.
         time_scale: output ticks per source tick.
         overwrite: replace an existing target, once the new file is complete.
+        tracks: what else of the source goes along.
 
     Raises:
-        UsageError: the target, or the way to encode it, cannot be.
-        InputError: the source cannot be opened for its audio.
+        UsageError: the target, or the way to encode it, cannot be, or it cannot hold a track that it must.
+        InputError: the source cannot be opened for its tracks.
     """
     target = Path(target)
     check_target(target, source.path, overwrite=overwrite)
     plan = plan_encoder(source, encode, scale=scale)
-    return VideoWriter(target, source, plan, scale=scale, time_scale=time_scale)
+    return VideoWriter(target, source, plan, tracks, scale=scale, time_scale=time_scale)
 
 
 class VideoWriter:
@@ -96,7 +97,14 @@ class VideoWriter:
     """
 
     def __init__(
-        self, target: Path, source: SourceInfo, plan: EncoderPlan, *, scale: int, time_scale: int
+        self,
+        target: Path,
+        source: SourceInfo,
+        plan: EncoderPlan,
+        tracks: TrackOptions,
+        *,
+        scale: int,
+        time_scale: int,
     ) -> None:
         """Write the header; use `open_writer`, which checks the target first."""
         self.target = target
@@ -109,17 +117,22 @@ class VideoWriter:
         self._first_dts: int | None = None
         self._held: Packet[VideoStream] | None = None
         self._durations: dict[int, int] = {}
-        self._tracks = TrackCopier(source.path)
+        self._tracks = TrackCopier(source, tracks)
         try:
-            self._output = _new_container(self._partial, target)
+            self._output = new_container(self._partial, target)
             self._video = add_video(self._output, source, plan, scale, time_scale)
-            self._tracks.add_to(self._output, self._video, source.stream_index)
-            self._is_exact = self._output.format.name in _MOV_FAMILY
+            self._tracks.add_to(self._output, self._video)
+            self._is_exact = self._output.format.name in MOV_FAMILY
             self._write_header()
         except BaseException:
             self.abort()
             raise
         self._is_open = True
+
+    @property
+    def tracks(self) -> tuple[Track, ...]:
+        """What becomes of each other track of the source."""
+        return self._tracks.plan
 
     def __enter__(self) -> VideoWriter:
         return self
@@ -163,7 +176,7 @@ class VideoWriter:
         self._num_frames += 1
 
     def close(self) -> WrittenReport:
-        """Drain the encoder, copy the rest of the audio, verify, and give the file its name.
+        """Drain the encoder, copy the rest of the tracks, verify, and give the file its name.
 
         Raises:
             StsrError: no frame was written, the disk is full, or the file does not verify; the target
@@ -236,7 +249,7 @@ class VideoWriter:
         return common if common <= _HIGHEST_TIMESCALE else self.time_base.denominator
 
     def _mux(self, packet: Packet[VideoStream] | None) -> None:
-        """Mux the packet before this one, after the audio that belongs in front of it.
+        """Mux the packet before this one, after the tracks that belong in front of it.
 
         One packet is held back, since the last one (`packet` is None then) may have to be adapted.
         """
@@ -272,7 +285,11 @@ class VideoWriter:
             span=(self._last_pts - self._first_pts) * self.time_base,
             duration=(self._end_pts - self._first_pts) * self.time_base if self._is_exact else None,
             time_base=self.time_base,
-            tracks={t.output.index: (t.num_packets, t.num_bytes) for t in self._tracks.copied},
+            start=self._first_pts * self.time_base,
+            tracks=self._tracks.expected(),
+            attached=self._tracks.attached,
+            chapters=self._tracks.chapters,
+            tags=self._tracks.tags,
         )
 
     @contextlib.contextmanager
@@ -290,23 +307,6 @@ class VideoWriter:
         except BaseException:
             self.abort()
             raise
-
-
-def _new_container(partial: Path, target: Path) -> OutputContainer:
-    try:
-        output = av.open(local_url(partial), mode="w", metadata_errors="surrogateescape")
-    except (av.FFmpegError, OSError, ValueError):
-        raise UsageError(
-            f"no container is known for {shown(target)}; end the name in .mkv, .mp4, .mov or .webm"
-        ) from None
-    flags = Flags(output.format.flags)
-    is_mov = output.format.name in _MOV_FAMILY
-    if Flags.no_file in flags or not (is_mov or Flags.variable_fps in flags):
-        raise UsageError(
-            f"{output.format.name} ({target.suffix}) keeps no timestamps of its own; "
-            "write a .mkv, .mp4, .mov or .webm"
-        )
-    return output
 
 
 def _stretch(packet: Packet[VideoStream], end_dts: int) -> None:

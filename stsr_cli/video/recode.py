@@ -1,0 +1,154 @@
+"""Tracks in another codec, where the container cannot hold the source's: sound, and subtitles that are text."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Any, Protocol
+
+import av
+from av.audio.stream import AudioStream
+from av.container import OutputContainer
+from av.packet import Packet
+from av.stream import Stream
+from av.subtitles.stream import SubtitleStream
+from av.subtitles.subtitle import AssSubtitle, SubtitleSet
+
+_TEXT_CODECS = frozenset({"srt", "subrip", "ass", "ssa", "mov_text", "webvtt", "text"})
+_BITS_PER_SECOND_AND_CHANNEL = 96_000
+_DEFAULT_RATE = 48_000
+_OPUS_LAYOUTS = dict(enumerate(("mono", "stereo", "3.0", "quad", "5.0", "5.1", "6.1", "7.1"), 1))
+_MILLISECOND = Fraction(1, 1000)
+_LAST_LINE_MS = 3000  # how long the last line is shown if the file does not tell
+
+
+class Recoder(Protocol):
+    """A decoder and an encoder for one track."""
+
+    def add_to(self, output: OutputContainer) -> Stream:
+        """Announce the track in an output whose header is not written yet; return its stream there."""
+
+    def recode(self, packet: Packet[Any] | None) -> list[Packet[Any]]:
+        """Packets of the new codec for one of the old, in its time base; None flushes."""
+
+
+def is_text(stream: Stream) -> bool:
+    """Whether a stream is subtitles of text, not of pictures."""
+    context = stream.codec_context
+    return stream.type == "subtitle" and context is not None and context.name in _TEXT_CODECS
+
+
+class AudioRecoder:
+    """Sound in another codec, at the source's rate where the codec has it, with its channels."""
+
+    def __init__(self, stream: Stream, codec: str) -> None:
+        """Recode `stream` to `codec`."""
+        assert isinstance(stream, AudioStream)
+        self._stream, self._codec = stream, codec
+        self._output: AudioStream | None = None
+
+    def add_to(self, output: OutputContainer) -> Stream:
+        """See `Recoder`."""
+        source = self._stream.codec_context
+        rates = av.Codec(self._codec, "w").audio_rates or [source.sample_rate]
+        rate = source.sample_rate if source.sample_rate in rates else _DEFAULT_RATE
+        stream: Any = output.add_stream(self._codec, rate=rate)
+        # libopus knows one layout for each number of channels, and 5.1(side) is not it.
+        is_opus = self._codec == "libopus"
+        layout = _OPUS_LAYOUTS.get(source.layout.nb_channels) if is_opus else None
+        stream.layout = layout or source.layout.name
+        stream.bit_rate = _BITS_PER_SECOND_AND_CHANNEL * source.layout.nb_channels
+        stream.time_base = Fraction(1, rate)
+        self._output = stream
+        return self._output
+
+    def recode(self, packet: Packet[Any] | None) -> list[Packet[Any]]:
+        """See `Recoder`."""
+        assert self._output is not None
+        packets: list[Packet[Any]] = []
+        for frame in self._stream.decode(packet):
+            packets += self._output.encode(frame)
+        return packets if packet is not None else packets + self._output.encode(None)
+
+
+@dataclass(frozen=True)
+class _Line:
+    """A line of ASS without its time, shown from `start` to `end` (ms); None: to the next one."""
+
+    start: int
+    end: int | None
+    ass: bytes
+
+
+class SubtitleRecoder:
+    """Subtitles of text in another codec; what it cannot say, such as positions, is lost.
+
+    MP4 shows one text at a time: lines at the same time are put under each other, so that none moves.
+    """
+
+    def __init__(self, stream: Stream, codec: str) -> None:
+        """Recode `stream` to `codec`."""
+        assert isinstance(stream, SubtitleStream)
+        self._stream, self._codec = stream, codec
+        self._output: SubtitleStream | None = None
+        self._lines: list[_Line] = []  # on the screen at `_now`
+        self._now = 0
+
+    def add_to(self, output: OutputContainer) -> Stream:
+        """See `Recoder`."""
+        decoder: Any = self._stream.codec_context
+        decoder.open(strict=False)
+        stream: Any = output.add_stream(self._codec)
+        stream.codec_context.subtitle_header = decoder.subtitle_header
+        stream.codec_context.time_base = stream.time_base = _MILLISECOND
+        self._output = stream
+        return self._output
+
+    def recode(self, packet: Packet[Any] | None) -> list[Packet[Any]]:
+        """See `Recoder`."""
+        if packet is None:
+            return self._show_until(None)
+        shown = self._stream.codec_context.decode2(packet)
+        if shown is None or packet.pts is None or packet.time_base is None:
+            return []
+        start = round(packet.pts * packet.time_base / _MILLISECOND)
+        length = round((packet.duration or 0) * packet.time_base / _MILLISECOND)
+        lines = [
+            _Line(start, start + length if length else None, rect.ass)
+            for rect in shown
+            if isinstance(rect, AssSubtitle)
+        ]
+        if self._codec != "mov_text":
+            return [self._encode(line.start, line.end or line.start, line.ass) for line in lines]
+        packets = self._show_until(start)
+        self._lines += lines
+        return packets
+
+    def _show_until(self, end: int | None) -> list[Packet[Any]]:
+        """One packet for each time between `_now` and `end` in which the same lines are shown; None: all of it."""
+        packets = []
+        while self._lines and (end is None or self._now < end):
+            ends = [line.end for line in self._lines if line.end is not None]
+            until = min([*ends, *([] if end is None else [end])], default=self._now + _LAST_LINE_MS)
+            if until > self._now:
+                texts = [line.ass.split(b",", 8)[-1] for line in self._lines]
+                head = self._lines[0].ass.split(b",", 8)[:-1]
+                ass = b",".join([*head, b"\\N".join(texts)])
+                packets.append(self._encode(self._now, until, ass))
+            self._now = until
+            is_next = until == end or not ends
+            self._lines = [
+                line
+                for line in self._lines
+                if (line.end is None and not is_next) or (line.end is not None and line.end > until)
+            ]
+        self._now = self._now if end is None else max(end, self._now)
+        return packets
+
+    def _encode(self, start: int, end: int, ass: bytes) -> Packet[Any]:
+        assert self._output is not None
+        text = SubtitleSet.create(ass, 0, end - start)
+        packet = self._output.codec_context.encode_subtitle(text)
+        packet.time_base = _MILLISECOND
+        packet.pts, packet.dts, packet.duration = start, start, end - start
+        return packet
