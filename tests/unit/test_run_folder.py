@@ -287,7 +287,7 @@ def test_without_matplotlib_and_tensorboard_a_run_has_its_log(path, notes, monke
         monkeypatch.setitem(sys.modules, module, None)
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
-    run_folder.picture_strip.__globals__["_text"].cache_clear()
+    run_folder.picture_strip.__globals__["draw_text"].cache_clear()
     train(path, notes, 20)
     assert len(notes) == 2
     for note, package in zip(notes, ("tensorboard", "matplotlib"), strict=True):
