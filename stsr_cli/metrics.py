@@ -11,7 +11,7 @@ computed here; LPIPS and VMAF, which are others' models, are in `perceptual`.
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import cache
 
 import numpy as np
@@ -98,6 +98,11 @@ MEASURES: dict[str, Measure] = {
     for function in (psnr_rgb, ssim_rgb, psnr_y, ssim_y, ssim_3d, lpips, vmaf)
 }
 DEFAULT_MEASURES = ("psnr_rgb", "ssim_rgb", "psnr_y", "ssim_y", "ssim_3d")
+
+
+def first_psnr(measures: Iterable[str]) -> str | None:
+    """Return the PSNR that comes first among the names of measures: the one that gains are stated in; or None."""
+    return next((name for name in measures if name.startswith("psnr")), None)
 
 
 def check_measures(names: Sequence[str]) -> None:

@@ -125,8 +125,6 @@ def command(
         if not path.absolute().parent.is_dir():  # found out now, not after hours
             raise click.UsageError(f"{path}: there is no folder {path.parent}; make it first")
     options, model = _options(is_self, values)
-    if csv_path is not None and not csv_path.absolute().parent.is_dir():
-        raise click.UsageError(f"the folder of {csv_path} does not exist; create it first")
     from stsr_cli.checkpoint import write_atomically
     from stsr_cli.console import Counter, print_table
     from stsr_cli.evaluation import evaluate, to_csv, to_json

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from stsr_cli.metrics import first_psnr
 from stsr_cli.options import Protocol
 from stsr_cli.testsets import Dataset
 
@@ -42,7 +43,7 @@ def rows_of(
 ) -> list[Row]:
     """Average what was measured on one data set: over all frames, or of stvsr over the means of the clips."""
     rows: list[Row] = []
-    gain_of = next((name for name in measures if name.startswith("psnr")), None)
+    gain_of = first_psnr(measures)
     for (system, stream), by_clip in measured.items():
         if system in errors:
             continue
@@ -63,7 +64,7 @@ def rows_of(
 def failed_row(dataset: Dataset, system: str, error: str, measures: Sequence[str]) -> Row:
     """Return the row of a system that has no figures on a data set."""
     row = _head(dataset, system, "-") | {"num_frames": 0} | dict.fromkeys(measures)
-    gain_of = next((name for name in measures if name.startswith("psnr")), None)
+    gain_of = first_psnr(measures)
     gain = {} if gain_of is None else {f"gain_{gain_of}": None}
     return row | gain | {"clips": [], "error": error}
 

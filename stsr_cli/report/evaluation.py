@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from stsr_cli.labels import label
+from stsr_cli.metrics import first_psnr
 from stsr_cli.options import Protocol
 from stsr_cli.report.page import Page, PageFrame, Section, Series, Table, best_cells
 from stsr_cli.report.paper import NOTE, beside_paper
@@ -58,7 +59,7 @@ class EvaluationPage:
         psnrs = {
             _name(*key): prediction.measures[measure]
             for key, prediction in frame.predictions.items()
-            if (measure := _first_psnr(prediction.measures)) is not None
+            if (measure := first_psnr(prediction.measures)) is not None
         }
         name = f"{frame.clip}, {frame.name}"
         found.figures.append((name, psnrs, frame.disagreement))
@@ -120,10 +121,6 @@ def figures(report: "EvalReport", protocol: Protocol) -> list[Table]:
 
 def _name(system: str, stream: str) -> str:
     return system if stream == "-" or system == "bicubic+blend" else f"{system} {label(stream)}"
-
-
-def _first_psnr(measures: Mapping[str, float]) -> str | None:
-    return next((name for name in measures if name.startswith("psnr")), None)
 
 
 def _section(name: str, found: _Collected) -> Section:

@@ -140,8 +140,8 @@ class RIFE(TemporalModule):
             ):  # the coarsest block: frames and time, without a first estimate
                 state["head.0.0.weight"] = wide = weight.new_zeros(len(weight), 18, 3, 3)
                 wide[:, :6], wide[:, 12] = weight[:, :6], weight[:, 6]
-            if not isinstance(own, IFBlock) or not isinstance(theirs, IFBlock):
-                raise AssertionError
+            assert isinstance(own, IFBlock)
+            assert isinstance(theirs, IFBlock)
             if own.scale != theirs.scale or state["tail.weight"].shape != own.tail.weight.shape:
                 return refuse_to_grow(self, smaller)
             own.load_state_dict(state)
