@@ -1,6 +1,6 @@
-"""Click options that take their defaults from the dataclasses in `options.py`, where each is written once.
+"""Click options that take their defaults from the dataclasses in `options/`, where each is written once.
 
-Also: which of them make no sense together.
+Also: which of them make no sense together, and the sections of a long help.
 """
 
 from collections.abc import Callable
@@ -23,6 +23,45 @@ def option_of(*classes: Any) -> Callable[..., Decorator]:
         return click.option(*names, default=default, show_default=show_default, **attributes)
 
     return option
+
+
+class SectionedCommand(click.Command):
+    """A command whose help lists the options of each `section` under a title of their own."""
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        sections: dict[str, list[tuple[str, str]]] = {}
+        for parameter in self.get_params(ctx):
+            record = parameter.get_help_record(ctx)
+            if record is not None and isinstance(parameter, click.Option):
+                title = _SECTIONS.get(parameter, "Options")
+                sections.setdefault(title, []).append(record)
+        for title, records in sections.items():
+            with formatter.section(title):
+                formatter.write_dl(records)
+
+
+_SECTIONS: dict[click.Parameter, str] = {}
+
+
+def section(title: str, *options: Decorator) -> Decorator:
+    """Several options as one decorator; the help of a `SectionedCommand` has them under `title`."""
+
+    def decorate(command: Any) -> Any:
+        num_before = len(getattr(command, "__click_params__", ()))
+        for option in reversed(options):
+            command = option(command)
+        for parameter in command.__click_params__[num_before:]:
+            _SECTIONS[parameter] = title
+        return command
+
+    return decorate
+
+
+def take(values: dict[str, Any], options: Any) -> Any:
+    """An instance of the dataclass `options`, with those of its fields that are among `values`, which lose them."""
+    return options(
+        **{field.name: values.pop(field.name) for field in fields(options) if field.name in values}
+    )
 
 
 def refuse_given(why: str, *names: str) -> None:

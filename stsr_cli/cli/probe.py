@@ -6,22 +6,26 @@ from typing import Any
 
 import click
 
+from stsr_cli.cli.fields import SectionedCommand, take
+from stsr_cli.cli.reading import source_options
+from stsr_cli.options import SourceOptions, TrackOptions
 
-@click.command()
+
+@click.command(cls=SectionedCommand)
 @click.argument("source", metavar="INPUT", type=click.Path(path_type=Path))
 @click.argument("target", metavar="[OUTPUT]", type=click.Path(path_type=Path), required=False)
+@source_options
 @click.option("--strict", is_flag=True, help="Fail if OUTPUT cannot hold a track.")
 @click.option("--json", "is_json", is_flag=True, help="Print one object on stdout.")
-def command(source: Path, target: Path | None, strict: bool, is_json: bool) -> None:
+def command(source: Path, target: Path | None, strict: bool, is_json: bool, **values: Any) -> None:
     """Say what the video INPUT holds and, track by track, what `stsr upscale INPUT OUTPUT` would make of it.
 
     Nothing is written: of OUTPUT only the name's ending counts.
     """
-    from stsr_cli.options import TrackOptions
     from stsr_cli.video.plan import list_tracks, plan_output
     from stsr_cli.video.probe import describe, probe
 
-    info = probe(source)
+    info = probe(source, take(values, SourceOptions))
     if target is None:
         tracks = list_tracks(info)
     else:

@@ -6,21 +6,22 @@ from typing import Any, cast, get_args
 
 import click
 
-from stsr_cli.cli.fields import option_of, refuse_given
+from stsr_cli.cli.encoding import encode_options, take_tracks, track_options
+from stsr_cli.cli.fields import SectionedCommand, option_of, refuse_given, section, take
+from stsr_cli.cli.reading import source_options
 from stsr_cli.options import (
     CutAction,
     DoubtAction,
     EncodeOptions,
     ModelOptions,
     OnDoubt,
+    SourceOptions,
     StreamChoice,
     System,
-    TrackOptions,
     UpscaleOptions,
 )
 
-_option = option_of(UpscaleOptions, ModelOptions, EncodeOptions)
-_TRACKS = ("audio", "subs", "chapters", "attachments")
+_option = option_of(UpscaleOptions, ModelOptions)
 
 
 def _on_doubt(
@@ -52,93 +53,94 @@ def _levels(context: click.Context, parameter: click.Parameter, value: float) ->
     return value
 
 
-@click.command()
+_what_is_computed = section(
+    "What is computed",
+    _option(
+        "--scale",
+        type=click.IntRange(1),
+        help="Spatial factor: 1 (time only), 4, or 16 (f_S twice).",
+    ),
+    _option(
+        "--time-scale",
+        type=click.IntRange(1),
+        help="Frame-rate factor: 1 (space only), 2, 4 or 8 (f_T repeated).",
+    ),
+    _option(
+        "--system",
+        type=click.Choice(get_args(System)),
+        help="f_S and f_T trained together, trained apart (baseline), or CDCA, which has neither.",
+    ),
+    _option(
+        "--stream",
+        type=click.Choice(get_args(StreamChoice)),
+        help="t2s interpolates, then upscales; s2t the other way round: 16 times the pixels for f_T; both: their mean, "
+        "at the cost of both; auto measures both on pairs sampled from INPUT and takes the better one.",
+    ),
+    _option(
+        "--disagreement",
+        metavar="FILE",
+        multiple=True,
+        type=click.Path(path_type=Path),
+        help="Write where the two streams differ: FILE.csv has a row for each new frame but at cuts; FILE.mp4 or .mkv "
+        "is a heat map, black where they agree, pale yellow from 32 levels of 255. Runs both streams (repeatable).",
+    ),
+    _option(
+        "--on-doubt",
+        metavar="hold|blend[:LEVELS]",
+        callback=_on_doubt,
+        help="Where the streams differ by more than LEVELS of 255 on average "
+        f"[default: {OnDoubt('hold').threshold:g}], show the frame before again (hold) or a fade (blend) instead of "
+        "the new frame. Runs both streams.",
+    ),
+    _option(
+        "--cut",
+        type=click.Choice(get_args(CutAction)),
+        help="Between the last frame of a shot and the first of the next: the frame before again (hold), a fade "
+        "(blend), or what the networks make of them (off).",
+    ),
+    _option(
+        "--scene-threshold",
+        metavar="LEVELS",
+        type=float,
+        callback=_levels,
+        help="How far the change at a cut rises above the motion around it, in levels of 255; lower finds more cuts.",
+    ),
+)
+
+_networks = section(
+    "Networks",
+    _option("--spatial", help="Name of f_S."),
+    _option("--temporal", help="Name of f_T."),
+    _option(
+        "--weights",
+        metavar="NAME|PATH",
+        multiple=True,
+        help="A name of `stsr weights list`, a .safetensors file, or hf:OWNER/REPO[@REVISION]:FILE; a later one wins "
+        "(repeatable)  [default: those published for the modules]",
+    ),
+    click.option("--offline", is_flag=True, help="Fetch no weights; use what is here."),
+    _option("--device", help="auto, cpu, cuda, cuda:N or mps."),
+    _option(
+        "--precision",
+        type=click.Choice(["auto", "fp32", "fp16", "bf16"]),
+        help="auto is fp16 on a recent CUDA GPU, else fp32.",
+    ),
+    _option(
+        "--batch-size",
+        type=click.IntRange(1),
+        help="Frame pairs a network call  [default: 1 on a CPU, 4 on a GPU]",
+    ),
+)
+
+
+@click.command(cls=SectionedCommand)
 @click.argument("source", metavar="INPUT", type=click.Path(path_type=Path))
 @click.argument("target", metavar="OUTPUT", type=click.Path(path_type=Path))
-@_option(
-    "--scale", type=click.IntRange(1), help="Spatial factor: 1 (time only), 4, or 16 (f_S twice)."
-)
-@_option(
-    "--time-scale",
-    type=click.IntRange(1),
-    help="Frame-rate factor: 1 (space only), 2, 4 or 8 (f_T repeated).",
-)
-@_option(
-    "--system",
-    type=click.Choice(get_args(System)),
-    help="f_S and f_T trained together, trained apart (baseline), or CDCA, which has neither.",
-)
-@_option(
-    "--stream",
-    type=click.Choice(get_args(StreamChoice)),
-    help="t2s interpolates, then upscales; s2t the other way round: 16 times the pixels for f_T; both: their mean, at "
-    "the cost of both; auto measures both on pairs sampled from INPUT and takes the better one.",
-)
-@_option(
-    "--disagreement",
-    metavar="FILE",
-    multiple=True,
-    type=click.Path(path_type=Path),
-    help="Write where the two streams differ: FILE.csv has a row for each new frame but at cuts; FILE.mp4 or .mkv is "
-    "a heat map, black where they agree, pale yellow from 32 levels of 255. Runs both streams (repeatable).",
-)
-@_option(
-    "--on-doubt",
-    metavar="hold|blend[:LEVELS]",
-    callback=_on_doubt,
-    help="Where the streams differ by more than LEVELS of 255 on average "
-    f"[default: {OnDoubt('hold').threshold:g}], show the frame before again (hold) or a fade (blend) instead of the "
-    "new frame. Runs both streams.",
-)
-@_option(
-    "--cut",
-    type=click.Choice(get_args(CutAction)),
-    help="Between the last frame of a shot and the first of the next: the frame before again (hold), a fade (blend), "
-    "or what the networks make of them (off).",
-)
-@_option(
-    "--scene-threshold",
-    metavar="LEVELS",
-    type=float,
-    callback=_levels,
-    help="How far the change at a cut rises above the motion around it, in levels of 255; lower finds more cuts.",
-)
-@_option("--spatial", help="Name of f_S.")
-@_option("--temporal", help="Name of f_T.")
-@_option(
-    "--weights",
-    metavar="NAME|PATH",
-    multiple=True,
-    help="A name of `stsr weights list`, a .safetensors file, or hf:OWNER/REPO[@REVISION]:FILE; a later one wins "
-    "(repeatable)  [default: those published for the modules]",
-)
-@click.option("--offline", is_flag=True, help="Fetch no weights; use what is here.")
-@_option("--device", help="auto, cpu, cuda, cuda:N or mps.")
-@_option(
-    "--precision",
-    type=click.Choice(["auto", "fp32", "fp16", "bf16"]),
-    help="auto is fp16 on a recent CUDA GPU, else fp32.",
-)
-@_option(
-    "--batch-size",
-    type=click.IntRange(1),
-    help="Frame pairs a network call  [default: 1 on a CPU, 4 on a GPU]",
-)
-@_option("--codec", help="Name of the video encoder.")
-@_option(
-    "--crf",
-    type=click.IntRange(0, 63),
-    help="Quality of x264 and its kin; smaller is better, 0 is lossless.",
-)
-@_option("--preset", help="Speed preset of x264 and its kin.")
-@_option("--pix-fmt", help="Pixel format; auto follows the source.")
-@click.option("--no-audio", is_flag=True, help="Leave out the sound.")
-@click.option("--no-subs", is_flag=True, help="Leave out the subtitles.")
-@click.option("--no-chapters", is_flag=True, help="Leave out the chapters.")
-@click.option("--no-attachments", is_flag=True, help="Leave out fonts and cover art.")
-@click.option(
-    "--strict", is_flag=True, help="Stop before anything is computed if OUTPUT cannot hold a track."
-)
+@source_options
+@_what_is_computed
+@_networks
+@encode_options
+@track_options
 @click.option("-y", "--overwrite", is_flag=True, help="Replace OUTPUT and FILE if they exist.")
 @click.option("-q", "--quiet", is_flag=True, help="No progress bar, no summary.")
 def command(**values: Any) -> None:
@@ -160,13 +162,13 @@ def command(**values: Any) -> None:
     if values["cut"] == "off":
         refuse_given("with --cut off, which looks for no cuts", "scene_threshold")
     is_quiet = values.pop("quiet")
-    model = ModelOptions(**{name: values.pop(name) for name in ModelOptions.__dataclass_fields__})
-    encode = EncodeOptions(
-        **{name: values.pop(name) for name in EncodeOptions.__dataclass_fields__}
-    )
-    wanted = {name: not values.pop(f"no_{name}") for name in _TRACKS}
-    tracks = TrackOptions(**wanted, strict=values.pop("strict"))
-    options = UpscaleOptions(**values, model=model, encode=encode, tracks=tracks)
+    groups = {
+        "read": take(values, SourceOptions),
+        "model": take(values, ModelOptions),
+        "encode": take(values, EncodeOptions),
+        "tracks": take_tracks(values),
+    }
+    options = UpscaleOptions(**values, **groups)
     from stsr_cli.console import UpscaleConsole
     from stsr_cli.upscale import upscale
 

@@ -14,6 +14,17 @@ DEFAULT_TEMPORAL = "rife"
 
 
 @dataclass(frozen=True)
+class SourceOptions:
+    """What of a file is read, and how.
+
+    Attributes:
+        video_index: of the video stream in the file, or None: the one that FFmpeg takes for the best.
+    """
+
+    video_index: int | None = None
+
+
+@dataclass(frozen=True)
 class EncodeOptions:
     """How the output video is encoded.
 
@@ -127,6 +138,10 @@ class UpscaleOptions:
             little changes on concatenated excerpts; the default lies above all false ones of the whole videos that
             were looked at (docs/results/scenes.md).
         overwrite: replace existing files, target or disagreement.
+        read: what of the source is read.
+        model: the networks.
+        encode: how the target is encoded.
+        tracks: what else of the source goes into it.
     """
 
     source: Path
@@ -139,6 +154,7 @@ class UpscaleOptions:
     cut: CutAction = "hold"
     scene_threshold: float = 10.0
     overwrite: bool = False
+    read: SourceOptions = field(default_factory=SourceOptions)
     model: ModelOptions = field(default_factory=ModelOptions)
     encode: EncodeOptions = field(default_factory=EncodeOptions)
     tracks: TrackOptions = field(default_factory=TrackOptions)

@@ -10,13 +10,17 @@ from typing import Any
 import av
 from av.container import InputContainer
 from av.sidedata.sidedata import Type as SideDataType
+from av.stream import Disposition
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
-from stsr_cli.errors import InputError
+from stsr_cli.errors import InputError, UsageError
+from stsr_cli.options import SourceOptions
 from stsr_cli.video.colour import ColourTags, bit_depth, read_tags
 
 _STILL_CODECS = frozenset({"mjpeg", "webp"})
+_COVER = Disposition.attached_pic
+_WHOLE_SOURCE = SourceOptions()
 
 
 @dataclass(frozen=True)
@@ -61,15 +65,16 @@ class SourceInfo:
     display_matrix: tuple[int, ...] | None
 
 
-def probe(path: str | os.PathLike[str]) -> SourceInfo:
+def probe(path: str | os.PathLike[str], options: SourceOptions = _WHOLE_SOURCE) -> SourceInfo:
     """Read a file's header and its first video frame.
 
     Raises:
         InputError: the file is missing, a folder, not readable, not a video, or no frame decodes.
+        UsageError: the file has no video stream of the index asked for.
     """
     path = Path(path)
     with open_input(path) as container:
-        stream = find_video(container, path)
+        stream = find_video(container, path, options.video_index)
         frame, colour = first_frame(container, stream, path)
         time_base = stream.time_base or Fraction(1, 1000)
         start_pts = frame.pts if frame.pts is not None else (stream.start_time or 0)
@@ -172,14 +177,27 @@ def open_input(path: Path) -> InputContainer:
         ) from error
 
 
-def find_video(container: InputContainer, path: Path) -> VideoStream:
+def find_video(container: InputContainer, path: Path, index: int | None = None) -> VideoStream:
     """The video stream to work on; cover art does not count.
+
+    Args:
+        container: the opened file.
+        path: its name, for messages.
+        index: of the stream to take, or None: FFmpeg's choice.
 
     Raises:
         InputError: there is none, or no decoder for it.
+        UsageError: there is none of that index.
     """
+    if index is not None:
+        videos = [s for s in container.streams.video if not s.disposition & _COVER]
+        for video in videos:
+            if video.index == index:
+                return video
+        indexes = ", ".join(str(video.index) for video in videos) or "there is none"
+        raise UsageError(f"stream {index} of {shown(path)} is no video; choose from: {indexes}")
     stream = container.streams.best("video")
-    if not isinstance(stream, VideoStream) or stream.disposition & stream.disposition.attached_pic:
+    if not isinstance(stream, VideoStream) or stream.disposition & _COVER:
         kinds = ", ".join(sorted({other.type for other in container.streams})) or "nothing"
         raise InputError(
             f"no video in {shown(path)}, only {kinds}; name a file with a video stream"

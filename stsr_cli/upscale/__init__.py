@@ -1,0 +1,11 @@
+"""The engine: a video in, a video out.
+
+- `engine`: `upscale`, which joins decoder, network and encoder.
+- `network`: the streams of a run; `outputs`: pairs of frames to output frames and their times.
+- `report`: what a run did.
+"""
+
+from stsr_cli.upscale.engine import upscale
+from stsr_cli.upscale.report import UpscaleReport
+
+__all__ = ["UpscaleReport", "upscale"]

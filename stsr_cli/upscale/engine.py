@@ -1,0 +1,170 @@
+"""A run: frames are decoded, run through one stream in pairs, and encoded, all at once.
+
+Time is the timeline's business, colour and tracks are `video/`'s, padding is the streams'; the only clamp and the only
+rounding are in `outputs`, between the network and the encoder.
+"""
+
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+
+import numpy as np
+import torch
+
+from stsr_cli.device import resolve_device, resolve_dtype
+from stsr_cli.disagreement import DisagreementFiles, check_disagreement
+from stsr_cli.options import UpscaleOptions
+from stsr_cli.pairs import System, load_system, to_device
+from stsr_cli.pipeline import Prefetch, Sink
+from stsr_cli.self_score import Choice, choose_stream
+from stsr_cli.streams import TwoStream
+from stsr_cli.upscale.network import Network
+from stsr_cli.upscale.outputs import Output, outputs
+from stsr_cli.upscale.report import UpscaleReport
+from stsr_cli.video.plan import Track
+from stsr_cli.video.probe import SourceInfo, probe
+from stsr_cli.video.reader import Frame, read_frames
+from stsr_cli.video.scenes import batches_of_shots, mark_cuts
+from stsr_cli.video.timeline import PtsRepair
+from stsr_cli.video.writer import VideoWriter, open_writer
+
+_QUEUE_DEPTH = 4  # frames decoded ahead, frames waiting for the encoder
+_GPU_BATCH = 4
+
+
+def upscale(
+    options: UpscaleOptions,
+    on_start: Callable[[SourceInfo, str, Choice | None], None] = lambda source, device, choice: (
+        None
+    ),
+    on_frame: Callable[[int], None] = lambda num_done: None,
+    on_pair: Callable[[int, int], None] = lambda num_done, num_total: None,
+    on_plan: Callable[[Sequence[Track]], None] = lambda tracks: None,
+) -> UpscaleReport:
+    """Upscale one video file in space and time.
+
+    Args:
+        options: the run.
+        on_start: told what is about to be read, the device, and how the stream was chosen (None: by the options),
+            before the first frame.
+        on_frame: told how many source frames are done.
+        on_pair: told how many places of the video were looked at to choose the stream, of how many.
+        on_plan: told what becomes of each other track of the source, before a network is loaded.
+
+    Raises:
+        InputError, UsageError, WeightsError, DeviceError: before anything is written.
+        InputError: the source turns out to be damaged; nothing is left behind.
+        StsrError: the output could not be written or does not verify; nothing is left behind.
+    """
+    source = probe(options.source, options.read)
+    check_disagreement(options)
+    device = resolve_device(options.model.device)
+    dtype = resolve_dtype(options.model.precision, device)
+    batch_size = options.batch_size or (_GPU_BATCH if device.type == "cuda" else 1)
+    repair = PtsRepair(source.start_pts)
+    with (
+        open_writer(
+            options.target,
+            source,
+            options.encode,
+            scale=options.scale,
+            time_scale=options.time_scale,
+            overwrite=options.overwrite,
+            tracks=options.tracks,
+        ) as writer,
+        DisagreementFiles(options, source) as doubts,
+    ):
+        on_plan(writer.tracks)
+        system = load_system(options.model, options.scale, options.time_scale)
+        model = to_device(system, device, dtype)
+        choice = _choose(options, model, source, device, dtype, on_pair)
+        stream = choice.stream if choice else options.model.stream
+        network = Network(model, stream, bool(options.disagreement), options.on_doubt)
+        begin = time.perf_counter()
+        with Prefetch(_marked(read_frames(source, repair), options), _QUEUE_DEPTH) as frames:
+            on_start(source, str(device), choice)
+            counted = _Counter(frames, on_frame)
+            batches = batches_of_shots(counted, batch_size)
+            with (
+                Sink[Output](lambda output: _write(writer, doubts, output), _QUEUE_DEPTH) as sink,
+                torch.inference_mode(),
+            ):
+                for output in outputs(network, batches, source, options.cut, device, dtype):
+                    sink.put(output)
+        drain = time.perf_counter()
+        written = writer.close()
+        doubts.close()
+    end = time.perf_counter()
+    decode, encode = frames.waited_seconds, sink.waited_seconds + end - drain
+    seconds = end - begin
+    return UpscaleReport(
+        target=options.target,
+        frames_in=counted.num_frames,
+        frames_out=written.frames,
+        width=source.width * options.scale,
+        height=source.height * options.scale,
+        seconds=seconds,
+        decode_share=decode / seconds,
+        network_share=1 - (decode + encode) / seconds,
+        encode_share=encode / seconds,
+        repaired_timestamps=repair.num_repaired,
+        device=str(device),
+        stream=stream,
+        choice=choice,
+        tracks=writer.tracks,
+        num_new=(counted.num_frames - 1) * (options.time_scale - 1),
+        num_cuts=counted.num_cuts,
+        num_replaced=doubts.num_replaced,
+        mean_disagreement=doubts.mean_levels,
+    )
+
+
+def _choose(
+    options: UpscaleOptions,
+    model: System,
+    source: SourceInfo,
+    device: torch.device,
+    dtype: torch.dtype,
+    on_pair: Callable[[int, int], None],
+) -> Choice | None:
+    """Which stream to use, where that is left to stsr and makes a difference."""
+    if options.model.stream != "auto" or not isinstance(model, TwoStream):
+        return None
+    if options.time_scale == 1:
+        return Choice("t2s", why="there are no new frames at --time-scale 1")
+    if options.scale == 1:
+        return Choice("t2s", why="both streams are the same at --scale 1")
+    return choose_stream(model, source, device, dtype, on_pair)
+
+
+def _marked(frames: Iterator[Frame], options: UpscaleOptions) -> Iterator[tuple[Frame, bool]]:
+    """Each frame with whether a cut lies before it, where that makes a difference."""
+    if options.cut == "off" or options.time_scale == 1:
+        return ((frame, False) for frame in frames)
+    return mark_cuts(frames, options.scene_threshold)
+
+
+class _Counter:
+    """Passes frames on and reports how many were taken, and how many of them come after a cut."""
+
+    def __init__(
+        self, frames: Iterable[tuple[Frame, bool]], on_frame: Callable[[int], None]
+    ) -> None:
+        self.num_frames = self.num_cuts = 0
+        self._frames, self._on_frame = frames, on_frame
+
+    def __iter__(self) -> Iterator[tuple[Frame, bool]]:
+        for frame, is_after_cut in self._frames:
+            yield frame, is_after_cut
+            self.num_frames += 1
+            self.num_cuts += is_after_cut
+            self._on_frame(self.num_frames)
+
+
+def _write(writer: VideoWriter, doubts: DisagreementFiles, output: Output) -> None:
+    """Bring a frame to the host and encode it, in the encoder's thread."""
+    pixels = output.image.movedim(0, -1).contiguous().cpu().numpy()
+    if pixels.dtype != np.uint8:
+        pixels = pixels.astype(np.uint16)
+    for slot in output.slots:
+        writer.write(pixels, slot.pts, slot.duration)
+    doubts.write(output.doubt, output.slots)

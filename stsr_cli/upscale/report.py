@@ -1,0 +1,57 @@
+"""What a run did."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from stsr_cli.options import StreamChoice
+from stsr_cli.self_score import Choice
+from stsr_cli.video.plan import Track
+
+
+@dataclass(frozen=True)
+class UpscaleReport:
+    """What a run did.
+
+    Attributes:
+        target: the file written and verified.
+        frames_in: frames decoded.
+        frames_out: frames encoded.
+        width, height: of the output, in pixels.
+        seconds: wall time from the first frame asked for to the verified file.
+        decode_share, network_share, encode_share: how the wall time divides into waiting for the decoder, running the
+            network, and waiting for the encoder; they sum to 1.
+        repaired_timestamps: source frames whose time was missing or not later than the one before.
+        device: where the network ran.
+        stream: whose frames were written, "both" for the mean; of CDCA, which has none, whatever the options say.
+        choice: how `stream` was chosen, where it was left to stsr.
+        tracks: what became of each other track of the source.
+        num_new: new frames between two given ones.
+        num_cuts: places where time_scale - 1 of them are no new pictures, since one shot ends there and another begins.
+        num_replaced: how many others were not shown, since the streams disagreed on them too much.
+        mean_disagreement: of the streams over the new frames, in levels of 255, or None where it was not asked for;
+            at a cut there is nothing to compare.
+    """
+
+    target: Path
+    frames_in: int
+    frames_out: int
+    width: int
+    height: int
+    seconds: float
+    decode_share: float
+    network_share: float
+    encode_share: float
+    repaired_timestamps: int
+    device: str
+    stream: StreamChoice
+    choice: Choice | None
+    tracks: tuple[Track, ...]
+    num_new: int
+    num_cuts: int
+    num_replaced: int
+    mean_disagreement: float | None
+
+    @property
+    def frames_per_second(self) -> float:
+        """Output frames per second of wall time."""
+        return self.frames_out / self.seconds
