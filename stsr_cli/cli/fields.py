@@ -29,6 +29,7 @@ class SectionedCommand(click.Command):
     """A command whose help lists the options of each `section` under a title of their own."""
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the options, those of no section first."""
         sections: dict[str, list[tuple[str, str]]] = {}
         for parameter in self.get_params(ctx):
             record = parameter.get_help_record(ctx)

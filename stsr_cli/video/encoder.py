@@ -12,7 +12,8 @@ from av.video.stream import VideoStream
 
 from stsr_cli.errors import UsageError
 from stsr_cli.options import EncodeOptions
-from stsr_cli.video.colour import ColourTags, bit_depth, is_rgb, output_tags
+from stsr_cli.video.colour import ColourTags, output_tags
+from stsr_cli.video.pixel_format import auto_pix_fmt, checked_pix_fmt
 from stsr_cli.video.probe import SourceInfo
 
 _PRESETS = (
@@ -71,9 +72,9 @@ def plan_encoder(source: SourceInfo, encode: EncodeOptions, *, scale: int) -> En
     width, height = source.width * scale, source.height * scale
     supported = [pixel_format.name for pixel_format in codec.video_formats or ()]
     if encode.pix_fmt == "auto":
-        pix_fmt = _auto_pix_fmt(source, codec.name, supported, is_odd=bool(width % 2 or height % 2))
+        pix_fmt = auto_pix_fmt(source, codec.name, supported, is_odd=bool(width % 2 or height % 2))
     else:
-        pix_fmt = _checked_pix_fmt(encode.pix_fmt, codec.name, supported, width, height)
+        pix_fmt = checked_pix_fmt(encode.pix_fmt, codec.name, supported, width, height)
     return EncoderPlan(
         codec=codec.name,
         pix_fmt=pix_fmt,
@@ -158,63 +159,3 @@ def _codec_options(codec: str, encode: EncodeOptions) -> dict[str, str]:
     if codec == "libx265":
         options["x265-params"] = "log-level=error" + (":lossless=1" if encode.crf == 0 else "")
     return options
-
-
-def _auto_pix_fmt(source: SourceInfo, codec: str, supported: list[str], *, is_odd: bool) -> str:
-    """The source's family at its depth, or the nearest that the encoder takes.
-
-    Nearest means, in this order: 10 bits for other depths above 8; RGB as 4:4:4; full range stays by its tag (yuv420p
-    instead of yuvj420p); 4:4:4 for a source whose subsampling there is no format for (4:1:0, 4:1:1); 4:2:0 for grey; 8
-    bits when the encoder knows no more. Sizes that 4:2:0 or 4:2:2 cannot hold become 4:4:4.
-    """
-    source_format = VideoFormat(source.pix_fmt, 8, 8)
-    family = _family(source_format)
-    depths = [] if source.bit_depth <= 8 else list(dict.fromkeys((source.bit_depth, 10, 12)))
-    candidates = []
-    if is_rgb(source_format):
-        candidates += [f"gbrp{depth}le" for depth in (*depths, 16) if depths]
-        candidates += ["gbrp", "rgb24", "bgr0", "bgr24", "rgb0"]
-    for subsampling in ("444",) if is_odd else dict.fromkeys((family, "444", "420")):
-        candidates += [f"yuv{subsampling}p{depth}le" for depth in depths]
-        candidates += [f"yuv{subsampling}p", f"yuvj{subsampling}p"]
-    for candidate in candidates:
-        if candidate in supported or not supported:
-            return candidate
-    raise UsageError(
-        f"{codec} takes none of {', '.join(candidates)}; choose --pix-fmt from {', '.join(supported)}, or libx264"
-    )
-
-
-def _family(pixel_format: VideoFormat) -> str:
-    if is_rgb(pixel_format):
-        return "444"
-    if len(pixel_format.components) < 3:
-        return "420"
-    chroma = (pixel_format.chroma_width(8), pixel_format.chroma_height(8))
-    return {(4, 4): "420", (4, 8): "422"}.get(chroma, "444")
-
-
-def _checked_pix_fmt(name: str, codec: str, supported: list[str], width: int, height: int) -> str:
-    try:
-        pixel_format = VideoFormat(name, 8, 8)
-    except ValueError:
-        raise UsageError(
-            f"unknown pixel format {name!r}; {codec} takes {', '.join(supported)}"
-        ) from None
-    chroma = (pixel_format.chroma_width(8), pixel_format.chroma_height(8))
-    is_yuv = len(pixel_format.components) >= 3 and chroma in ((4, 4), (4, 8), (8, 8))
-    if (
-        (supported and name not in supported)
-        or not (is_rgb(pixel_format) or is_yuv)
-        or bit_depth(pixel_format) > 16
-    ):
-        raise UsageError(
-            f"{codec} cannot be given {name} here; use auto, yuv420p, yuv444p, yuv420p10le ..."
-        )
-    if not is_rgb(pixel_format) and (
-        (chroma[0] == 4 and width % 2) or (chroma[1] == 4 and height % 2)
-    ):
-        raise UsageError(
-            f"{name} needs an even size and the output is {width}x{height}; use yuv444p"
-        )
-    return name
