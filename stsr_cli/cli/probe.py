@@ -22,10 +22,12 @@ def command(source: Path, target: Path | None, strict: bool, is_json: bool, **va
 
     Nothing is written: of OUTPUT only the name's ending counts.
     """
+    from stsr_cli.video.excerpt import excerpt
     from stsr_cli.video.plan import list_tracks, plan_output
     from stsr_cli.video.probe import describe, probe
 
-    info = probe(source, take(values, SourceOptions))
+    options = take(values, SourceOptions)
+    info = excerpt(probe(source, options), options)
     if target is None:
         tracks = list_tracks(info)
     else:

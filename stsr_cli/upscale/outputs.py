@@ -74,6 +74,8 @@ def outputs(
         raise InputError(f"{source.path} holds no frame that can be decoded")
     # The last frame has no successor to interpolate towards: it is held, so N frames in give time_scale * N out.
     duration = last_duration(last.duration, interval, source.frame_rate, source.time_base)
+    if source.end_pts is not None:  # a picture that is held for long; a constant rate stays so
+        duration = min(duration, max(source.end_pts - last.pts, interval or 1))
     yield Output(last_image, slots(last.pts, last.pts + duration, time_scale))
 
 
