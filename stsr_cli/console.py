@@ -123,6 +123,8 @@ class UpscaleConsole:
             cuts = "1 cut" if report.num_cuts == 1 else f"{report.num_cuts} cuts"
             instead = "the frame before is held" if self._options.cut == "hold" else "a fade"
             self._console.print(f"{cuts}, {instead} instead of new frames", soft_wrap=True)
+        if report.num_deinterlaced:
+            self._console.print(f"{report.num_deinterlaced} interlaced frames were deinterlaced")
         if report.num_repeated or report.num_dropped:
             self._console.print(
                 f"for a constant frame rate, {report.num_repeated} frames were shown again and "

@@ -14,16 +14,22 @@ DEFAULT_SPATIAL = "span"
 DEFAULT_TEMPORAL = "rife"
 
 
+Deinterlace = Literal["auto", "off", "bwdif", "fields"]
+
+
 @dataclass(frozen=True)
 class SourceOptions:
     """What of a file is read, and how.
 
     Attributes:
         video_index: of the video stream in the file, or None: the one that FFmpeg takes for the best.
+        deinterlace: which frames are made progressive: those that are flagged as interlaced (auto), none (off), all
+            (bwdif), or all and one for each field, twice as many (fields).
         start, end: in seconds from the file's start, or None: nothing is cut off there.
     """
 
     video_index: int | None = None
+    deinterlace: Deinterlace = "auto"
     start: Fraction | None = None
     end: Fraction | None = None
 

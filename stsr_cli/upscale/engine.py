@@ -23,6 +23,7 @@ from stsr_cli.upscale.network import Network
 from stsr_cli.upscale.outputs import Output, outputs
 from stsr_cli.upscale.report import UpscaleReport
 from stsr_cli.video.excerpt import excerpt
+from stsr_cli.video.filters import Scan
 from stsr_cli.video.plan import Track
 from stsr_cli.video.probe import SourceInfo, probe
 from stsr_cli.video.reader import Frame, read_frames
@@ -75,7 +76,7 @@ def upscale(
     device = resolve_device(options.model.device)
     dtype = resolve_dtype(options.model.precision, device)
     batch_size = options.batch_size or (_GPU_BATCH if device.type == "cuda" else 1)
-    repair = PtsRepair(source.start_pts)
+    repair, scan = PtsRepair(source.start_pts), Scan()
     with (
         open_writer(
             options.target,
@@ -96,7 +97,9 @@ def upscale(
         stream = choice.stream if choice else options.model.stream
         network = Network(model, stream, bool(options.disagreement), options.on_doubt)
         begin = time.perf_counter()
-        with Prefetch(_marked(read_frames(source, repair), options), _QUEUE_DEPTH) as frames:
+        with Prefetch(
+            _marked(read_frames(source, repair, scan=scan), options), _QUEUE_DEPTH
+        ) as frames:
             on_start(source, str(device), choice)
             counted = _Counter(frames, on_frame)
             batches = batches_of_shots(counted, batch_size)
@@ -135,7 +138,8 @@ def upscale(
         num_cuts=counted.num_cuts,
         num_replaced=doubts.num_replaced,
         mean_disagreement=doubts.mean_levels,
-        warnings=tuple(warnings),
+        warnings=(*warnings, *scan.warnings),
+        num_deinterlaced=scan.num_deinterlaced,
         num_repeated=times.num_repeated,
         num_dropped=times.num_dropped,
     )

@@ -23,6 +23,7 @@ class UpscaleReport:
         repaired_timestamps: source frames whose time was missing or not later than the one before.
         device: where the network ran.
         stream: whose frames were written, "both" for the mean; of CDCA, which has none, whatever the options say.
+        num_deinterlaced: source frames that were made progressive.
         num_repeated: frames shown for more than one tick of a constant frame rate, each tick but the first counted.
         num_dropped: frames that were made and left out, since no tick of a constant frame rate shows them.
         choice: how `stream` was chosen, where it was left to stsr.
@@ -54,6 +55,7 @@ class UpscaleReport:
     num_replaced: int
     mean_disagreement: float | None
     warnings: tuple[str, ...] = ()
+    num_deinterlaced: int = 0
     num_repeated: int = 0
     num_dropped: int = 0
 

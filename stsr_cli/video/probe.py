@@ -15,11 +15,12 @@ from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
 from stsr_cli.errors import InputError, UsageError
-from stsr_cli.options import SourceOptions
+from stsr_cli.options import Deinterlace, SourceOptions
 from stsr_cli.video.colour import ColourTags, bit_depth, read_tags
 
 _STILL_CODECS = frozenset({"mjpeg", "webp"})
 _COVER = Disposition.attached_pic
+_INTERLACED = (2, 3, 4, 5)  # AV_FIELD_TT, BB, TB, BT
 _WHOLE_SOURCE = SourceOptions()
 
 
@@ -35,6 +36,8 @@ class SourceInfo:
         time_base: seconds per tick of every pts and duration.
         frame_rate: average frames per second; None when the file does not tell. Never used for
             timestamps, except for the duration of a single frame that has none.
+        is_interlaced: whether the header or the first frame says so.
+        deinterlace: what is done about it while the frames are read.
         shift: pts of the file at which the clock of `start_pts` and of every frame that is read is 0, in ticks.
         end_pts: frames at or after it are not read, in ticks of that clock; None: all are.
         nominal_rate: the lowest frame rate on whose grid all timestamps lie, by FFmpeg's estimate, or None.
@@ -66,6 +69,8 @@ class SourceInfo:
     sample_aspect_ratio: Fraction | None
     rotation: int
     display_matrix: tuple[int, ...] | None
+    is_interlaced: bool = False
+    deinterlace: Deinterlace = "auto"
     shift: int = 0
     end_pts: int | None = None
     nominal_rate: Fraction | None = None
@@ -101,6 +106,7 @@ def probe(path: str | os.PathLike[str], options: SourceOptions = _WHOLE_SOURCE) 
             sample_aspect_ratio=stream.sample_aspect_ratio or None,
             rotation=frame.rotation,
             display_matrix=_display_matrix(frame),
+            is_interlaced=frame.interlaced_frame or stream.codec_context.field_order in _INTERLACED,
             nominal_rate=stream.base_rate or None,
         )
 
