@@ -7,6 +7,8 @@ from fractions import Fraction as F
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from .writing import File, Sound, Video, png, write
 
 Build = Callable[[Path], Path]
@@ -199,3 +201,16 @@ def broken_duration(folder: Path) -> Path:
     data[place : place + 4] = struct.pack(">I", max(1, length // 1000))
     path.write_bytes(bytes(data))
     return path
+
+
+def length_rounded(folder: Path) -> Path:
+    """MP4 that lasts 7007/30000 s and says 0.233, in pictures that x264 hands out before it is drained."""
+
+    def picture(index: int, width: int, height: int) -> Any:
+        y, x = np.mgrid[0:height, 0:width].astype(np.float64)
+        wave = np.sin((x - 2 * index) / 6) * np.cos((y - index) / 7)
+        channels = [120 + 60 * wave, 120 + 50 * np.roll(wave, 5, 1), 110 + 90 * x / (width - 1)]
+        return np.stack(channels, -1).round().astype(np.uint8)
+
+    video = Video(7, picture, rate=F(30000, 1001), options=B_FRAMES)
+    return write(folder / "in.mp4", video, Sound())

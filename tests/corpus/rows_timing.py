@@ -87,6 +87,8 @@ ROWS = [
         "four frames", (frame_count(4), times(), lasts(0.08), blended()), output="out.mp4"),
     Row("no-duration", "WebM of a live stream: no duration, no index", clips.no_duration,
         KEPT, (*SAME, sync())),
+    Row("duration-rounded", "the header rounds the duration by half a tick, the last frame leaves the encoder early",
+        clips.length_rounded, "no frame is lost, no time moves", (frames(), times(), exact_sync()), output="out.mp4"),
     Row("duration-wrong", "the header says 0.2 ms instead of 240", clips.broken_duration,
         "the header is not believed", (frames(), times(), lasts(0.24), kept("yuv420p")), output="out.mp4"),
     Row("sound-longer", "the sound goes on for 1 s after the video", clip("in.mp4", PLAIN, Sound(seconds=1.24)),
