@@ -137,6 +137,7 @@ class UpscaleOptions:
         scene_threshold: how far the change at a cut rises above the motion around it, in levels of 255. From 4 to 16
             little changes on concatenated excerpts; the default lies above all false ones of the whole videos that
             were looked at (docs/results/scenes.md).
+        dedup: replace frames that repeat the one before, as animation on twos and threes has them, by new ones.
         overwrite: replace existing files, target or disagreement.
         read: what of the source is read.
         model: the networks.
@@ -153,6 +154,7 @@ class UpscaleOptions:
     on_doubt: OnDoubt | None = None
     cut: CutAction = "hold"
     scene_threshold: float = 10.0
+    dedup: bool = False
     overwrite: bool = False
     read: SourceOptions = field(default_factory=SourceOptions)
     model: ModelOptions = field(default_factory=ModelOptions)
