@@ -282,7 +282,8 @@ class VideoWriter:
         self._coded_end = self._end_pts
         end = self._first_pts + self._header_duration
         is_rounding = abs(end - self._end_pts) * self.time_base <= _HEADER_ROUNDING
-        if is_rounding and end > self._last_pts:
+        is_waiting = self._last_pts in self._durations  # an encoder may have handed it out already
+        if is_rounding and is_waiting and end > self._last_pts:
             self._end_pts = end
             self._durations[self._last_pts] = end - self._last_pts
 
