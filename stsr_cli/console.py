@@ -124,6 +124,11 @@ class UpscaleConsole:
             cuts = "1 cut" if report.num_cuts == 1 else f"{report.num_cuts} cuts"
             instead = "the frame before is held" if self._options.cut == "hold" else "a fade"
             self._console.print(f"{cuts}, {instead} instead of new frames", soft_wrap=True)
+        if self._options.dedup:
+            self._console.print(
+                f"{report.num_repeats} of {report.frames_in} source frames repeat the one before, replaced by new ones",
+                soft_wrap=True,
+            )
         dropped = [track.name for track in report.tracks if track.action == "drop"]
         if dropped:
             self._console.print(f"lost: {', '.join(dropped)}", markup=False, soft_wrap=True)

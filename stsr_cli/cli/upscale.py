@@ -135,6 +135,11 @@ _what_is_computed = section(
         callback=levels,
         help="How far the change at a cut rises above the motion around it, in levels of 255; lower finds more cuts.",
     ),
+    click.option(
+        "--dedup",
+        is_flag=True,
+        help="Replace the repeated frames of animation on twos and threes by new ones; no frame moves in time.",
+    ),
 )
 
 _networks = section(

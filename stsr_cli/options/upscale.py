@@ -142,6 +142,7 @@ class UpscaleOptions:
             were looked at (docs/results/scenes.md).
         size: (width, height) of the output as shown, reached by Lanczos after the network, or None: what the network
             makes. A width of None follows from the picture's shape.
+        dedup: replace frames that repeat the one before, as animation on twos and threes has them, by new ones.
         overwrite: replace existing files, target or disagreement.
         read: what of the source is read.
         model: the networks.
@@ -159,6 +160,7 @@ class UpscaleOptions:
     cut: CutAction = "hold"
     scene_threshold: float = 10.0
     size: tuple[int | None, int] | None = None
+    dedup: bool = False
     overwrite: bool = False
     read: SourceOptions = field(default_factory=SourceOptions)
     model: ModelOptions = field(default_factory=ModelOptions)

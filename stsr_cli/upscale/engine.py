@@ -4,6 +4,7 @@ Time is the timeline's business, colour and tracks are `video/`'s, padding is th
 rounding are in `outputs`, between the network and the encoder.
 """
 
+import math
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
@@ -23,7 +24,8 @@ from stsr_cli.upscale.report import UpscaleReport
 from stsr_cli.video.plan import Track
 from stsr_cli.video.probe import SourceInfo, probe
 from stsr_cli.video.reader import Frame, read_frames
-from stsr_cli.video.scenes import batches_of_shots, mark_cuts
+from stsr_cli.video.repeats import Step, batches_of_shots, steps
+from stsr_cli.video.scenes import mark_cuts
 from stsr_cli.video.timeline import PtsRepair
 from stsr_cli.video.writer import VideoWriter, open_writer
 
@@ -86,7 +88,7 @@ def upscale(
         stream = choice.stream if choice else options.model.stream
         network = Network(model, stream, bool(options.disagreement), options.on_doubt)
         begin = time.perf_counter()
-        with Prefetch(_marked(read_frames(source, repair), options), _QUEUE_DEPTH) as frames:
+        with Prefetch(_steps(read_frames(source, repair), options), _QUEUE_DEPTH) as frames:
             on_start(source, str(device), choice)
             counted = _Counter(frames, on_frame)
             batches = batches_of_shots(counted, batch_size)
@@ -117,8 +119,9 @@ def upscale(
         stream=stream,
         choice=choice,
         tracks=writer.tracks,
-        num_new=(counted.num_frames - 1) * (options.time_scale - 1),
+        num_new=(counted.num_frames - 1) * (options.time_scale - 1) + counted.num_repeats,
         num_cuts=counted.num_cuts,
+        num_repeats=counted.num_repeats,
         num_replaced=doubts.num_replaced,
         mean_disagreement=doubts.mean_levels,
         warnings=tuple(warnings),
@@ -136,34 +139,33 @@ def _choose(
     """Which stream to use, where that is left to stsr and makes a difference."""
     if options.model.stream != "auto" or not isinstance(model, TwoStream):
         return None
-    if options.time_scale == 1:
+    if options.time_scale == 1 and not options.dedup:
         return Choice("t2s", why="there are no new frames at --time-scale 1")
     if options.scale == 1:
         return Choice("t2s", why="both streams are the same at --scale 1")
     return choose_stream(model, source, device, dtype, on_pair)
 
 
-def _marked(frames: Iterator[Frame], options: UpscaleOptions) -> Iterator[tuple[Frame, bool]]:
-    """Each frame with whether a cut lies before it, where that makes a difference."""
-    if options.cut == "off" or options.time_scale == 1:
-        return ((frame, False) for frame in frames)
-    return mark_cuts(frames, options.scene_threshold)
+def _steps(frames: Iterator[Frame], options: UpscaleOptions) -> Iterator[Step]:
+    """From each frame to the next: cuts are looked for where that makes a difference, repeats if asked for."""
+    is_asked = options.cut != "off" and (options.time_scale > 1 or options.dedup)
+    marked = mark_cuts(frames, options.scene_threshold if is_asked else math.inf)
+    return steps(marked, options.time_scale, dedup=options.dedup)
 
 
 class _Counter:
-    """Passes frames on and reports how many were taken, and how many of them come after a cut."""
+    """Passes steps on and reports how many frames were taken, how many after a cut, how many of them repeats."""
 
-    def __init__(
-        self, frames: Iterable[tuple[Frame, bool]], on_frame: Callable[[int], None]
-    ) -> None:
-        self.num_frames = self.num_cuts = 0
-        self._frames, self._on_frame = frames, on_frame
+    def __init__(self, steps: Iterable[Step], on_frame: Callable[[int], None]) -> None:
+        self.num_frames = self.num_cuts = self.num_repeats = 0
+        self._steps, self._on_frame = steps, on_frame
 
-    def __iter__(self) -> Iterator[tuple[Frame, bool]]:
-        for frame, is_after_cut in self._frames:
-            yield frame, is_after_cut
-            self.num_frames += 1
-            self.num_cuts += is_after_cut
+    def __iter__(self) -> Iterator[Step]:
+        for step in self._steps:
+            yield step
+            self.num_frames += 1 + step.num_repeats
+            self.num_cuts += step.is_after_cut
+            self.num_repeats += step.num_repeats
             self._on_frame(self.num_frames)
 
 

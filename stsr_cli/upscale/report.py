@@ -25,8 +25,9 @@ class UpscaleReport:
         stream: whose frames were written, "both" for the mean; of CDCA, which has none, whatever the options say.
         choice: how `stream` was chosen, where it was left to stsr.
         tracks: what became of each other track of the source.
-        num_new: new frames between two given ones.
+        num_new: new frames between two given ones, those in the place of repeats included.
         num_cuts: places where time_scale - 1 of them are no new pictures, since one shot ends there and another begins.
+        num_repeats: source frames that repeated the one before and were replaced by new ones.
         num_replaced: how many others were not shown, since the streams disagreed on them too much.
         mean_disagreement: of the streams over the new frames, in levels of 255, or None where it was not asked for;
             at a cut there is nothing to compare.
@@ -49,6 +50,7 @@ class UpscaleReport:
     tracks: tuple[Track, ...]
     num_new: int
     num_cuts: int
+    num_repeats: int
     num_replaced: int
     mean_disagreement: float | None
     warnings: tuple[str, ...] = ()
