@@ -57,6 +57,7 @@ class UpscaleConsole:
             disable=is_quiet or not self._console.is_terminal,
         )
         self._task: TaskID | None = None
+        self._warned: set[str] = set()
 
     def __enter__(self) -> Self:
         return self
@@ -64,14 +65,20 @@ class UpscaleConsole:
     def __exit__(self, *_: object) -> None:
         self._progress.stop()
 
-    def on_plan(self, tracks: "Sequence[Track]") -> None:
+    def on_plan(self, tracks: "Sequence[Track]", warnings: Sequence[str]) -> None:
         """Warn of what the output cannot hold as it is, a line each; even when quiet of what is lost."""
         for track in tracks:
             if track.action == "drop":
-                loud = Console(stderr=True, highlight=False)
-                loud.print(f"warning: {track.name}: {track.fate}", markup=False, soft_wrap=True)
+                self._warn(f"{track.name}: {track.fate}")
             elif track.action == "convert":
                 self._console.print(f"{track.name}: {track.fate}", markup=False, soft_wrap=True)
+        for warning in warnings:
+            self._warn(warning)
+
+    def _warn(self, warning: str) -> None:
+        self._warned.add(warning)
+        loud = Console(stderr=True, highlight=False)
+        loud.print(f"warning: {warning}", markup=False, soft_wrap=True)
 
     def on_pair(self, num_done: int, num_total: int) -> None:
         """Show how far the choice of the stream is."""
@@ -116,6 +123,9 @@ class UpscaleConsole:
         dropped = [track.name for track in report.tracks if track.action == "drop"]
         if dropped:
             self._console.print(f"lost: {', '.join(dropped)}", markup=False, soft_wrap=True)
+        for warning in report.warnings:
+            if warning not in self._warned:
+                self._warn(warning)
         if report.mean_disagreement is not None:
             replaced = f"{report.num_replaced} of {report.num_new} new frames replaced"
             self._console.print(

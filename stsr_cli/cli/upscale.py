@@ -46,7 +46,7 @@ def _on_doubt(
     return OnDoubt(cast(DoubtAction, action), threshold)
 
 
-def _levels(context: click.Context, parameter: click.Parameter, value: float) -> float:
+def levels(context: click.Context, parameter: click.Parameter, value: float) -> float:
     """Refuse what is no number of levels, nan included."""
     if not 0 <= value <= 255:
         raise click.BadParameter(f"{value:g} is no number from 0 to 255; write 10")
@@ -102,7 +102,7 @@ _what_is_computed = section(
         "--scene-threshold",
         metavar="LEVELS",
         type=float,
-        callback=_levels,
+        callback=levels,
         help="How far the change at a cut rises above the motion around it, in levels of 255; lower finds more cuts.",
     ),
 )

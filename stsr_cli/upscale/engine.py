@@ -38,7 +38,7 @@ def upscale(
     ),
     on_frame: Callable[[int], None] = lambda num_done: None,
     on_pair: Callable[[int, int], None] = lambda num_done, num_total: None,
-    on_plan: Callable[[Sequence[Track]], None] = lambda tracks: None,
+    on_plan: Callable[[Sequence[Track], Sequence[str]], None] = lambda tracks, warnings: None,
 ) -> UpscaleReport:
     """Upscale one video file in space and time.
 
@@ -48,7 +48,8 @@ def upscale(
             before the first frame.
         on_frame: told how many source frames are done.
         on_pair: told how many places of the video were looked at to choose the stream, of how many.
-        on_plan: told what becomes of each other track of the source, before a network is loaded.
+        on_plan: told what becomes of each other track of the source, and of what else is lost or changed, before a
+            network is loaded.
 
     Raises:
         InputError, UsageError, WeightsError, DeviceError: before anything is written.
@@ -73,7 +74,8 @@ def upscale(
         ) as writer,
         DisagreementFiles(options, source) as doubts,
     ):
-        on_plan(writer.tracks)
+        warnings = [*writer.warnings]
+        on_plan(writer.tracks, warnings)
         system = load_system(options.model, options.scale, options.time_scale)
         model = to_device(system, device, dtype)
         choice = _choose(options, model, source, device, dtype, on_pair)
@@ -115,6 +117,7 @@ def upscale(
         num_cuts=counted.num_cuts,
         num_replaced=doubts.num_replaced,
         mean_disagreement=doubts.mean_levels,
+        warnings=tuple(warnings),
     )
 
 

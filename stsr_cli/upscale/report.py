@@ -30,6 +30,7 @@ class UpscaleReport:
         num_replaced: how many others were not shown, since the streams disagreed on them too much.
         mean_disagreement: of the streams over the new frames, in levels of 255, or None where it was not asked for;
             at a cut there is nothing to compare.
+        warnings: what was lost or changed beside whole tracks, a sentence each, those known before the run first.
     """
 
     target: Path
@@ -50,6 +51,7 @@ class UpscaleReport:
     num_cuts: int
     num_replaced: int
     mean_disagreement: float | None
+    warnings: tuple[str, ...] = ()
 
     @property
     def frames_per_second(self) -> float:

@@ -52,6 +52,7 @@ class EncoderPlan:
         height: of the output, in pixels.
         tags: colour tags of the output, and what to convert with.
         options: private options of the encoder; nothing that it does not know.
+        warnings: what of the source it cannot keep, a sentence each.
     """
 
     codec: str
@@ -60,6 +61,7 @@ class EncoderPlan:
     height: int
     tags: ColourTags
     options: dict[str, str]
+    warnings: tuple[str, ...] = ()
 
 
 def plan_encoder(source: SourceInfo, encode: EncodeOptions, *, scale: int) -> EncoderPlan:

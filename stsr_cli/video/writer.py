@@ -83,6 +83,8 @@ def open_writer(
     target = Path(target)
     check_target(target, source.path, overwrite=overwrite)
     plan = plan_encoder(source, encode, scale=scale)
+    if plan.warnings and tracks.strict:
+        raise UsageError(f"{'; '.join(plan.warnings)}; leave out --strict to go on all the same")
     return VideoWriter(target, source, plan, tracks, scale=scale, time_scale=time_scale)
 
 
@@ -133,6 +135,11 @@ class VideoWriter:
     def tracks(self) -> tuple[Track, ...]:
         """What becomes of each other track of the source."""
         return self._tracks.plan
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What else of the source the output cannot keep, a sentence each."""
+        return self._plan.warnings
 
     def __enter__(self) -> VideoWriter:
         return self
