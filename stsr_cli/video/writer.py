@@ -280,13 +280,12 @@ class VideoWriter:
         FFmpeg rounds a track's length in MP4 to 1 ms, a fraction of a tick or several; the last frame is
         shown for as much less, so that the lengths of both files are equal. No pts moves.
         """
-        self._coded_end = self._end_pts
         end = self._first_pts + self._header_duration
         is_rounding = abs(end - self._end_pts) * self.time_base <= _HEADER_ROUNDING
-        is_waiting = self._last_pts in self._durations  # an encoder may have handed it out already
-        if is_rounding and is_waiting and end > self._last_pts:
+        if is_rounding and end > self._last_pts:
             self._end_pts = end
             self._durations[self._last_pts] = end - self._last_pts
+        self._coded_end = self._end_pts
 
     def _expected(self) -> Expected:
         return Expected(
