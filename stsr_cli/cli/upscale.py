@@ -7,8 +7,16 @@ from typing import Any, cast, get_args
 import click
 
 from stsr_cli.cli.encoding import encode_options, take_tracks, track_options
-from stsr_cli.cli.fields import SectionedCommand, option_of, refuse_given, section, take
+from stsr_cli.cli.fields import (
+    SectionedCommand,
+    is_default,
+    option_of,
+    refuse_given,
+    section,
+    take,
+)
 from stsr_cli.cli.reading import source_options
+from stsr_cli.cli.units import RATE
 from stsr_cli.options import (
     CutAction,
     DoubtAction,
@@ -19,6 +27,7 @@ from stsr_cli.options import (
     StreamChoice,
     System,
     UpscaleOptions,
+    VariableRate,
 )
 
 _option = option_of(UpscaleOptions, ModelOptions)
@@ -63,7 +72,20 @@ _what_is_computed = section(
     _option(
         "--time-scale",
         type=click.IntRange(1),
-        help="Frame-rate factor: 1 (space only), 2, 4 or 8 (f_T repeated).",
+        help="Frame-rate factor: 1 (space only), 2, 4 or 8 (f_T repeated); with --fps, the smallest that reaches it.",
+    ),
+    _option(
+        "--fps",
+        metavar="RATE",
+        type=RATE,
+        help="Constant frame rate of OUTPUT, such as 60, 59.94 or 60000/1001: each of its ticks shows the nearest "
+        "frame of those that the networks made.",
+    ),
+    _option(
+        "--vfr",
+        type=click.Choice(get_args(VariableRate)),
+        help="Of a variable frame rate: every frame keeps its time (keep), or the rate becomes constant, frames being "
+        "shown again or left out (cfr).",
     ),
     _option(
         "--system",
@@ -166,6 +188,10 @@ def command(**values: Any) -> None:
         )
     if values["cut"] == "off":
         refuse_given("with --cut off, which looks for no cuts", "scene_threshold")
+    if values["fps"] is not None:
+        values["is_time_scale_free"] = is_default("time_scale")
+        if values["vfr"] == "keep":
+            refuse_given("with --fps, which makes the frame rate constant", "vfr")
     is_quiet = values.pop("quiet")
     groups = {
         "read": take(values, SourceOptions),

@@ -1,6 +1,7 @@
 """What runs, how it is encoded, and one `stsr upscale` run."""
 
 from dataclasses import dataclass, field
+from fractions import Fraction
 from pathlib import Path
 from typing import Literal
 
@@ -19,9 +20,12 @@ class SourceOptions:
 
     Attributes:
         video_index: of the video stream in the file, or None: the one that FFmpeg takes for the best.
+        start, end: in seconds from the file's start, or None: nothing is cut off there.
     """
 
     video_index: int | None = None
+    start: Fraction | None = None
+    end: Fraction | None = None
 
 
 @dataclass(frozen=True)
@@ -103,6 +107,7 @@ class TrackOptions:
 
 DoubtAction = Literal["hold", "blend"]
 CutAction = Literal["hold", "blend", "off"]
+VariableRate = Literal["keep", "cfr"]
 
 
 @dataclass(frozen=True)
@@ -129,6 +134,9 @@ class UpscaleOptions:
         target: video file to write.
         scale: spatial factor, a power of the module's (1, 4, 16); 1 leaves the size alone.
         time_scale: frame-rate factor, a power of two; 1 leaves the rate alone.
+        is_time_scale_free: with `fps`, take the smallest `time_scale` that it needs instead.
+        vfr: every frame keeps its time (keep), or a constant rate by choosing a frame for each of its ticks (cfr).
+        fps: frames a second of the output, or None; chosen likewise, from what the networks made.
         batch_size: frame pairs per network call, or None: 1 on a CPU, 4 on a GPU.
         disagreement: files that say where the streams differ: tables (.csv) and heat-map videos. Both streams run.
         on_doubt: what replaces a new frame on which they differ too much, or None. Both streams run.
@@ -149,6 +157,9 @@ class UpscaleOptions:
     target: Path
     scale: int = 4
     time_scale: int = 2
+    is_time_scale_free: bool = False
+    vfr: VariableRate = "keep"
+    fps: Fraction | None = None
     batch_size: int | None = None
     disagreement: tuple[Path, ...] = ()
     on_doubt: OnDoubt | None = None

@@ -7,9 +7,11 @@ rounding are in `outputs`, between the network and the encoder.
 import math
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from stsr_cli.device import resolve_device, resolve_dtype
 from stsr_cli.disagreement import DisagreementFiles, check_disagreement
@@ -21,12 +23,21 @@ from stsr_cli.streams import TwoStream
 from stsr_cli.upscale.network import Network
 from stsr_cli.upscale.outputs import Output, outputs
 from stsr_cli.upscale.report import UpscaleReport
+from stsr_cli.video.excerpt import excerpt
 from stsr_cli.video.plan import Track
 from stsr_cli.video.probe import SourceInfo, probe
 from stsr_cli.video.reader import Frame, read_frames
 from stsr_cli.video.repeats import Step, batches_of_shots, steps
+from stsr_cli.video.retime import (
+    ConstantTimes,
+    SourceTimes,
+    Times,
+    at_rate,
+    output_rate,
+    time_scale_for,
+)
 from stsr_cli.video.scenes import mark_cuts
-from stsr_cli.video.timeline import PtsRepair
+from stsr_cli.video.timeline import PtsRepair, Slot
 from stsr_cli.video.writer import VideoWriter, open_writer
 
 _QUEUE_DEPTH = 4  # frames decoded ahead, frames waiting for the encoder
@@ -58,8 +69,11 @@ def upscale(
         InputError: the source turns out to be damaged; nothing is left behind.
         StsrError: the output could not be written or does not verify; nothing is left behind.
     """
-    source = probe(options.source, options.read)
+    source = excerpt(probe(options.source, options.read), options.read)
+    if options.fps is not None and options.is_time_scale_free:
+        options = replace(options, time_scale=time_scale_for(options.fps, source.frame_rate))
     check_disagreement(options)
+    times, timed, ticks = _output_times(source, options)
     device = resolve_device(options.model.device)
     dtype = resolve_dtype(options.model.precision, device)
     batch_size = options.batch_size or (_GPU_BATCH if device.type == "cuda" else 1)
@@ -67,10 +81,10 @@ def upscale(
     with (
         open_writer(
             options.target,
-            source,
+            timed,
             options.encode,
             scale=options.scale,
-            time_scale=options.time_scale,
+            time_scale=ticks,
             overwrite=options.overwrite,
             tracks=options.tracks,
         ) as writer,
@@ -89,12 +103,16 @@ def upscale(
             counted = _Counter(frames, on_frame)
             batches = batches_of_shots(counted, batch_size)
             with (
-                Sink[Output](lambda output: _write(writer, doubts, output), _QUEUE_DEPTH) as sink,
+                Sink[Output](
+                    lambda output: _write(writer, doubts, times, output), _QUEUE_DEPTH
+                ) as sink,
                 torch.inference_mode(),
             ):
                 for output in outputs(network, batches, source, options.cut, device, dtype):
                     sink.put(output)
         drain = time.perf_counter()
+        for image, slots in times.flush():
+            _encode(writer, image, slots)
         written = writer.close()
         doubts.close()
     end = time.perf_counter()
@@ -121,6 +139,8 @@ def upscale(
         num_replaced=doubts.num_replaced,
         mean_disagreement=doubts.mean_levels,
         warnings=tuple(warnings),
+        num_repeated=times.num_repeated,
+        num_dropped=times.num_dropped,
     )
 
 
@@ -165,11 +185,29 @@ class _Counter:
             self._on_frame(self.num_frames)
 
 
-def _write(writer: VideoWriter, doubts: DisagreementFiles, output: Output) -> None:
+def _output_times(
+    source: SourceInfo, options: UpscaleOptions
+) -> tuple[Times[Tensor], SourceInfo, int]:
+    """What settles when frames are shown, the source on the output's clock, and how its ticks are divided there."""
+    rate = output_rate(source, options)
+    if rate is None:
+        return SourceTimes(), source, options.time_scale
+    timed = at_rate(source, rate)
+    return ConstantTimes(rate, source.time_base / options.time_scale, timed.time_base), timed, 1
+
+
+def _write(
+    writer: VideoWriter, doubts: DisagreementFiles, times: Times[Tensor], output: Output
+) -> None:
     """Bring a frame to the host and encode it, in the encoder's thread."""
-    pixels = output.image.movedim(0, -1).contiguous().cpu().numpy()
+    for image, slots in times.push(output.image, output.slots):
+        _encode(writer, image, slots)
+    doubts.write(output.doubt, output.slots)
+
+
+def _encode(writer: VideoWriter, image: Tensor, slots: tuple[Slot, ...]) -> None:
+    pixels = image.movedim(0, -1).contiguous().cpu().numpy()
     if pixels.dtype != np.uint8:
         pixels = pixels.astype(np.uint16)
-    for slot in output.slots:
+    for slot in slots:
         writer.write(pixels, slot.pts, slot.duration)
-    doubts.write(output.doubt, output.slots)

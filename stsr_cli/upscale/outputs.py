@@ -71,6 +71,8 @@ def outputs(
     # The last frame has no successor to interpolate towards: it is held, so N frames in give time_scale * N out.
     frame, interval = last.frame, last.slots[-1].duration if last.slots else None
     duration = last_duration(frame.duration, interval, source.frame_rate, source.time_base)
+    if source.end_pts is not None:  # a picture that is held for long; a constant rate stays so
+        duration = min(duration, max(source.end_pts - frame.pts, interval or 1))
     yield Output(last_image, slots(frame.pts, frame.pts + duration, network.time_scale))
 
 

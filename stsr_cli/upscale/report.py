@@ -23,6 +23,8 @@ class UpscaleReport:
         repaired_timestamps: source frames whose time was missing or not later than the one before.
         device: where the network ran.
         stream: whose frames were written, "both" for the mean; of CDCA, which has none, whatever the options say.
+        num_repeated: frames shown for more than one tick of a constant frame rate, each tick but the first counted.
+        num_dropped: frames that were made and left out, since no tick of a constant frame rate shows them.
         choice: how `stream` was chosen, where it was left to stsr.
         tracks: what became of each other track of the source.
         num_new: new frames between two given ones, those in the place of repeats included.
@@ -54,6 +56,8 @@ class UpscaleReport:
     num_replaced: int
     mean_disagreement: float | None
     warnings: tuple[str, ...] = ()
+    num_repeated: int = 0
+    num_dropped: int = 0
 
     @property
     def frames_per_second(self) -> float:
