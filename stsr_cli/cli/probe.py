@@ -44,10 +44,12 @@ def command(source: Path, target: Path | None, **values: Any) -> None:
     """
     if not values["is_decoded"]:
         refuse_given("without --scenes, which looks for cuts", "scene_threshold")
+    from stsr_cli.video.excerpt import excerpt
     from stsr_cli.video.plan import list_tracks, plan_output
     from stsr_cli.video.probe import describe, probe
 
-    info = probe(source, take(values, SourceOptions))
+    options = take(values, SourceOptions)
+    info = excerpt(probe(source, options), options)
     if target is None:
         tracks = list_tracks(info)
     else:

@@ -94,30 +94,6 @@ def mark_cuts(frames: Iterable[Frame], threshold: float) -> Iterator[tuple[Frame
         yield waiting, rule.push(None)
 
 
-def batches_of_shots(
-    frames: Iterable[tuple[Frame, bool]], batch_size: int
-) -> Iterator[tuple[list[Frame], bool]]:
-    """Group what `mark_cuts` yields, so that no pair of neighbours in a batch belongs to two shots.
-
-    Returns:
-        Batches of 1 to `batch_size` frames, each with whether a cut lies before it.
-    """
-    batch: list[Frame] = []
-    is_batch_after_cut = False
-    for frame, is_after_cut in frames:
-        if batch and is_after_cut:
-            yield batch, is_batch_after_cut
-            batch = []
-        if not batch:
-            is_batch_after_cut = is_after_cut
-        batch.append(frame)
-        if len(batch) == batch_size:
-            yield batch, is_batch_after_cut
-            batch = []
-    if batch:
-        yield batch, is_batch_after_cut
-
-
 @dataclass(frozen=True)
 class Cut:
     """The first frame of a shot that follows another.

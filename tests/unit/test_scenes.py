@@ -9,7 +9,7 @@ import pytest
 from stsr_cli.options import UpscaleOptions
 from stsr_cli.video.probe import probe
 from stsr_cli.video.reader import Frame
-from stsr_cli.video.scenes import Cut, batches_of_shots, find_cuts, mark_cuts, thumbnail
+from stsr_cli.video.scenes import Cut, find_cuts, mark_cuts, thumbnail
 
 THRESHOLD = UpscaleOptions.scene_threshold
 WIDTH, HEIGHT = 160, 90
@@ -106,18 +106,6 @@ def test_thumbnails_of_any_size_keep_the_mean_of_a_plain_picture(size):
 @pytest.mark.parametrize("frames", [[], shot(0)[:1], shot(0)[:2]], ids=["none", "one", "two"])
 def test_hardly_any_frames(frames):
     assert cuts_of(frames) == []
-
-
-def test_batches_end_at_cuts():
-    marked = [(index, index in (0, 3, 4, 9)) for index in range(12)]
-    batches = list(batches_of_shots(marked, 4))
-    assert batches == [
-        ([0, 1, 2], True),
-        ([3], True),
-        ([4, 5, 6, 7], True),
-        ([8], False),
-        ([9, 10, 11], True),
-    ]
 
 
 def test_cuts_of_a_file(make_clip):
