@@ -6,14 +6,16 @@ from typing import Any
 
 import click
 
-from stsr_cli.cli.fields import SectionedCommand, take
+from stsr_cli.cli.fields import SectionedCommand, output_path, take
 from stsr_cli.cli.reading import source_options
 from stsr_cli.options import SourceOptions, TrackOptions
 
 
 @click.command(cls=SectionedCommand)
 @click.argument("source", metavar="INPUT", type=click.Path(path_type=Path))
-@click.argument("target", metavar="[OUTPUT]", type=click.Path(path_type=Path), required=False)
+@click.argument(
+    "target", metavar="[OUTPUT]", type=click.Path(), callback=output_path, required=False
+)
 @source_options
 @click.option("--strict", is_flag=True, help="Fail if OUTPUT cannot hold a track.")
 @click.option("--json", "is_json", is_flag=True, help="Print one object on stdout.")

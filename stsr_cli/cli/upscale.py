@@ -7,7 +7,14 @@ from typing import Any, cast, get_args
 import click
 
 from stsr_cli.cli.encoding import encode_options, take_tracks, track_options
-from stsr_cli.cli.fields import SectionedCommand, option_of, refuse_given, section, take
+from stsr_cli.cli.fields import (
+    SectionedCommand,
+    option_of,
+    output_path,
+    refuse_given,
+    section,
+    take,
+)
 from stsr_cli.cli.reading import source_options
 from stsr_cli.options import (
     CutAction,
@@ -135,7 +142,7 @@ _networks = section(
 
 @click.command(cls=SectionedCommand)
 @click.argument("source", metavar="INPUT", type=click.Path(path_type=Path))
-@click.argument("target", metavar="OUTPUT", type=click.Path(path_type=Path))
+@click.argument("target", metavar="OUTPUT", type=click.Path(), callback=output_path)
 @source_options
 @_what_is_computed
 @_networks
@@ -161,6 +168,10 @@ def command(**values: Any) -> None:
         )
     if values["cut"] == "off":
         refuse_given("with --cut off, which looks for no cuts", "scene_threshold")
+    from stsr_cli.video.target import image_pattern
+
+    if image_pattern(values["target"]):
+        refuse_given("for images, whose ending says how to encode", "codec", "crf", "preset")
     is_quiet = values.pop("quiet")
     groups = {
         "read": take(values, SourceOptions),

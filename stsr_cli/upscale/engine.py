@@ -25,7 +25,8 @@ from stsr_cli.video.probe import SourceInfo, probe
 from stsr_cli.video.reader import Frame, read_frames
 from stsr_cli.video.scenes import batches_of_shots, mark_cuts
 from stsr_cli.video.timeline import PtsRepair
-from stsr_cli.video.writer import VideoWriter, open_writer
+from stsr_cli.video.writer import open_writer
+from stsr_cli.video.written import Writer
 
 _QUEUE_DEPTH = 4  # frames decoded ahead, frames waiting for the encoder
 _GPU_BATCH = 4
@@ -40,7 +41,7 @@ def upscale(
     on_pair: Callable[[int, int], None] = lambda num_done, num_total: None,
     on_plan: Callable[[Sequence[Track], Sequence[str]], None] = lambda tracks, warnings: None,
 ) -> UpscaleReport:
-    """Upscale one video file in space and time.
+    """Upscale one video, or image sequence, in space and time.
 
     Args:
         options: the run.
@@ -117,7 +118,7 @@ def upscale(
         num_cuts=counted.num_cuts,
         num_replaced=doubts.num_replaced,
         mean_disagreement=doubts.mean_levels,
-        warnings=tuple(warnings),
+        warnings=tuple(dict.fromkeys([*warnings, *writer.warnings])),
     )
 
 
@@ -163,7 +164,7 @@ class _Counter:
             self._on_frame(self.num_frames)
 
 
-def _write(writer: VideoWriter, doubts: DisagreementFiles, output: Output) -> None:
+def _write(writer: Writer, doubts: DisagreementFiles, output: Output) -> None:
     """Bring a frame to the host and encode it, in the encoder's thread."""
     pixels = output.image.movedim(0, -1).contiguous().cpu().numpy()
     if pixels.dtype != np.uint8:

@@ -1,4 +1,4 @@
-"""Decoded frames of a local file as RGB arrays with exact timestamps, lazily."""
+"""Decoded frames of a local file, or of a sequence of them, as RGB arrays with exact timestamps, lazily."""
 
 import os
 from collections.abc import Iterator
@@ -13,6 +13,7 @@ from av.video.frame import VideoFrame
 
 from stsr_cli.errors import InputError
 from stsr_cli.video.convert import Pixels, ToRgb
+from stsr_cli.video.image_reader import decode_images
 from stsr_cli.video.probe import (
     SourceInfo,
     find_video,
@@ -93,6 +94,9 @@ def read_image(path: Path) -> Pixels:
 
 def _decode(source: SourceInfo, start_pts: int | None) -> Iterator[VideoFrame]:
     """Every frame of the stream from `start_pts` on, the decoder drained, errors named by position."""
+    if source.images:
+        yield from decode_images(source, max(start_pts or 0, 0))
+        return
     num_decoded, seconds = 0, Fraction(0)
     with open_input(source.path) as container:
         stream = container.streams[source.stream_index]
