@@ -1,30 +1,12 @@
 """Options that say what of a video is read, and how: of `stsr upscale` and `stsr probe`."""
 
-from fractions import Fraction
-
 import click
 
 from stsr_cli.cli.fields import option_of, section
+from stsr_cli.cli.units import RATE, TIME
 from stsr_cli.options import DEFAULT_IMAGE_RATE, SourceOptions
 
 _option = option_of(SourceOptions)
-_HIGHEST_RATE = 1000
-
-
-def _rate(context: click.Context, parameter: click.Parameter, value: str | None) -> Fraction | None:
-    """Read frames a second, as 24, 23.976 or 24000/1001."""
-    if value is None:
-        return None
-    try:
-        rate = Fraction(value)
-    except (ValueError, ZeroDivisionError):
-        rate = Fraction(0)
-    if not 0 < rate <= _HIGHEST_RATE:
-        raise click.BadParameter(
-            f"{value!r} is no rate above 0 and up to {_HIGHEST_RATE}; write 24, or 24000/1001"
-        )
-    return rate
-
 
 source_options = section(
     "Reading",
@@ -38,7 +20,15 @@ source_options = section(
     _option(
         "--rate",
         metavar="FPS",
-        callback=_rate,
+        type=RATE,
         help=f"Images a second of an image sequence, e.g. 24000/1001  [default: {DEFAULT_IMAGE_RATE}]",
     ),
+    _option(
+        "--start",
+        metavar="TIME",
+        type=TIME,
+        help="Begin with the first frame at or after TIME (12.5, 1:30 or 1:02:03.250), counted from the start of "
+        "INPUT; sound, subtitles and chapters are cut, too.",
+    ),
+    _option("--end", metavar="TIME", type=TIME, help="End before TIME, likewise."),
 )

@@ -19,6 +19,7 @@ from stsr_cli.options.upscale import (
     System,
     TrackOptions,
     UpscaleOptions,
+    VariableRate,
 )
 
 __all__ = [
@@ -48,4 +49,5 @@ __all__ = [
     "TrackOptions",
     "TrainOptions",
     "UpscaleOptions",
+    "VariableRate",
 ]

@@ -38,6 +38,9 @@ class SourceInfo:
         time_base: seconds per tick of every pts and duration.
         frame_rate: average frames per second; None when the file does not tell. Never used for
             timestamps, except for the duration of a single frame that has none.
+        shift: pts of the file at which the clock of `start_pts` and of every frame that is read is 0, in ticks.
+        end_pts: frames at or after it are not read, in ticks of that clock; None: all are.
+        nominal_rate: the lowest frame rate on whose grid all timestamps lie, by FFmpeg's estimate, or None.
         start_pts: pts of the first frame, in ticks.
         duration: of the stream, in ticks; None when the header does not tell.
         num_frames_from_header: for progress only: it may be wrong, and 0 is unknown.
@@ -67,6 +70,9 @@ class SourceInfo:
     sample_aspect_ratio: Fraction | None
     rotation: int
     display_matrix: tuple[int, ...] | None
+    shift: int = 0
+    end_pts: int | None = None
+    nominal_rate: Fraction | None = None
     images: tuple[Path, ...] = ()
 
 
@@ -111,6 +117,7 @@ def probe(path: str | os.PathLike[str], options: SourceOptions = _WHOLE_SOURCE) 
             sample_aspect_ratio=stream.sample_aspect_ratio or None,
             rotation=frame.rotation,
             display_matrix=_display_matrix(frame),
+            nominal_rate=stream.base_rate or None,
         )
 
 

@@ -29,7 +29,8 @@ from stsr_cli.errors import InputError, StsrError, UsageError
 from stsr_cli.options import EncodeOptions, TrackOptions
 from stsr_cli.video.convert import FromRgb, Pixels
 from stsr_cli.video.encoder import EncoderPlan, plan_encoder
-from stsr_cli.video.orientation import upright, upright_source
+from stsr_cli.video.geometry import Size
+from stsr_cli.video.orientation import is_turned, upright
 from stsr_cli.video.plan import Track, plan_tracks
 from stsr_cli.video.probe import (
     SourceInfo,
@@ -54,15 +55,21 @@ _QUANTISER = 2  # of mjpeg, 1 being the finest
 
 
 def plan_images(
-    source: SourceInfo, encode: EncodeOptions, pattern: Path, *, scale: int
+    source: SourceInfo,
+    encode: EncodeOptions,
+    pattern: Path,
+    *,
+    scale: int,
+    size: Size | None = None,
 ) -> EncoderPlan:
-    """Settle how the frames of `source`, enlarged by `scale` and upright, become images.
+    """Settle how the frames of `source`, enlarged by `scale`, become images.
 
     Args:
         source: what the frames come from.
         encode: of it the pixel format: rgb24, rgb48, another one, or "auto": the source's depth.
         pattern: names of the images; their ending chooses the format.
-        scale: output pixels per source pixel along each axis.
+        scale: of the networks.
+        size: of the images, or None: what the networks make.
 
     Raises:
         UsageError: images of this kind cannot have that pixel format.
@@ -83,7 +90,7 @@ def plan_images(
     else:
         pix_fmt = encode.pix_fmt
     wanted = replace(encode, codec=codec, pix_fmt=pix_fmt)
-    plan = plan_encoder(upright_source(source), wanted, scale=scale)
+    plan = plan_encoder(source, wanted, scale=scale, format_name="image2", size=size)
     tags = plan.tags
     if codec == "mjpeg":  # by JPEG's standard, whatever the source is
         tags = replace(tags, matrix=5, effective_matrix=5, range=2, effective_range=2)
@@ -96,6 +103,7 @@ class SequenceWriter:
 
     Attributes:
         target: pattern of their names.
+        plan: how they are encoded; its size is that of the frames as they come, not yet upright.
         time_base: seconds per tick of the pts and durations that `write` takes.
         tracks: what is lost of the source.
         warnings: likewise, beside whole tracks.
@@ -117,8 +125,13 @@ class SequenceWriter:
         """
         self.target = pattern
         self.time_base = source.time_base / time_scale
-        self.warnings = plan.warnings
-        self._source, self._plan, self._time_scale = source, plan, time_scale
+        self.plan, self.warnings = plan, plan.warnings
+        self._source, self._time_scale = source, time_scale
+        self._size = (plan.width, plan.height)
+        shape = plan.sample_aspect_ratio
+        if is_turned(source):
+            self._size = (plan.height, plan.width)
+            shape = 1 / shape if shape else None
         name = parse_pattern(pattern.name)
         assert name is not None
         self._name, self._folder = name, pattern.absolute().parent
@@ -129,7 +142,7 @@ class SequenceWriter:
         self._sums: dict[int, int] = {}
         with open_source(source) as container:
             self.tracks: tuple[Track, ...] = plan_tracks(container, source, "image2", tracks)
-        self._encoder = _open_encoder(plan, source)
+        self._encoder = _open_encoder(plan, *self._size, shape)
         self._has_made_folder = not self._folder.exists()
         try:
             shutil.rmtree(self._partial, ignore_errors=True)  # of a run that was killed
@@ -159,12 +172,12 @@ class SequenceWriter:
         if self._pts and pts <= self._pts[-1]:
             raise ValueError(f"pts {pts} does not come after {self._pts[-1]}")
         image: Any = np.ascontiguousarray(upright(pixels, self._source))
-        if image.shape[:2] != (self._plan.height, self._plan.width):
+        if image.shape[1::-1] != self._size:
             raise ValueError(f"a frame must not have the shape {image.shape}")
         with self._removing_on_failure():
             frame = self._to_frame(image)
             frame.pts = len(self._pts)
-            if self._plan.codec in _EXACT:
+            if self.plan.codec in _EXACT:
                 self._sums[len(self._pts) + 1] = _checksum(frame)
             self._store(self._encoder.encode(frame))
         self._pts.append(pts)
@@ -219,8 +232,8 @@ class SequenceWriter:
                 frame, _ = first_frame(container, find_video(container, path), path)
         except InputError as error:
             raise StsrError(f"written file does not verify: {error}; check the disk") from error
-        is_size = (frame.width, frame.height) == (self._plan.width, self._plan.height)
-        is_format = frame.format.name == self._plan.pix_fmt
+        is_size = (frame.width, frame.height) == self._size
+        is_format = frame.format.name == self.plan.pix_fmt
         if not is_size or (checksum is not None and is_format and _checksum(frame) != checksum):
             raise StsrError(
                 f"written file does not verify: {name} has other pixels than were written; "
@@ -275,15 +288,16 @@ class SequenceWriter:
             raise
 
 
-def _open_encoder(plan: EncoderPlan, source: SourceInfo) -> VideoCodecContext:
+def _open_encoder(
+    plan: EncoderPlan, width: int, height: int, shape: Fraction | None
+) -> VideoCodecContext:
     context = CodecContext.create(plan.codec, "w")
     assert isinstance(context, VideoCodecContext)
-    context.width, context.height, context.pix_fmt = plan.width, plan.height, plan.pix_fmt
+    context.width, context.height, context.pix_fmt = width, height, plan.coded_pix_fmt
     context.time_base = Fraction(1, 25)  # which images do not store
     context.thread_type = ThreadType.AUTO
     context.options = plan.options
     context.color_range = plan.tags.range
-    shape = upright_source(source).sample_aspect_ratio
     if shape:
         context.sample_aspect_ratio = shape
     if plan.codec == "mjpeg":
@@ -292,7 +306,7 @@ def _open_encoder(plan: EncoderPlan, source: SourceInfo) -> VideoCodecContext:
         context.open(strict=False)
     except (av.FFmpegError, ValueError) as error:
         raise UsageError(
-            f"{plan.codec} refuses {plan.width}x{plan.height} in {plan.pix_fmt} ({reason(error)}); "
+            f"{plan.codec} refuses {width}x{height} in {plan.coded_pix_fmt} ({reason(error)}); "
             "try another kind of image, or scale"
         ) from error
     return context

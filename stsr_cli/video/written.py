@@ -7,6 +7,7 @@ from types import TracebackType
 from typing import Protocol, Self
 
 from stsr_cli.video.convert import Pixels
+from stsr_cli.video.encoder import EncoderPlan
 from stsr_cli.video.plan import Track
 
 
@@ -34,6 +35,10 @@ class Writer(Protocol):
     """
 
     @property
+    def plan(self) -> EncoderPlan:
+        """How the frames are encoded; its width and height are those that `write` takes."""
+
+    @property
     def tracks(self) -> tuple[Track, ...]:
         """What becomes of each other track of the source."""
 
@@ -45,7 +50,7 @@ class Writer(Protocol):
         """Encode one frame; call in presentation order.
 
         Args:
-            pixels: (scale * H, scale * W, 3) RGB, full range: uint8, or uint16 with white at 65535.
+            pixels: (H, W, 3) RGB, full range: uint8, or uint16 with white at 65535.
             pts: when it is shown, in ticks of the source's time base / time_scale; greater than the one before.
             duration: for how long, in the same ticks.
 
