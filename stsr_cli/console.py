@@ -67,8 +67,12 @@ class UpscaleConsole:
     def __exit__(self, *_: object) -> None:
         self._progress.stop()
 
-    def on_plan(self, tracks: "Sequence[Track]", warnings: Sequence[str]) -> None:
+    def on_plan(
+        self, tracks: "Sequence[Track]", warnings: Sequence[str], notes: Sequence[str] = ()
+    ) -> None:
         """Warn of what the output cannot hold as it is, a line each; even when quiet of what is lost."""
+        for note in notes:
+            self._console.print(note, markup=False, soft_wrap=True)
         for track in tracks:
             if track.action == "drop":
                 self._warn(f"{track.name}: {track.fate}")
@@ -115,20 +119,15 @@ class UpscaleConsole:
 
     def summarise(self, report: "UpscaleReport") -> None:
         """Say what came out and where the time went."""
-        if report.repaired_timestamps:
-            self._console.print(
-                f"{report.repaired_timestamps} source frames had broken timestamps, repaired"
-            )
+        for note in report.notes:
+            self._console.print(note, soft_wrap=True)
         if report.num_cuts:
             cuts = "1 cut" if report.num_cuts == 1 else f"{report.num_cuts} cuts"
             instead = "the frame before is held" if self._options.cut == "hold" else "a fade"
             self._console.print(f"{cuts}, {instead} instead of new frames", soft_wrap=True)
-        if report.num_deinterlaced:
-            self._console.print(f"{report.num_deinterlaced} interlaced frames were deinterlaced")
-        if report.num_repeated or report.num_dropped:
+        if self._options.dedup:
             self._console.print(
-                f"for a constant frame rate, {report.num_repeated} frames were shown again and "
-                f"{report.num_dropped} left out",
+                f"{report.num_repeats} of {report.frames_in} source frames repeat the one before, replaced by new ones",
                 soft_wrap=True,
             )
         dropped = [track.name for track in report.tracks if track.action == "drop"]

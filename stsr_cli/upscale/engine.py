@@ -4,6 +4,7 @@ Time is the timeline's business, colour and tracks are `video/`'s, padding is th
 rounding are in `outputs`, between the network and the encoder.
 """
 
+import math
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
@@ -27,6 +28,7 @@ from stsr_cli.video.filters import Scan
 from stsr_cli.video.plan import Track
 from stsr_cli.video.probe import SourceInfo, probe
 from stsr_cli.video.reader import Frame, read_frames
+from stsr_cli.video.repeats import Step, batches_of_shots, steps
 from stsr_cli.video.retime import (
     ConstantTimes,
     SourceTimes,
@@ -35,9 +37,10 @@ from stsr_cli.video.retime import (
     output_rate,
     time_scale_for,
 )
-from stsr_cli.video.scenes import batches_of_shots, mark_cuts
+from stsr_cli.video.scenes import mark_cuts
 from stsr_cli.video.timeline import PtsRepair, Slot
-from stsr_cli.video.writer import VideoWriter, open_writer
+from stsr_cli.video.writer import open_writer
+from stsr_cli.video.written import Writer
 
 _QUEUE_DEPTH = 4  # frames decoded ahead, frames waiting for the encoder
 _GPU_BATCH = 4
@@ -50,9 +53,11 @@ def upscale(
     ),
     on_frame: Callable[[int], None] = lambda num_done: None,
     on_pair: Callable[[int, int], None] = lambda num_done, num_total: None,
-    on_plan: Callable[[Sequence[Track], Sequence[str]], None] = lambda tracks, warnings: None,
+    on_plan: Callable[[Sequence[Track], Sequence[str], Sequence[str]], None] = (
+        lambda tracks, warnings, notes: None
+    ),
 ) -> UpscaleReport:
-    """Upscale one video file in space and time.
+    """Upscale one video, or image sequence, in space and time.
 
     Args:
         options: the run.
@@ -60,8 +65,8 @@ def upscale(
             before the first frame.
         on_frame: told how many source frames are done.
         on_pair: told how many places of the video were looked at to choose the stream, of how many.
-        on_plan: told what becomes of each other track of the source, and of what else is lost or changed, before a
-            network is loaded.
+        on_plan: told what becomes of each other track of the source, what else is lost or changed, and what is worth to
+            know, before a network is loaded.
 
     Raises:
         InputError, UsageError, WeightsError, DeviceError: before anything is written.
@@ -86,11 +91,13 @@ def upscale(
             time_scale=ticks,
             overwrite=options.overwrite,
             tracks=options.tracks,
+            size=options.size,
         ) as writer,
         DisagreementFiles(options, source) as doubts,
     ):
         warnings = [*writer.warnings]
-        on_plan(writer.tracks, warnings)
+        on_plan(writer.tracks, warnings, writer.plan.notes)
+        size = (writer.plan.height, writer.plan.width)
         system = load_system(options.model, options.scale, options.time_scale)
         model = to_device(system, device, dtype)
         choice = _choose(options, model, source, device, dtype, on_pair)
@@ -98,7 +105,7 @@ def upscale(
         network = Network(model, stream, bool(options.disagreement), options.on_doubt)
         begin = time.perf_counter()
         with Prefetch(
-            _marked(read_frames(source, repair, scan=scan), options), _QUEUE_DEPTH
+            _steps(read_frames(source, repair, scan=scan), options), _QUEUE_DEPTH
         ) as frames:
             on_start(source, str(device), choice)
             counted = _Counter(frames, on_frame)
@@ -109,7 +116,7 @@ def upscale(
                 ) as sink,
                 torch.inference_mode(),
             ):
-                for output in outputs(network, batches, source, options.cut, device, dtype):
+                for output in outputs(network, batches, source, options.cut, device, dtype, size):
                     sink.put(output)
         drain = time.perf_counter()
         for image, slots in times.flush():
@@ -123,8 +130,8 @@ def upscale(
         target=options.target,
         frames_in=counted.num_frames,
         frames_out=written.frames,
-        width=source.width * options.scale,
-        height=source.height * options.scale,
+        width=writer.plan.width,
+        height=writer.plan.height,
         seconds=seconds,
         decode_share=decode / seconds,
         network_share=1 - (decode + encode) / seconds,
@@ -134,11 +141,12 @@ def upscale(
         stream=stream,
         choice=choice,
         tracks=writer.tracks,
-        num_new=(counted.num_frames - 1) * (options.time_scale - 1),
+        num_new=(counted.num_frames - 1) * (options.time_scale - 1) + counted.num_repeats,
         num_cuts=counted.num_cuts,
+        num_repeats=counted.num_repeats,
         num_replaced=doubts.num_replaced,
         mean_disagreement=doubts.mean_levels,
-        warnings=(*warnings, *scan.warnings),
+        warnings=tuple(dict.fromkeys([*warnings, *writer.warnings, *scan.warnings])),
         num_deinterlaced=scan.num_deinterlaced,
         num_repeated=times.num_repeated,
         num_dropped=times.num_dropped,
@@ -156,34 +164,33 @@ def _choose(
     """Which stream to use, where that is left to stsr and makes a difference."""
     if options.model.stream != "auto" or not isinstance(model, TwoStream):
         return None
-    if options.time_scale == 1:
+    if options.time_scale == 1 and not options.dedup:
         return Choice("t2s", why="there are no new frames at --time-scale 1")
     if options.scale == 1:
         return Choice("t2s", why="both streams are the same at --scale 1")
     return choose_stream(model, source, device, dtype, on_pair)
 
 
-def _marked(frames: Iterator[Frame], options: UpscaleOptions) -> Iterator[tuple[Frame, bool]]:
-    """Each frame with whether a cut lies before it, where that makes a difference."""
-    if options.cut == "off" or options.time_scale == 1:
-        return ((frame, False) for frame in frames)
-    return mark_cuts(frames, options.scene_threshold)
+def _steps(frames: Iterator[Frame], options: UpscaleOptions) -> Iterator[Step]:
+    """From each frame to the next: cuts are looked for where that makes a difference, repeats if asked for."""
+    is_asked = options.cut != "off" and (options.time_scale > 1 or options.dedup)
+    marked = mark_cuts(frames, options.scene_threshold if is_asked else math.inf)
+    return steps(marked, options.time_scale, dedup=options.dedup)
 
 
 class _Counter:
-    """Passes frames on and reports how many were taken, and how many of them come after a cut."""
+    """Passes steps on and reports how many frames were taken, how many after a cut, how many of them repeats."""
 
-    def __init__(
-        self, frames: Iterable[tuple[Frame, bool]], on_frame: Callable[[int], None]
-    ) -> None:
-        self.num_frames = self.num_cuts = 0
-        self._frames, self._on_frame = frames, on_frame
+    def __init__(self, steps: Iterable[Step], on_frame: Callable[[int], None]) -> None:
+        self.num_frames = self.num_cuts = self.num_repeats = 0
+        self._steps, self._on_frame = steps, on_frame
 
-    def __iter__(self) -> Iterator[tuple[Frame, bool]]:
-        for frame, is_after_cut in self._frames:
-            yield frame, is_after_cut
-            self.num_frames += 1
-            self.num_cuts += is_after_cut
+    def __iter__(self) -> Iterator[Step]:
+        for step in self._steps:
+            yield step
+            self.num_frames += 1 + step.num_repeats
+            self.num_cuts += step.is_after_cut
+            self.num_repeats += step.num_repeats
             self._on_frame(self.num_frames)
 
 
@@ -198,16 +205,14 @@ def _output_times(
     return ConstantTimes(rate, source.time_base / options.time_scale, timed.time_base), timed, 1
 
 
-def _write(
-    writer: VideoWriter, doubts: DisagreementFiles, times: Times[Tensor], output: Output
-) -> None:
+def _write(writer: Writer, doubts: DisagreementFiles, times: Times[Tensor], output: Output) -> None:
     """Bring a frame to the host and encode it, in the encoder's thread."""
     for image, slots in times.push(output.image, output.slots):
         _encode(writer, image, slots)
     doubts.write(output.doubt, output.slots)
 
 
-def _encode(writer: VideoWriter, image: Tensor, slots: tuple[Slot, ...]) -> None:
+def _encode(writer: Writer, image: Tensor, slots: tuple[Slot, ...]) -> None:
     pixels = image.movedim(0, -1).contiguous().cpu().numpy()
     if pixels.dtype != np.uint8:
         pixels = pixels.astype(np.uint16)

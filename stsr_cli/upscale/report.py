@@ -28,8 +28,9 @@ class UpscaleReport:
         num_dropped: frames that were made and left out, since no tick of a constant frame rate shows them.
         choice: how `stream` was chosen, where it was left to stsr.
         tracks: what became of each other track of the source.
-        num_new: new frames between two given ones.
+        num_new: new frames between two given ones, those in the place of repeats included.
         num_cuts: places where time_scale - 1 of them are no new pictures, since one shot ends there and another begins.
+        num_repeats: source frames that repeated the one before and were replaced by new ones.
         num_replaced: how many others were not shown, since the streams disagreed on them too much.
         mean_disagreement: of the streams over the new frames, in levels of 255, or None where it was not asked for;
             at a cut there is nothing to compare.
@@ -52,12 +53,30 @@ class UpscaleReport:
     tracks: tuple[Track, ...]
     num_new: int
     num_cuts: int
+    num_repeats: int
     num_replaced: int
     mean_disagreement: float | None
     warnings: tuple[str, ...] = ()
     num_deinterlaced: int = 0
     num_repeated: int = 0
     num_dropped: int = 0
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What became of the source's times and fields, a sentence each; none for most videos."""
+        notes = []
+        if self.repaired_timestamps:
+            notes.append(
+                f"{self.repaired_timestamps} source frames had broken timestamps, repaired"
+            )
+        if self.num_deinterlaced:
+            notes.append(f"{self.num_deinterlaced} interlaced frames were deinterlaced")
+        if self.num_repeated or self.num_dropped:
+            notes.append(
+                f"for a constant frame rate, {self.num_repeated} frames were shown again and "
+                f"{self.num_dropped} left out"
+            )
+        return tuple(notes)
 
     @property
     def frames_per_second(self) -> float:
