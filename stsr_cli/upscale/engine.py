@@ -24,7 +24,7 @@ from stsr_cli.upscale.network import Network
 from stsr_cli.upscale.outputs import Output, outputs
 from stsr_cli.upscale.report import UpscaleReport
 from stsr_cli.video.excerpt import excerpt
-from stsr_cli.video.filters import Scan
+from stsr_cli.video.filters import FrameFlags
 from stsr_cli.video.plan import Track
 from stsr_cli.video.probe import SourceInfo, probe
 from stsr_cli.video.reader import Frame, read_frames
@@ -81,7 +81,7 @@ def upscale(
     device = resolve_device(options.model.device)
     dtype = resolve_dtype(options.model.precision, device)
     batch_size = options.batch_size or (_GPU_BATCH if device.type == "cuda" else 1)
-    repair, scan = PtsRepair(source.start_pts), Scan()
+    repair, flags = PtsRepair(source.start_pts), FrameFlags()
     with (
         open_writer(
             options.target,
@@ -105,7 +105,7 @@ def upscale(
         network = Network(model, stream, bool(options.disagreement), options.on_doubt)
         begin = time.perf_counter()
         with Prefetch(
-            _steps(read_frames(source, repair, scan=scan), options), _QUEUE_DEPTH
+            _steps(read_frames(source, repair, flags=flags), options), _QUEUE_DEPTH
         ) as frames:
             on_start(source, str(device), choice)
             counted = _Counter(frames, on_frame)
@@ -137,6 +137,7 @@ def upscale(
         network_share=1 - (decode + encode) / seconds,
         encode_share=encode / seconds,
         repaired_timestamps=repair.num_repaired,
+        missing_timestamps=repair.num_missing,
         device=str(device),
         stream=stream,
         choice=choice,
@@ -146,8 +147,8 @@ def upscale(
         num_repeats=counted.num_repeats,
         num_replaced=doubts.num_replaced,
         mean_disagreement=doubts.mean_levels,
-        warnings=tuple(dict.fromkeys([*warnings, *writer.warnings, *scan.warnings])),
-        num_deinterlaced=scan.num_deinterlaced,
+        warnings=tuple(dict.fromkeys([*warnings, *writer.warnings, *flags.warnings])),
+        num_deinterlaced=flags.num_deinterlaced,
         num_repeated=times.num_repeated,
         num_dropped=times.num_dropped,
     )

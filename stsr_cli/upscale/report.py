@@ -21,6 +21,7 @@ class UpscaleReport:
         decode_share, network_share, encode_share: how the wall time divides into waiting for the decoder, running the
             network, and waiting for the encoder; they sum to 1.
         repaired_timestamps: source frames whose time was missing or not later than the one before.
+        missing_timestamps: those of them that had none.
         device: where the network ran.
         stream: whose frames were written, "both" for the mean; of CDCA, which has none, whatever the options say.
         num_deinterlaced: source frames that were made progressive.
@@ -57,6 +58,7 @@ class UpscaleReport:
     num_replaced: int
     mean_disagreement: float | None
     warnings: tuple[str, ...] = ()
+    missing_timestamps: int = 0
     num_deinterlaced: int = 0
     num_repeated: int = 0
     num_dropped: int = 0
@@ -66,9 +68,13 @@ class UpscaleReport:
         """What became of the source's times and fields, a sentence each; none for most videos."""
         notes = []
         if self.repaired_timestamps:
-            notes.append(
-                f"{self.repaired_timestamps} source frames had broken timestamps, repaired"
-            )
+            missing = self.missing_timestamps
+            moved = self.repaired_timestamps - missing
+            what = [f"{missing} source frames had no timestamp" if missing else ""]
+            what += [
+                f"{moved} source frames were timed no later than the one before" if moved else ""
+            ]
+            notes.append(f"{' and '.join(filter(None, what))}: repaired")
         if self.num_deinterlaced:
             notes.append(f"{self.num_deinterlaced} interlaced frames were deinterlaced")
         if self.num_repeated or self.num_dropped:

@@ -17,26 +17,33 @@ from stsr_cli.video.probe import SourceInfo, shown
 
 
 @dataclass
-class Scan:
-    """How the frames that were read were scanned.
+class FrameFlags:
+    """What the decoder says of the frames that were read.
 
     Attributes:
         num_deinterlaced: frames of the source that were made progressive.
         num_interlaced: frames that are flagged as interlaced and were left as they are.
+        num_corrupt: frames that did not decode without errors.
     """
 
     num_deinterlaced: int = 0
     num_interlaced: int = 0
+    num_corrupt: int = 0
 
     @property
     def warnings(self) -> tuple[str, ...]:
         """What the output shows of it, a sentence each."""
-        if not self.num_interlaced:
-            return ()
-        return (
-            f"{self.num_interlaced} frames are interlaced and were upscaled as they are, combs included; "
-            "see --deinterlace",
-        )
+        warnings = []
+        if self.num_interlaced:
+            warnings.append(
+                f"{self.num_interlaced} frames are interlaced and were upscaled as they are, combs included; "
+                "see --deinterlace"
+            )
+        if self.num_corrupt:
+            warnings.append(
+                f"{self.num_corrupt} frames of the source are damaged; they are shown as far as they could be decoded"
+            )
+        return tuple(warnings)
 
 
 def deinterlaced(source: SourceInfo, mode: Deinterlace) -> SourceInfo:
@@ -66,7 +73,7 @@ def deinterlaced(source: SourceInfo, mode: Deinterlace) -> SourceInfo:
 
 
 def deinterlace(
-    frames: Iterable[VideoFrame], mode: Deinterlace, time_base: Fraction, scan: Scan
+    frames: Iterable[VideoFrame], mode: Deinterlace, time_base: Fraction, flags: FrameFlags
 ) -> Iterator[VideoFrame]:
     """Make frames progressive, one for one at the same pts; of "fields", two for one at half the interval.
 
@@ -74,7 +81,7 @@ def deinterlace(
         frames: with a pts each, in ticks of `time_base`.
         mode: "auto" touches those that are flagged as interlaced, and no other; "bwdif" and "fields" all.
         time_base: of the frames; of "fields", those that come out count in half of it.
-        scan: is told how many there were.
+        flags: is told how many there were.
     """
     frames = iter(frames)
     before: VideoFrame | None = None
@@ -84,21 +91,21 @@ def deinterlace(
                 if mode == "auto" and _is_supported(frame.format.name):
                     frames = itertools.chain([frame], frames)
                     break
-                scan.num_interlaced += 1
+                flags.num_interlaced += 1
             yield frame
             before = frame
         else:
             return
     given = frames if before is None else itertools.chain([before], frames)
-    made = _filtered(given, mode, time_base, scan)
+    made = _filtered(given, mode, time_base, flags)
     if before is not None:
         next(made)  # the one before serves as bwdif's neighbour only
-        scan.num_deinterlaced -= bool(before.interlaced_frame)
+        flags.num_deinterlaced -= bool(before.interlaced_frame)
     yield from made
 
 
 def _filtered(
-    frames: Iterable[VideoFrame], mode: Deinterlace, time_base: Fraction, scan: Scan
+    frames: Iterable[VideoFrame], mode: Deinterlace, time_base: Fraction, flags: FrameFlags
 ) -> Iterator[VideoFrame]:
     graph: Graph | None = None
     halves = 1 if mode == "fields" else 2  # bwdif counts in halves of a tick
@@ -109,7 +116,7 @@ def _filtered(
             graph = _graph(frame, mode, time_base)
         if frame is not None:
             frame.time_base = time_base
-            scan.num_deinterlaced += bool(mode != "auto" or frame.interlaced_frame)
+            flags.num_deinterlaced += bool(mode != "auto" or frame.interlaced_frame)
         graph.vpush(frame)
         while True:
             try:

@@ -13,7 +13,7 @@ from av.video.frame import VideoFrame
 
 from stsr_cli.errors import InputError
 from stsr_cli.video.convert import Pixels, ToRgb
-from stsr_cli.video.filters import Scan, deinterlace
+from stsr_cli.video.filters import FrameFlags, deinterlace
 from stsr_cli.video.image_reader import decode_images
 from stsr_cli.video.probe import (
     SourceInfo,
@@ -51,7 +51,7 @@ def read_frames(
     source: str | os.PathLike[str] | SourceInfo,
     repair: PtsRepair | None = None,
     start_pts: int | None = None,
-    scan: Scan | None = None,
+    flags: FrameFlags | None = None,
 ) -> Generator[Frame]:
     """Decode every frame of a video or still image, one at a time, in presentation order.
 
@@ -63,14 +63,14 @@ def read_frames(
         repair: pass one to learn afterwards how many timestamps had to be repaired.
         start_pts: begin with the frame shown at or after this, in ticks; it is reached from the
             keyframe before it, so what lies further back costs nothing.
-        scan: likewise of interlaced frames.
+        flags: likewise of interlaced frames.
 
     Raises:
         InputError: the file cannot be read, is damaged, or changes its frame size on the way.
     """
     if not isinstance(source, SourceInfo):
         source = probe(Path(source))
-    repair = repair or PtsRepair(source.start_pts)
+    repair, flags = repair or PtsRepair(source.start_pts), flags or FrameFlags()
     to_rgb = ToRgb(source.colour)
     if start_pts is None and source.shift:
         start_pts = 0
@@ -80,7 +80,7 @@ def read_frames(
     if source.deinterlace == "fields":  # the file counts in ticks of twice the length
         first_pts, time_base = first_pts and first_pts // 2, 2 * time_base
     timed = _timed(_decode(source, first_pts, time_base), repair)
-    frames = deinterlace(timed, source.deinterlace, time_base, scan or Scan())
+    frames = deinterlace(timed, source.deinterlace, time_base, flags)
     for index, frame in enumerate(frames):
         if (frame.width, frame.height) != (source.width, source.height):
             raise InputError(
@@ -88,6 +88,7 @@ def read_frames(
                 f"{frame.width}x{frame.height} at frame {index}; cut it there and run the parts"
             )
         assert frame.pts is not None
+        flags.num_corrupt += bool(frame.is_corrupt)
         pts = frame.pts - source.shift
         if source.end_pts is not None and pts >= source.end_pts:
             return
@@ -142,6 +143,7 @@ def _decode_from(
 ) -> Generator[VideoFrame]:
     """Every frame of the stream after a seek, the decoder drained, errors named by position."""
     num_decoded, seconds = 0, Fraction(0)
+    last_pts: int | None = None
     with open_input(source.path) as container:
         stream = container.streams[source.stream_index]
         stream.codec_context.thread_type = ThreadType.AUTO
@@ -161,6 +163,16 @@ def _decode_from(
                 return
             assert isinstance(frame, VideoFrame)
             num_decoded += 1
+            if source.dts_delay is not None:
+                frame.pts = _pts_from_dts(frame, source.dts_delay, last_pts)
+                last_pts = frame.pts
             if frame.pts is not None:
                 seconds = frame.pts * time_base
             yield frame
+
+
+def _pts_from_dts(frame: VideoFrame, dts_delay: int, last_pts: int | None) -> int | None:
+    """When a frame of a file without pts is shown; the last ones leave the decoder without a dts."""
+    if frame.dts is not None:
+        return frame.dts - dts_delay
+    return None if last_pts is None else last_pts + (frame.duration or 1)

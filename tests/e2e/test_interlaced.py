@@ -6,7 +6,7 @@ import av
 import numpy as np
 import pytest
 
-from stsr_cli.video.filters import Scan, deinterlace
+from stsr_cli.video.filters import FrameFlags, deinterlace
 from stsr_cli.video.reader import read_frames
 
 RUN = ["--scale", "1", "--spatial", "bicubic", "--temporal", "blend", "--time-scale", "1"]
@@ -127,13 +127,13 @@ def flagged(index, mode):
 @pytest.mark.parametrize("num_before", [0, 1, 3])
 def test_frames_that_turn_interlaced_on_the_way(num_before):
     modes = ["prog"] * num_before + ["tff"] * 3 + ["prog"] * 2 + ["bff"]
-    scan = Scan()
+    flags = FrameFlags()
     frames = [flagged(index, mode) for index, mode in enumerate(modes)]
     assert [frame.interlaced_frame for frame in frames] == [mode != "prog" for mode in modes]
-    made = list(deinterlace(frames, "auto", Fraction(1, 25), scan))
+    made = list(deinterlace(frames, "auto", Fraction(1, 25), flags))
     assert [(frame.pts, frame.duration) for frame in made] == [
         (7 + n, 1) for n in range(len(modes))
     ]
-    assert scan.num_deinterlaced == 4
+    assert flags.num_deinterlaced == 4
     for index, (mode, frame) in enumerate(zip(modes, made, strict=True)):
         assert np.array_equal(frame.to_ndarray(), scene(index)[..., 0]) == (mode == "prog")
