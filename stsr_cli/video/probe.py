@@ -2,13 +2,14 @@
 
 import os
 import struct
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
 import av
 from av.container import InputContainer
+from av.format import Flags
 from av.sidedata.sidedata import Type as SideDataType
 from av.stream import Disposition
 from av.video.format import VideoFormat
@@ -19,8 +20,10 @@ from stsr_cli.errors import InputError, UsageError
 from stsr_cli.options import DEFAULT_IMAGE_RATE, Deinterlace, SourceOptions
 from stsr_cli.video.colour import ColourTags, bit_depth, has_colours, read_tags
 from stsr_cli.video.sequence import find_images
+from stsr_cli.video.timeline import Jumps
 
 _STILL_CODECS = frozenset({"mjpeg", "webp"})
+_HAS_JUMPS = Flags.ts_discont
 _COVER = Disposition.attached_pic
 _INTERLACED = (2, 3, 4, 5)  # AV_FIELD_TT, BB, TB, BT
 _NUM_SAMPLED_IMAGES = 5
@@ -42,6 +45,7 @@ class SourceInfo:
         is_interlaced: whether the header or the first frame says so.
         deinterlace: what is done about it while the frames are read.
         dts_delay: ticks from a frame's dts to its pts, for a file that has dts alone (AVI); else None.
+        jumps: of the clock, as far as they are known; None: the format allows none.
         shift: pts of the file at which the clock of `start_pts` and of every frame that is read is 0, in ticks.
         end_pts: frames at or after it are not read, in ticks of that clock; None: all are.
         nominal_rate: the lowest frame rate on whose grid all timestamps lie, by FFmpeg's estimate, or None.
@@ -77,6 +81,7 @@ class SourceInfo:
     is_interlaced: bool = False
     deinterlace: Deinterlace = "auto"
     dts_delay: int | None = None
+    jumps: Jumps | None = field(default=None, compare=False)
     shift: int = 0
     end_pts: int | None = None
     nominal_rate: Fraction | None = None
@@ -129,6 +134,7 @@ def probe(path: str | os.PathLike[str], options: SourceOptions = _WHOLE_SOURCE) 
             display_matrix=_display_matrix(frame),
             is_interlaced=frame.interlaced_frame or stream.codec_context.field_order in _INTERLACED,
             dts_delay=dts_delay,
+            jumps=Jumps() if _HAS_JUMPS in Flags(container.format.flags) else None,
             nominal_rate=stream.base_rate or None,
         )
 

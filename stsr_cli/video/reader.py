@@ -24,7 +24,7 @@ from stsr_cli.video.probe import (
     reason,
     shown,
 )
-from stsr_cli.video.timeline import PtsRepair
+from stsr_cli.video.timeline import Jumps, PtsRepair
 
 _SEEK_SECONDS = (0, 2, 10, 60)
 
@@ -79,7 +79,7 @@ def read_frames(
         first_pts = start_pts + source.shift
     if source.deinterlace == "fields":  # the file counts in ticks of twice the length
         first_pts, time_base = first_pts and first_pts // 2, 2 * time_base
-    timed = _timed(_decode(source, first_pts, time_base), repair)
+    timed = _timed(_decode(source, first_pts, time_base), repair, source.jumps, time_base)
     frames = deinterlace(timed, source.deinterlace, time_base, flags)
     for index, frame in enumerate(frames):
         if (frame.width, frame.height) != (source.width, source.height):
@@ -110,10 +110,16 @@ def read_image(path: Path) -> Pixels:
         return ToRgb(colour)(frame)
 
 
-def _timed(frames: Iterator[VideoFrame], repair: PtsRepair) -> Iterator[VideoFrame]:
+def _timed(
+    frames: Iterator[VideoFrame], repair: PtsRepair, jumps: Jumps | None, time_base: Fraction
+) -> Iterator[VideoFrame]:
     """Frames with a pts each, later than the one before."""
+    expected: Fraction | None = None
     for frame in frames:
+        if jumps and frame.pts is not None:
+            frame.pts += round(jumps.offset(frame.pts * time_base, expected) / time_base)
         frame.pts = repair(frame.pts, frame.duration or None)
+        expected = (frame.pts + (frame.duration or 0)) * time_base
         yield frame
 
 
