@@ -79,7 +79,7 @@ def upscale(
     ):
         warnings = [*writer.warnings]
         on_plan(writer.tracks, warnings, writer.plan.notes)
-        size = (writer.plan.height, writer.plan.width)
+        size = writer.plan.frame_size
         system = load_system(options.model, options.scale, options.time_scale)
         model = to_device(system, device, dtype)
         choice = _choose(options, model, source, device, dtype, on_pair)

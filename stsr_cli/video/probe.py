@@ -238,7 +238,12 @@ def _display_matrix(frame: VideoFrame) -> tuple[int, ...] | None:
     side_data: Any = frame.side_data
     if SideDataType.DISPLAYMATRIX not in side_data:
         return None
-    return struct.unpack("=9i", bytes(side_data[SideDataType.DISPLAYMATRIX]))
+    return matrix_of(bytes(side_data[SideDataType.DISPLAYMATRIX]))
+
+
+def matrix_of(side_data: bytes) -> tuple[int, ...]:
+    """The nine integers of a display matrix."""
+    return struct.unpack("=9i", side_data)
 
 
 def shown(path: Path) -> str:
