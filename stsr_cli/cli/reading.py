@@ -32,3 +32,13 @@ source_options = section(
     ),
     _option("--end", metavar="TIME", type=TIME, help="End before TIME, likewise."),
 )
+# Of `stsr upscale` alone.
+decoding_options = section(
+    "Reading",
+    _option(
+        "--hwaccel",
+        metavar="auto|off|NAME",
+        help="Decode on a device: auto takes one that can, else software; NAME (cuda, qsv, videotoolbox ...) must be "
+        "there. The pixels are the same.",
+    ),
+)

@@ -23,11 +23,14 @@ class SourceOptions:
     Attributes:
         video_index: of the video stream in the file, or None: the one that FFmpeg takes for the best.
         rate: images per second of an image sequence, or None: DEFAULT_IMAGE_RATE; a video has times of its own.
+        hwaccel: where it is decoded: "off": in software; "auto": on a device if one can; or FFmpeg's name of a kind of
+            device, e.g. "cuda".
         start, end: in seconds from the file's start, or None: nothing is cut off there.
     """
 
     video_index: int | None = None
     rate: Fraction | None = None
+    hwaccel: str = "off"
     start: Fraction | None = None
     end: Fraction | None = None
 

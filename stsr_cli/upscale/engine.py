@@ -24,6 +24,7 @@ from stsr_cli.upscale.network import Network
 from stsr_cli.upscale.outputs import Output, outputs
 from stsr_cli.upscale.report import UpscaleReport
 from stsr_cli.video.excerpt import excerpt
+from stsr_cli.video.hardware import accelerated, decoder_note
 from stsr_cli.video.plan import Track
 from stsr_cli.video.probe import SourceInfo, probe
 from stsr_cli.video.reader import Frame, read_frames
@@ -72,7 +73,8 @@ def upscale(
         InputError: the source turns out to be damaged; nothing is left behind.
         StsrError: the output could not be written or does not verify; nothing is left behind.
     """
-    source = excerpt(probe(options.source, options.read), options.read)
+    source = accelerated(probe(options.source, options.read), options.read.hwaccel)
+    source = excerpt(source, options.read)
     if options.fps is not None and options.is_time_scale_free:
         options = replace(options, time_scale=time_scale_for(options.fps, source.frame_rate))
     check_disagreement(options)
@@ -95,7 +97,8 @@ def upscale(
         DisagreementFiles(options, source) as doubts,
     ):
         warnings = [*writer.warnings]
-        on_plan(writer.tracks, warnings, writer.plan.notes)
+        notes = (*decoder_note(source, options.read.hwaccel), *writer.plan.notes)
+        on_plan(writer.tracks, warnings, notes)
         size = writer.plan.frame_size
         system = load_system(options.model, options.scale, options.time_scale)
         model = to_device(system, device, dtype)

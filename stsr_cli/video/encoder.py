@@ -22,19 +22,12 @@ from stsr_cli.video.geometry import (
     settle_geometry,
     squared,
 )
+from stsr_cli.video.hardware import PLANAR
 from stsr_cli.video.orientation import keeps_display_matrix, swaps_axes, upright_source
 from stsr_cli.video.pixel_format import auto_pix_fmt, checked_pix_fmt
 from stsr_cli.video.probe import SourceInfo, reason
 from stsr_cli.video.target import MOV_FAMILY
 
-# Formats that only lay out anew what a planar one has: frames are made planar and FFmpeg packs them.
-_PLANAR = {
-    "nv12": "yuv420p",
-    "nv16": "yuv422p",
-    "p010le": "yuv420p10le",
-    "p210le": "yuv422p10le",
-    "p012le": "yuv420p12le",
-}
 _COMPLAINTS = ("Error parsing option", "Unknown option", "Invalid value")
 
 
@@ -110,7 +103,7 @@ def plan_encoder(
         size = squared(source, scale)
         notes.append(f"{mute}: they are made square")
     coded = [pixel_format.name for pixel_format in codec.video_formats or ()]
-    supported = [*coded, *(_PLANAR[name] for name in coded if name in _PLANAR)]
+    supported = [*coded, *(PLANAR[name] for name in coded if name in PLANAR)]
     # A size that is asked for is rounded to what the pixel format needs; another one the format must follow.
     width, height = (8, 8) if size else (source.width * scale, source.height * scale)
     if encode.pix_fmt == "auto":
@@ -128,7 +121,7 @@ def plan_encoder(
     if not _is_kept(geometry.sample_aspect_ratio, codec.name, format_name):
         geometry = replace(geometry, sample_aspect_ratio=None)
         warnings.append(f"{mute}, so the picture changes its shape; --height makes them square")
-    packed = (name for name in coded if _PLANAR.get(name) == pix_fmt)
+    packed = (name for name in coded if PLANAR.get(name) == pix_fmt)
     return EncoderPlan(
         codec=codec.name,
         pix_fmt=pix_fmt,

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import av
+from av.codec.hwaccel import HWAccel
 from av.container import InputContainer
 from av.sidedata.sidedata import Type as SideDataType
 from av.stream import Disposition
@@ -51,6 +52,7 @@ class SourceInfo:
         sample_aspect_ratio: width / height of one pixel; None when the file does not tell.
         rotation: degrees counter-clockwise that a player turns the picture by.
         display_matrix: the nine integers behind `rotation`, flips included, or None.
+        hwaccel: kind of device that decodes it, as FFmpeg names it, or None: software.
         images: of an image sequence, its files in order; `path` is their folder or pattern then.
     """
 
@@ -73,6 +75,7 @@ class SourceInfo:
     shift: int = 0
     end_pts: int | None = None
     nominal_rate: Fraction | None = None
+    hwaccel: str | None = None
     images: tuple[Path, ...] = ()
 
 
@@ -197,8 +200,8 @@ def local_url(path: Path) -> str:
     return f"file:{path.absolute()}"
 
 
-def open_input(path: Path) -> InputContainer:
-    """Open a local file for reading; the caller closes it.
+def open_input(path: Path, hwaccel: HWAccel | None = None) -> InputContainer:
+    """Open a local file for reading, its videos to be decoded on a device or in software; the caller closes it.
 
     Raises:
         InputError: the file is missing, a folder, not readable or in no known format.
@@ -213,7 +216,11 @@ def open_input(path: Path) -> InputContainer:
     options = {"protocol_whitelist": "file", "pattern_type": "none"}
     try:
         return av.open(
-            local_url(path), mode="r", options=options, metadata_errors="surrogateescape"
+            local_url(path),
+            mode="r",
+            options=options,
+            metadata_errors="surrogateescape",
+            hwaccel=hwaccel,
         )
     except PermissionError:
         raise InputError(f"no permission to read {shown(path)}; check its access rights") from None

@@ -13,6 +13,7 @@ from av.video.frame import VideoFrame
 
 from stsr_cli.errors import InputError
 from stsr_cli.video.convert import Pixels, ToRgb
+from stsr_cli.video.hardware import accelerator, on_host
 from stsr_cli.video.image_reader import decode_images
 from stsr_cli.video.probe import (
     SourceInfo,
@@ -133,7 +134,7 @@ def _decode(source: SourceInfo, first_pts: int | None) -> Iterator[VideoFrame]:
 def _decode_from(source: SourceInfo, seek_pts: int | None) -> Generator[VideoFrame]:
     """Every frame of the stream after a seek, the decoder drained, errors named by position."""
     num_decoded, seconds = 0, Fraction(0)
-    with open_input(source.path) as container:
+    with open_input(source.path, accelerator(source)) as container:
         stream = container.streams[source.stream_index]
         stream.codec_context.thread_type = ThreadType.AUTO
         if seek_pts is not None:
@@ -154,4 +155,4 @@ def _decode_from(source: SourceInfo, seek_pts: int | None) -> Generator[VideoFra
             num_decoded += 1
             if frame.pts is not None:
                 seconds = frame.pts * source.time_base
-            yield frame
+            yield on_host(frame, source)
