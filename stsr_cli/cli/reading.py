@@ -38,7 +38,7 @@ decoding_options = section(
     _option(
         "--hwaccel",
         metavar="auto|off|NAME",
-        help="Decode on a device: auto takes one that can, else software; NAME (cuda, qsv, videotoolbox ...) must be "
+        help="Decode on a device: auto takes one that can, else software; NAME (cuda, videotoolbox, d3d11va) must be "
         "there. The pixels are the same.",
     ),
 )
