@@ -15,6 +15,7 @@ from torch import Tensor
 
 from stsr_cli.device import resolve_device, resolve_dtype
 from stsr_cli.disagreement import DisagreementFiles, check_disagreement
+from stsr_cli.errors import UsageError
 from stsr_cli.options import UpscaleOptions
 from stsr_cli.pairs import System, load_system, to_device
 from stsr_cli.pipeline import Prefetch, Sink
@@ -24,6 +25,7 @@ from stsr_cli.upscale.network import Network
 from stsr_cli.upscale.outputs import Output, outputs
 from stsr_cli.upscale.report import UpscaleReport
 from stsr_cli.video.excerpt import excerpt
+from stsr_cli.video.pipe import PIPE
 from stsr_cli.video.plan import Track
 from stsr_cli.video.probe import SourceInfo, probe
 from stsr_cli.video.reader import Frame, read_frames
@@ -72,6 +74,10 @@ def upscale(
         InputError: the source turns out to be damaged; nothing is left behind.
         StsrError: the output could not be written or does not verify; nothing is left behind.
     """
+    if options.source == PIPE and options.model.stream == "auto":
+        raise UsageError(
+            "--stream auto looks at pairs from all over the video, and - is read once; choose t2s, s2t or both"
+        )
     source = excerpt(probe(options.source, options.read), options.read)
     if options.fps is not None and options.is_time_scale_free:
         options = replace(options, time_scale=time_scale_for(options.fps, source.frame_rate))

@@ -6,6 +6,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import av
 from av.codec.context import ThreadType
@@ -96,7 +97,8 @@ def read_image(path: Path) -> Pixels:
         InputError: the file cannot be read or is damaged.
     """
     with open_input(path) as container:
-        frame, colour = first_frame(container, find_video(container, path), path)
+        video = find_video(container, path)
+        frame, colour = first_frame(container.decode(video), video, path)
         return ToRgb(colour)(frame)
 
 
@@ -115,6 +117,9 @@ def _decode(source: SourceInfo, first_pts: int | None) -> Iterator[VideoFrame]:
     if source.images:
         yield from decode_images(source, max(first_pts or 0, 0))
         return
+    if source.pipe is not None:
+        yield from _naming_damage(source.pipe.frames(), source)
+        return
     for margin in _SEEK_SECONDS if first_pts is not None else ():
         assert first_pts is not None
         seek_pts = first_pts - round(margin / source.time_base)
@@ -131,27 +136,30 @@ def _decode(source: SourceInfo, first_pts: int | None) -> Iterator[VideoFrame]:
 
 
 def _decode_from(source: SourceInfo, seek_pts: int | None) -> Generator[VideoFrame]:
-    """Every frame of the stream after a seek, the decoder drained, errors named by position."""
-    num_decoded, seconds = 0, Fraction(0)
+    """Every frame of the stream after a seek, the decoder drained."""
     with open_input(source.path) as container:
         stream = container.streams[source.stream_index]
         stream.codec_context.thread_type = ThreadType.AUTO
         if seek_pts is not None:
             with suppress(av.FFmpegError, OSError):  # without an index, decode from the beginning
                 container.seek(seek_pts, stream=stream)
-        frames = container.decode(stream)
-        while True:
-            try:
-                frame = next(frames, None)
-            except (av.FFmpegError, OSError, ValueError) as error:
-                raise InputError(
-                    f"{shown(source.path)} is damaged after frame {num_decoded} "
-                    f"(at {float(seconds):.3f} s): {reason(error)}; repair or cut it"
-                ) from error
-            if frame is None:
-                return
-            assert isinstance(frame, VideoFrame)
-            num_decoded += 1
-            if frame.pts is not None:
-                seconds = frame.pts * source.time_base
-            yield frame
+        yield from _naming_damage(container.decode(stream), source)
+
+
+def _naming_damage(frames: Iterator[Any], source: SourceInfo) -> Iterator[VideoFrame]:
+    """The frames; an error says where it is."""
+    num_decoded, seconds = 0, Fraction(0)
+    while True:
+        try:
+            frame = next(frames, None)
+        except (av.FFmpegError, OSError, ValueError) as error:
+            raise InputError(
+                f"{shown(source.path)} is damaged after frame {num_decoded} "
+                f"(at {float(seconds):.3f} s): {reason(error)}; repair or cut it"
+            ) from error
+        if frame is None:
+            return
+        num_decoded += 1
+        if frame.pts is not None:
+            seconds = frame.pts * source.time_base
+        yield frame
