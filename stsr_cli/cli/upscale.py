@@ -208,6 +208,9 @@ def command(**values: Any) -> None:
     Sound, subtitles, chapters, attachments and tags are copied as they are where OUTPUT can hold them, else converted
     or left out with a warning; `stsr probe INPUT OUTPUT` says beforehand. Colours and timestamps are kept. OUTPUT
     appears under its name when it is complete and has been checked.
+
+    Both may be images, numbered (frames/%06d.png) or all in a folder (frames/), or - for a stream from or to another
+    program.
     """
     if values["system"] == "cdca":
         refuse_given(
@@ -232,6 +235,8 @@ def command(**values: Any) -> None:
 
     if image_pattern(values["target"]):
         refuse_given("for images, whose ending says how to encode", "codec", "crf", "preset")
+    if str(values["target"]) != "-":
+        refuse_given("without - as OUTPUT, since a file's ending says it", "format")
     is_quiet = values.pop("quiet")
     groups = {
         "read": take(values, SourceOptions),
