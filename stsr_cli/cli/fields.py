@@ -3,12 +3,16 @@
 Also: which of them make no sense together, and the sections of a long help.
 """
 
+import os
 from collections.abc import Callable
 from dataclasses import fields
+from pathlib import Path
 from typing import Any
 
 import click
 from click.core import ParameterSource
+
+from stsr_cli.options import DEFAULT_IMAGE_NAME
 
 Decorator = Callable[[Any], Any]
 
@@ -23,6 +27,16 @@ def option_of(*classes: Any) -> Callable[..., Decorator]:
         return click.option(*names, default=default, show_default=show_default, **attributes)
 
     return option
+
+
+def output_path(
+    context: click.Context, parameter: click.Parameter, value: str | None
+) -> Path | None:
+    """An output as a path, None as None; with a slash at its end it is a folder of images."""
+    if value is None:
+        return None
+    is_folder = value.endswith(("/", os.sep))
+    return Path(value) / DEFAULT_IMAGE_NAME if is_folder else Path(value)
 
 
 class SectionedCommand(click.Command):
@@ -73,9 +87,10 @@ def refuse_given(why: str, *names: str) -> None:
     """
     context = click.get_current_context()
     given = [
-        f"--{name.replace('_', '-')}"
-        for name in names
-        if context.get_parameter_source(name) is ParameterSource.COMMANDLINE
+        parameter.opts[-1]
+        for parameter in context.command.params
+        if parameter.name in names
+        and context.get_parameter_source(parameter.name) is ParameterSource.COMMANDLINE
     ]
     if given:
         raise click.UsageError(

@@ -6,11 +6,18 @@ from typing import Any, cast, get_args
 
 import click
 
-from stsr_cli.cli.encoding import encode_options, take_tracks, track_options
+from stsr_cli.cli.encoding import (
+    LIST,
+    encode_options,
+    print_encoder_options,
+    take_tracks,
+    track_options,
+)
 from stsr_cli.cli.fields import (
     SectionedCommand,
     is_default,
     option_of,
+    output_path,
     refuse_given,
     section,
     take,
@@ -62,12 +69,36 @@ def levels(context: click.Context, parameter: click.Parameter, value: float) -> 
     return value
 
 
+def _size(
+    context: click.Context, parameter: click.Parameter, value: str | None
+) -> tuple[int, int] | None:
+    """Read `1920x1080`."""
+    if value is None:
+        return None
+    width, _, height = value.lower().partition("x")
+    sides = [int(side) if side.isascii() and side.isdigit() else 0 for side in (width, height)]
+    if min(sides) < 1:
+        raise click.BadParameter(f"{value!r} is no size; write WIDTHxHEIGHT, such as 1920x1080")
+    return sides[0], sides[1]
+
+
 _what_is_computed = section(
     "What is computed",
     _option(
         "--scale",
         type=click.IntRange(1),
         help="Spatial factor: 1 (time only), 4, or 16 (f_S twice).",
+    ),
+    _option(
+        "--size",
+        metavar="WxH",
+        callback=_size,
+        help="Size of OUTPUT as shown, by a Lanczos resize after f_S; the picture keeps its shape on the screen.",
+    ),
+    click.option(
+        "--height",
+        type=click.IntRange(1),
+        help="Height of OUTPUT as shown; the width follows, and pixels are square.",
     ),
     _option(
         "--time-scale",
@@ -162,7 +193,7 @@ _networks = section(
 
 @click.command(cls=SectionedCommand)
 @click.argument("source", metavar="INPUT", type=click.Path(path_type=Path))
-@click.argument("target", metavar="OUTPUT", type=click.Path(path_type=Path))
+@click.argument("target", metavar="OUTPUT", type=click.Path(), callback=output_path)
 @source_options
 @_what_is_computed
 @_networks
@@ -188,10 +219,18 @@ def command(**values: Any) -> None:
         )
     if values["cut"] == "off":
         refuse_given("with --cut off, which looks for no cuts", "scene_threshold")
+    height = values.pop("height")
+    if height is not None:
+        refuse_given("with --height", "size")
+        values["size"] = (None, height)
     if values["fps"] is not None:
         values["is_time_scale_free"] = is_default("time_scale")
         if values["vfr"] == "keep":
             refuse_given("with --fps, which makes the frame rate constant", "vfr")
+    from stsr_cli.video.target import image_pattern
+
+    if image_pattern(values["target"]):
+        refuse_given("for images, whose ending says how to encode", "codec", "crf", "preset")
     is_quiet = values.pop("quiet")
     groups = {
         "read": take(values, SourceOptions),
@@ -200,6 +239,9 @@ def command(**values: Any) -> None:
         "tracks": take_tracks(values),
     }
     options = UpscaleOptions(**values, **groups)
+    if (LIST, "") in options.encode.options:
+        print_encoder_options(options.encode.codec, options.target)
+        return
     from stsr_cli.console import UpscaleConsole
     from stsr_cli.upscale import upscale
 

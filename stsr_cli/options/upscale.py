@@ -12,6 +12,8 @@ Precision = Literal["auto", "fp32", "fp16", "bf16"]
 
 DEFAULT_SPATIAL = "span"
 DEFAULT_TEMPORAL = "rife"
+DEFAULT_IMAGE_RATE = 24
+DEFAULT_IMAGE_NAME = "%06d.png"
 
 
 @dataclass(frozen=True)
@@ -20,10 +22,12 @@ class SourceOptions:
 
     Attributes:
         video_index: of the video stream in the file, or None: the one that FFmpeg takes for the best.
+        rate: images per second of an image sequence, or None: DEFAULT_IMAGE_RATE; a video has times of its own.
         start, end: in seconds from the file's start, or None: nothing is cut off there.
     """
 
     video_index: int | None = None
+    rate: Fraction | None = None
     start: Fraction | None = None
     end: Fraction | None = None
 
@@ -33,16 +37,19 @@ class EncodeOptions:
     """How the output video is encoded.
 
     Attributes:
-        codec: name of an encoder, e.g. libx264, ffv1.
-        crf: constant rate factor of x264/x265, 0 (lossless) to 51; ignored by encoders without one.
-        preset: speed preset of x264/x265; ignored by encoders without one.
+        codec: name of an encoder, e.g. libx264, ffv1, or of a coding, e.g. hevc; "auto": libx264, or what the container
+            can hold.
+        crf: constant quality on the encoder's own scale, smaller is better, or None: its default (video/codecs.py).
+        preset: speed on the encoder's own scale, or None: its default.
         pix_fmt: pixel format of the output, or "auto": the source's family at a depth the encoder takes.
+        options: of the encoder, (key, value); these win over crf and preset.
     """
 
-    codec: str = "libx264"
-    crf: int = 18
-    preset: str = "medium"
+    codec: str = "auto"
+    crf: int | None = None
+    preset: str | None = None
     pix_fmt: str = "auto"
+    options: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -130,8 +137,9 @@ class UpscaleOptions:
     """One `stsr upscale` run.
 
     Attributes:
-        source: video file to read.
-        target: video file to write.
+        source: video file to read; or a folder of images, or their pattern (`frames/%06d.png`); or `-`, the standard
+            input.
+        target: video file to write; or a pattern or an empty folder for images; or `-`, the standard output.
         scale: spatial factor, a power of the module's (1, 4, 16); 1 leaves the size alone.
         time_scale: frame-rate factor, a power of two; 1 leaves the rate alone.
         is_time_scale_free: with `fps`, take the smallest `time_scale` that it needs instead.
@@ -145,6 +153,8 @@ class UpscaleOptions:
         scene_threshold: how far the change at a cut rises above the motion around it, in levels of 255. From 4 to 16
             little changes on concatenated excerpts; the default lies above all false ones of the whole videos that
             were looked at (docs/results/scenes.md).
+        size: (width, height) of the output as shown, reached by Lanczos after the network, or None: what the network
+            makes. A width of None follows from the picture's shape.
         dedup: replace frames that repeat the one before, as animation on twos and threes has them, by new ones.
         overwrite: replace existing files, target or disagreement.
         read: what of the source is read.
@@ -165,6 +175,7 @@ class UpscaleOptions:
     on_doubt: OnDoubt | None = None
     cut: CutAction = "hold"
     scene_threshold: float = 10.0
+    size: tuple[int | None, int] | None = None
     dedup: bool = False
     overwrite: bool = False
     read: SourceOptions = field(default_factory=SourceOptions)

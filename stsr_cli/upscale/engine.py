@@ -38,7 +38,8 @@ from stsr_cli.video.retime import (
 )
 from stsr_cli.video.scenes import mark_cuts
 from stsr_cli.video.timeline import PtsRepair, Slot
-from stsr_cli.video.writer import VideoWriter, open_writer
+from stsr_cli.video.writer import open_writer
+from stsr_cli.video.written import Writer
 
 _QUEUE_DEPTH = 4  # frames decoded ahead, frames waiting for the encoder
 _GPU_BATCH = 4
@@ -51,9 +52,11 @@ def upscale(
     ),
     on_frame: Callable[[int], None] = lambda num_done: None,
     on_pair: Callable[[int, int], None] = lambda num_done, num_total: None,
-    on_plan: Callable[[Sequence[Track], Sequence[str]], None] = lambda tracks, warnings: None,
+    on_plan: Callable[[Sequence[Track], Sequence[str], Sequence[str]], None] = (
+        lambda tracks, warnings, notes: None
+    ),
 ) -> UpscaleReport:
-    """Upscale one video file in space and time.
+    """Upscale one video, or image sequence, in space and time.
 
     Args:
         options: the run.
@@ -61,8 +64,8 @@ def upscale(
             before the first frame.
         on_frame: told how many source frames are done.
         on_pair: told how many places of the video were looked at to choose the stream, of how many.
-        on_plan: told what becomes of each other track of the source, and of what else is lost or changed, before a
-            network is loaded.
+        on_plan: told what becomes of each other track of the source, what else is lost or changed, and what is worth to
+            know, before a network is loaded.
 
     Raises:
         InputError, UsageError, WeightsError, DeviceError: before anything is written.
@@ -87,11 +90,13 @@ def upscale(
             time_scale=ticks,
             overwrite=options.overwrite,
             tracks=options.tracks,
+            size=options.size,
         ) as writer,
         DisagreementFiles(options, source) as doubts,
     ):
         warnings = [*writer.warnings]
-        on_plan(writer.tracks, warnings)
+        on_plan(writer.tracks, warnings, writer.plan.notes)
+        size = (writer.plan.height, writer.plan.width)
         system = load_system(options.model, options.scale, options.time_scale)
         model = to_device(system, device, dtype)
         choice = _choose(options, model, source, device, dtype, on_pair)
@@ -108,7 +113,7 @@ def upscale(
                 ) as sink,
                 torch.inference_mode(),
             ):
-                for output in outputs(network, batches, source, options.cut, device, dtype):
+                for output in outputs(network, batches, source, options.cut, device, dtype, size):
                     sink.put(output)
         drain = time.perf_counter()
         for image, slots in times.flush():
@@ -122,8 +127,8 @@ def upscale(
         target=options.target,
         frames_in=counted.num_frames,
         frames_out=written.frames,
-        width=source.width * options.scale,
-        height=source.height * options.scale,
+        width=writer.plan.width,
+        height=writer.plan.height,
         seconds=seconds,
         decode_share=decode / seconds,
         network_share=1 - (decode + encode) / seconds,
@@ -138,7 +143,7 @@ def upscale(
         num_repeats=counted.num_repeats,
         num_replaced=doubts.num_replaced,
         mean_disagreement=doubts.mean_levels,
-        warnings=tuple(warnings),
+        warnings=tuple(dict.fromkeys([*warnings, *writer.warnings])),
         num_repeated=times.num_repeated,
         num_dropped=times.num_dropped,
     )
@@ -196,16 +201,14 @@ def _output_times(
     return ConstantTimes(rate, source.time_base / options.time_scale, timed.time_base), timed, 1
 
 
-def _write(
-    writer: VideoWriter, doubts: DisagreementFiles, times: Times[Tensor], output: Output
-) -> None:
+def _write(writer: Writer, doubts: DisagreementFiles, times: Times[Tensor], output: Output) -> None:
     """Bring a frame to the host and encode it, in the encoder's thread."""
     for image, slots in times.push(output.image, output.slots):
         _encode(writer, image, slots)
     doubts.write(output.doubt, output.slots)
 
 
-def _encode(writer: VideoWriter, image: Tensor, slots: tuple[Slot, ...]) -> None:
+def _encode(writer: Writer, image: Tensor, slots: tuple[Slot, ...]) -> None:
     pixels = image.movedim(0, -1).contiguous().cpu().numpy()
     if pixels.dtype != np.uint8:
         pixels = pixels.astype(np.uint16)

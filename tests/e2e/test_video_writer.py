@@ -294,7 +294,8 @@ def test_any_file_name_is_a_file_name(make_clip, tmp_path, monkeypatch, name):
         ("clip.mp4", FAST, "is the input itself"),
         ("out.mp4", EncodeOptions("nonsense"), "unknown codec 'nonsense'"),
         ("out.mp4", EncodeOptions("aac"), "aac encodes audio"),
-        ("out.webm", FAST, "webm cannot hold libx264"),
+        ("out.webm", EncodeOptions("libx264"), "webm cannot hold libx264"),
+        ("out.webm", FAST, "unknown preset .veryfast.; libvpx-vp9 takes 0 to 8"),
         ("out.mp4", EncodeOptions(crf=52), "crf 52 is out of range; libx264 takes 0"),
         ("out.mp4", EncodeOptions(crf=-1), "crf -1 is out of range"),
         ("out.mp4", EncodeOptions(preset="quick"), "unknown preset 'quick'"),
@@ -307,7 +308,7 @@ def test_what_cannot_work_is_refused_before_the_first_frame(
 ):
     path = make_clip(num_frames=1)
     (tmp_path / "exists.mp4").write_bytes(b"precious")
-    (tmp_path / "folder").mkdir()
+    (tmp_path / "folder" / "with something in it").mkdir(parents=True)
     before = names_in(tmp_path)
     overwrite = name == "clip.mp4"
     with pytest.raises(UsageError, match=message) as caught:
