@@ -191,23 +191,16 @@ _networks = section(
 )
 
 
-@click.command(cls=SectionedCommand)
-@click.argument("source", metavar="INPUT", type=click.Path(path_type=Path))
-@click.argument("target", metavar="OUTPUT", type=click.Path(), callback=output_path)
-@source_options
-@_what_is_computed
-@_networks
-@encode_options
-@track_options
-@click.option("-y", "--overwrite", is_flag=True, help="Replace OUTPUT and FILE if they exist.")
-@click.option("-q", "--quiet", is_flag=True, help="No progress bar, no summary.")
-def command(**values: Any) -> None:
-    """Upscale the video INPUT to OUTPUT: 4x the resolution and 2x the frame rate.
+def run_options(command: Any) -> Any:
+    """Every option that says how a run goes; `take_run` reads them."""
+    groups = (source_options, _what_is_computed, _networks, encode_options, track_options)
+    for group in reversed(groups):
+        command = group(command)
+    return command
 
-    Sound, subtitles, chapters, attachments and tags are copied as they are where OUTPUT can hold them, else converted
-    or left out with a warning; `stsr probe INPUT OUTPUT` says beforehand. Colours and timestamps are kept. OUTPUT
-    appears under its name when it is complete and has been checked.
-    """
+
+def take_run(values: dict[str, Any]) -> UpscaleOptions:
+    """The run that `values` describe; refuses what makes no sense together."""
     if values["system"] == "cdca":
         refuse_given(
             "with --system cdca, which has no modules and no streams",
@@ -231,14 +224,30 @@ def command(**values: Any) -> None:
 
     if image_pattern(values["target"]):
         refuse_given("for images, whose ending says how to encode", "codec", "crf", "preset")
-    is_quiet = values.pop("quiet")
     groups = {
         "read": take(values, SourceOptions),
         "model": take(values, ModelOptions),
         "encode": take(values, EncodeOptions),
         "tracks": take_tracks(values),
     }
-    options = UpscaleOptions(**values, **groups)
+    return UpscaleOptions(**values, **groups)
+
+
+@click.command(cls=SectionedCommand)
+@click.argument("source", metavar="INPUT", type=click.Path(path_type=Path))
+@click.argument("target", metavar="OUTPUT", type=click.Path(), callback=output_path)
+@run_options
+@click.option("-y", "--overwrite", is_flag=True, help="Replace OUTPUT and FILE if they exist.")
+@click.option("-q", "--quiet", is_flag=True, help="No progress bar, no summary.")
+def command(**values: Any) -> None:
+    """Upscale the video INPUT to OUTPUT: 4x the resolution and 2x the frame rate.
+
+    Sound, subtitles, chapters, attachments and tags are copied as they are where OUTPUT can hold them, else converted
+    or left out with a warning; `stsr probe INPUT OUTPUT` says beforehand. Colours and timestamps are kept. OUTPUT
+    appears under its name when it is complete and has been checked.
+    """
+    is_quiet = values.pop("quiet")
+    options = take_run(values)
     if (LIST, "") in options.encode.options:
         print_encoder_options(options.encode.codec, options.target)
         return

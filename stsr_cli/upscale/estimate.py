@@ -20,6 +20,7 @@ from stsr_cli.video.plan import Track
 from stsr_cli.video.probe import SourceInfo, estimate_num_frames, probe
 from stsr_cli.video.retime import time_scale_for
 from stsr_cli.video.sizes import FrameSizes, frame_sizes, track_bytes
+from stsr_cli.video.target import image_pattern
 
 _PLACES = (Fraction(1, 2), Fraction(1, 6), Fraction(5, 6))
 _SHORT, _LONG = (
@@ -29,7 +30,7 @@ _SHORT, _LONG = (
 _BUDGET_SECONDS = 4.0  # after which no more is tried
 _KEYFRAME_INTERVAL = 250  # frames: of x264 and x265
 _HELD_FRAMES = 60  # by an encoder that looks ahead, in the output's pixel format
-_BYTES_A_PIXEL = 2  # of such a frame, and what the encoder notes about it
+_BYTES_A_PIXEL = 4  # of such a frame, and what the encoder notes about it
 _NO_TRACKS = TrackOptions(audio=False, subs=False, chapters=False, attachments=False)
 TIME_SPREAD = 1.3  # factors that the truth was within, docs/results/estimates.md
 SIZE_SPREAD = 2.0
@@ -133,9 +134,12 @@ def _trials(
     length = (num_all or 0) / rate
     wanted = [(_PLACES[0], _SHORT), (_PLACES[0], _SHORT), *((place, _LONG) for place in _PLACES)]
     trials: list[_Trial] = []
+    images = image_pattern(options.target)
+    name = images.name if images else f"trial{options.target.suffix}"
     with tempfile.TemporaryDirectory(prefix="stsr-") as folder:
-        target = Path(folder) / f"trial{options.target.suffix}"
         for index, (place, num_frames) in enumerate(wanted):
+            target = Path(folder) / str(index) / name
+            target.parent.mkdir()
             begin = start + max(length * place - num_frames / rate, Fraction(0))
             part = replace(options.read, start=begin, end=begin + num_frames / rate)
             tried = replace(
@@ -146,7 +150,7 @@ def _trials(
                 disagreement=(),
                 on_doubt=options.on_doubt
                 or (OnDoubt("hold", 255.0) if options.disagreement else None),
-                overwrite=True,
+                overwrite=False,
             )
             report = upscale(tried)
             options = replace(options, model=replace(options.model, stream=report.stream))

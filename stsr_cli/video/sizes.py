@@ -23,11 +23,13 @@ class FrameSizes:
 
 
 def frame_sizes(path: Path) -> FrameSizes:
-    """Of the first video of a file that is written.
+    """Of the first video of a file; of the images in its folder, if it is their pattern.
 
     Raises:
         InputError: the file cannot be read.
     """
+    if not path.is_file():
+        return FrameSizes(tuple(image.stat().st_size for image in path.parent.iterdir()), ())
     with open_input(path) as container:
         packets = [(p.is_keyframe, p.size) for p in container.demux(container.streams[0]) if p.size]
     return FrameSizes(
