@@ -187,15 +187,15 @@ def markdown(content: dict, command: str) -> str:
         "Judder: the standard deviation of the change from one frame to the next, by its mean; the truth has some, "
         "since the motion is not even.",
         "",
-        "| held on | --time-scale | repeats replaced | PSNR without | PSNR with --dedup | judder without | with | of the "
-        "truth |",
+        "| held on | --time-scale | repeats replaced | PSNR without | PSNR with --dedup | judder without | with | "
+        "of the truth |",
         "|---|---|---|---|---|---|---|---|",
     ]
     for without, with_it in zip(content["compared"][::2], content["compared"][1::2], strict=True):
         lines.append(
             f"| {without['held']} | {without['time_scale']} | {with_it['num_repeats']} "
-            f"| {without['psnr_rgb']:.2f} dB | {with_it['psnr_rgb']:.2f} dB | {without['judder']:.2f} | {with_it['judder']:.2f} | "
-            f"{without['judder_of_truth']:.2f} |"
+            f"| {without['psnr_rgb']:.2f} dB | {with_it['psnr_rgb']:.2f} dB "
+            f"| {without['judder']:.2f} | {with_it['judder']:.2f} | {without['judder_of_truth']:.2f} |"
         )
     lines += [
         "",
