@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import av
+from av.codec.context import Flags
 from av.container import InputContainer
 from av.sidedata.sidedata import Type as SideDataType
 from av.stream import Disposition
@@ -200,7 +201,7 @@ def find_video(container: InputContainer, path: Path, index: int | None = None) 
         videos = [s for s in container.streams.video if not s.disposition & _COVER]
         for video in videos:
             if video.index == index:
-                return video
+                return _cropping(video)
         indexes = ", ".join(str(video.index) for video in videos) or "there is none"
         raise UsageError(f"stream {index} of {shown(path)} is no video; choose from: {indexes}")
     stream = container.streams.best("video")
@@ -209,6 +210,12 @@ def find_video(container: InputContainer, path: Path, index: int | None = None) 
         raise InputError(
             f"no video in {shown(path)}, only {kinds}; name a file with a video stream"
         )
+    return _cropping(stream)
+
+
+def _cropping(stream: VideoStream) -> VideoStream:
+    """The stream, with a decoder that cuts off every column it is told to: by default it keeps lines aligned instead."""
+    stream.codec_context.flags |= Flags.unaligned
     return stream
 
 

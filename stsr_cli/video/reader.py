@@ -130,7 +130,7 @@ def _decode_from(source: SourceInfo, seek_pts: int | None) -> Generator[VideoFra
     """Every frame of the stream after a seek, the decoder drained, errors named by position."""
     num_decoded, seconds = 0, Fraction(0)
     with open_input(source.path) as container:
-        stream = container.streams[source.stream_index]
+        stream = find_video(container, source.path, source.stream_index)
         stream.codec_context.thread_type = ThreadType.AUTO
         if seek_pts is not None:
             with suppress(av.FFmpegError, OSError):  # without an index, decode from the beginning

@@ -106,7 +106,8 @@ def lasts(case: Case, seconds: float) -> None:
 @check("{width}x{height}", "ffprobe, MediaInfo")
 def size(case: Case, width: int, height: int) -> None:
     video = readers.video_stream(case.output)
-    assert (video["width"], video["height"]) == (width, height)
+    found = (video["width"], video["height"])
+    assert found == (width, height), found
     track = next(t for t in readers.mediainfo(case.output) if t["@type"] in ("Video", "Image"))
     coded = (int(track["Width"]), int(track["Height"]))
     assert coded in ((width, height), (height, width)), coded  # some versions turn the picture
@@ -114,7 +115,8 @@ def size(case: Case, width: int, height: int) -> None:
 
 @check("sample aspect ratio {ratio}", "ffprobe")
 def sample_aspect(case: Case, ratio: str) -> None:
-    assert readers.video_stream(case.output).get("sample_aspect_ratio") == ratio
+    found = readers.video_stream(case.output).get("sample_aspect_ratio")
+    assert found == ratio, found
 
 
 @check("display matrix: {degrees} degrees", "ffprobe")
@@ -132,7 +134,9 @@ def same_matrix(case: Case) -> None:
         matrices.append([item["displaymatrix"] for item in data if "displaymatrix" in item])
     assert matrices[0]
     # the third row is the translation, which is in pixels
-    lines = [[line.split(":")[1].split()[:2] for line in m[0].strip().splitlines()][:2] for m in matrices]
+    lines = [
+        [line.split(":")[1].split()[:2] for line in m[0].strip().splitlines()][:2] for m in matrices
+    ]
     assert lines[0] == lines[1]
 
 
@@ -178,7 +182,15 @@ def refused(case: Case, code: int, words: list[str]) -> None:
 
 @check("the report says {wanted}", "JSON")
 def reported(case: Case, wanted: dict[str, object], name: str = "report.json") -> None:
-    report: Any = json.loads((case.output.parent / name).read_text(encoding="utf-8"))
+    _compare(json.loads((case.output.parent / name).read_text(encoding="utf-8")), wanted)
+
+
+@check("it prints {wanted}", "JSON")
+def probed(case: Case, wanted: dict[str, object]) -> None:
+    _compare(json.loads(case.stdout), wanted)
+
+
+def _compare(report: Any, wanted: dict[str, object]) -> None:
     for path, value in wanted.items():
         found = report
         for key in path.split("."):

@@ -31,7 +31,9 @@ def same_subs(case: Case) -> None:
     before = readers.stream_hashes(case.source, "s")
     assert before, "the source has no subtitles"
     assert readers.stream_hashes(case.output, "s") == before
-    for one, other in zip(_streams(case.source, "subtitle"), _streams(case.output, "subtitle"), strict=True):
+    for one, other in zip(
+        _streams(case.source, "subtitle"), _streams(case.output, "subtitle"), strict=True
+    ):
         shown = [_shown(path, s) for path, s in ((case.source, one), (case.output, other))]
         assert shown[0] == shown[1]
 
@@ -66,7 +68,10 @@ def text(case: Case, lines: list[tuple[int, int, str]], index: int = 0) -> None:
     found = found.replace("\r", "")
     entries = re.findall(r"(\S+) --> (\S+)\n(.*?)\n(?:\n|$)", found, re.DOTALL)
     start = round(readers.packet_times(case.output)[0] * 1000)
-    plain = [(_ms(a) - start, _ms(b) - start, re.sub(r"<[^>]*>|\{[^}]*\}", "", t).strip()) for a, b, t in entries]
+    plain = [
+        (_ms(a) - start, _ms(b) - start, re.sub(r"<[^>]*>|\{[^}]*\}", "", t).strip())
+        for a, b, t in entries
+    ]
     assert plain == [tuple(line) for line in lines], plain
 
 
