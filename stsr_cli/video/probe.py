@@ -263,7 +263,7 @@ def find_video(container: InputContainer, path: Path, index: int | None = None) 
 
 
 def _cropping(stream: VideoStream) -> VideoStream:
-    """The stream, with a decoder that cuts off every column it is told to: by default it keeps lines aligned instead."""
+    """The stream, its decoder told to cut off every column that is not shown, even where lines lose their alignment."""
     stream.codec_context.flags |= Flags.unaligned
     return stream
 

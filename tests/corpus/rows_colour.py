@@ -2,7 +2,7 @@
 
 from . import clips_colour as clips
 from .case import Row
-from .checks import described, frames, says, tagged
+from .checks import described, frames, tagged
 from .clips_colour import coloured
 from .pictures import colours, depth_of, drawn, kept
 
@@ -201,7 +201,7 @@ ROWS = [
         full=True,
     ),
     Row(
-        "tags-mp4",
+        "tags-709-mp4",
         "BT.709 tags in MP4",
         coloured("libx264", "yuv420p", "in.mp4", num_frames=3, **BT709),
         "kept in the stream and in MP4's own box",
@@ -219,7 +219,7 @@ ROWS = [
         output="out.mp4",
     ),
     Row(
-        "tags-webm",
+        "tags-709-webm",
         "BT.709 tags in WebM",
         coloured("libx264", "yuv420p", num_frames=3, **BT709),
         "kept",

@@ -1,9 +1,10 @@
 """Rows about geometry, cuts and repeats."""
 
+from fractions import Fraction as F
+
 from . import clips_geometry as clips
 from .case import Row
 from .checks import (
-    frame_count,
     frames,
     probed,
     refused,
@@ -17,7 +18,6 @@ from .checks import (
 )
 from .clips_geometry import MIRROR, displayed, shaped
 from .pictures import all_differ, blended, kept, shows_source
-from fractions import Fraction as F
 
 Y444 = {"pix_fmt": "yuv444p"}
 NETWORKS = ("--spatial", "span", "--temporal", "rife", "--offline")

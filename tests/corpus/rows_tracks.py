@@ -6,9 +6,7 @@ from .checks import exact_sync, frames, refused, says, sync, times
 from .clips_tracks import ASS, SRT, Subs
 from .track_checks import (
     codecs,
-    described_sound,
     general,
-    heard,
     languages,
     mkv_attachments,
     mkv_chapters,
@@ -30,64 +28,7 @@ RIGHT = (frames(), times())
 LINES = [(40, 120, "Über, 日本"), (160, 220, "two")]
 SIGNS = [(20, 120, "Sign italic"), (140, 220, "line\ntwo")]
 
-# codec of the sound, container of the source, of the output, wanted codec there (None: copied), seconds
-_SOUNDS = [
-    ("aac", "mkv", "mp4", None),
-    ("libopus", "mkv", "mp4", None),
-    ("flac", "mkv", "mp4", None),
-    ("ac3", "mkv", "mov", None),
-    ("libmp3lame", "mkv", "mp4", None),
-    ("pcm_s16le", "mov", "mkv", None),
-    ("pcm_s24le", "mkv", "mov", None),
-    ("alac", "mov", "mkv", None),
-    ("eac3", "mkv", "mkv", None),
-    ("aac", "ts", "mp4", None),
-    ("mp2", "ts", "mkv", None),
-    ("aac", "mp4", "ts", None),
-    ("libopus", "webm", "webm", None),
-    ("vorbis", "mkv", "webm", None),
-    ("aac", "mkv", "webm", "opus"),
-    ("pcm_s16le", "mkv", "webm", "opus"),
-]
-
-
-def _sound_row(codec: str, source: str, output: str, wanted: str | None) -> Row:
-    name = codec.removeprefix("lib").removesuffix("lame")
-    wishes = {"layout": "stereo", "options": {"strict": "-2"}} if codec == "vorbis" else {}
-    build = clips.with_sound(f"in.{source}", codec, **wishes)
-    if wanted is None:
-        checks = (*RIGHT, same_sound(), exact_sync() if output in ("mp4", "mov") else sync())
-        happens = "copied packet for packet"
-    else:
-        checks = (
-            *RIGHT,
-            codecs("audio", [wanted]),
-            heard(0.24),
-            says(f"converted to {wanted if wanted == 'aac' else 'libopus'}"),
-        )
-        happens = f"converted to {wanted}, and said so"
-    options = VP9 if output == "webm" else ()
-    return Row(
-        f"sound-{name}-{source}-{output}",
-        f"{name} sound, {source} to {output}",
-        build,
-        happens,
-        checks,
-        options,
-        f"out.{output}",
-    )
-
-
 ROWS = [
-    *(_sound_row(*row) for row in _SOUNDS),
-    Row(
-        "sound-pcm_s24le-mkv-mp4",
-        "24-bit PCM, Matroska to MP4",
-        clips.with_sound("in.mkv", "pcm_s24le"),
-        "copied, as ISO 23003-5 has it",
-        (*RIGHT, described_sound({"Format": "ipcm", "SamplingRate": "48000"})),
-        output="out.mp4",
-    ),
     Row(
         "all-mkv",
         "two languages, ASS, SRT, font, cover, chapters, tags: Matroska to Matroska",

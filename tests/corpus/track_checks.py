@@ -187,6 +187,16 @@ def heard(case: Case, seconds: float, channels: int = 1) -> None:
     assert abs(levels[0] - levels[1]) <= 0.05 * levels[0], levels
 
 
+@check("sound of {seconds} s", "ffmpeg + numpy")
+def heard_at(case: Case, seconds: float) -> None:
+    import numpy as np
+
+    command = ["-nostdin", "-v", "error", "-i", f"file:{case.output}", "-map", "0:a:0"]
+    data = readers.run("ffmpeg", *command, "-ac", "1", "-ar", "48000", "-f", "f32le", "-")
+    found = len(np.frombuffer(data, np.float32)) / 48000
+    assert abs(found - seconds) <= 0.05, found
+
+
 @check("timecode {code}", "ffprobe, MediaInfo")
 def timecode_is(case: Case, code: str) -> None:
     tags = [stream.get("tags", {}) for stream in readers.ffprobe(case.output)["streams"]]
