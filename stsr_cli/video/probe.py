@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import av
+from av.codec.context import Flags
 from av.codec.hwaccel import HWAccel
 from av.container import InputContainer
 from av.sidedata.sidedata import Type as SideDataType
@@ -290,7 +291,7 @@ def find_video(container: InputContainer, path: Path, index: int | None = None) 
         videos = [s for s in container.streams.video if not s.disposition & _COVER]
         for video in videos:
             if video.index == index:
-                return video
+                return _cropping(video)
         indexes = ", ".join(str(video.index) for video in videos) or "there is none"
         raise UsageError(f"stream {index} of {shown(path)} is no video; choose from: {indexes}")
     stream = container.streams.best("video")
@@ -299,6 +300,12 @@ def find_video(container: InputContainer, path: Path, index: int | None = None) 
         raise InputError(
             f"no video in {shown(path)}, only {kinds}; name a file with a video stream"
         )
+    return _cropping(stream)
+
+
+def _cropping(stream: VideoStream) -> VideoStream:
+    """The stream, its decoder told to cut off every column that is not shown, even where lines lose their alignment."""
+    stream.codec_context.flags |= Flags.unaligned
     return stream
 
 

@@ -149,7 +149,7 @@ def _decode_from(
 ) -> Generator[VideoFrame]:
     """Every frame of the stream after a seek, the decoder drained."""
     with open_input(source.path, accelerator(source)) as container:
-        stream = container.streams[source.stream_index]
+        stream = find_video(container, source.path, source.stream_index)
         stream.codec_context.thread_type = ThreadType.AUTO
         if seek_pts is not None:
             with suppress(av.FFmpegError, OSError):  # without an index, decode from the beginning
