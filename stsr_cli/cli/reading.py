@@ -41,3 +41,13 @@ source_options = section(
         "frame: the rate doubles before the networks, so 50 come from 25 at --time-scale 1.",
     ),
 )
+# Of `stsr upscale` alone.
+decoding_options = section(
+    "Reading",
+    _option(
+        "--hwaccel",
+        metavar="auto|off|NAME",
+        help="Decode on a device: auto takes one that can, else software; NAME (cuda, videotoolbox, d3d11va) must be "
+        "there. The pixels are the same.",
+    ),
+)

@@ -8,6 +8,7 @@ from typing import Literal
 Stream = Literal["t2s", "s2t"]
 StreamChoice = Literal["t2s", "s2t", "both", "auto"]
 System = Literal["streams", "baseline", "cdca"]
+PipeFormat = Literal["nut", "y4m", "matroska"]
 Precision = Literal["auto", "fp32", "fp16", "bf16"]
 
 DEFAULT_SPATIAL = "span"
@@ -28,12 +29,15 @@ class SourceOptions:
         deinterlace: which frames are made progressive: those that are flagged as interlaced (auto), none (off), all
             (bwdif), or all and one for each field, twice as many (fields).
         rate: images per second of an image sequence, or None: DEFAULT_IMAGE_RATE; a video has times of its own.
+        hwaccel: where it is decoded: "off": in software; "auto": on a device if one can; or FFmpeg's name of a kind of
+            device, e.g. "cuda".
         start, end: in seconds from the file's start, or None: nothing is cut off there.
     """
 
     video_index: int | None = None
     deinterlace: Deinterlace = "auto"
     rate: Fraction | None = None
+    hwaccel: str = "off"
     start: Fraction | None = None
     end: Fraction | None = None
 
@@ -49,6 +53,7 @@ class EncodeOptions:
         preset: speed on the encoder's own scale, or None: its default.
         pix_fmt: pixel format of the output, or "auto": the source's family at a depth the encoder takes.
         options: of the encoder, (key, value); these win over crf and preset.
+        format: container on the standard output.
     """
 
     codec: str = "auto"
@@ -56,6 +61,7 @@ class EncodeOptions:
     preset: str | None = None
     pix_fmt: str = "auto"
     options: tuple[tuple[str, str], ...] = ()
+    format: PipeFormat = "nut"
 
 
 @dataclass(frozen=True)

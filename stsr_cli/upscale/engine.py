@@ -15,6 +15,7 @@ from torch import Tensor
 
 from stsr_cli.device import resolve_device, resolve_dtype
 from stsr_cli.disagreement import DisagreementFiles, check_disagreement
+from stsr_cli.errors import UsageError
 from stsr_cli.options import UpscaleOptions
 from stsr_cli.pairs import System, load_system, to_device
 from stsr_cli.pipeline import Prefetch, Sink
@@ -25,6 +26,8 @@ from stsr_cli.upscale.outputs import Output, outputs
 from stsr_cli.upscale.report import UpscaleReport
 from stsr_cli.video.excerpt import excerpt
 from stsr_cli.video.filters import FrameFlags
+from stsr_cli.video.hardware import accelerated, decoder_note
+from stsr_cli.video.pipe import PIPE
 from stsr_cli.video.plan import Track
 from stsr_cli.video.probe import SourceInfo, probe
 from stsr_cli.video.reader import Frame, read_frames
@@ -73,7 +76,12 @@ def upscale(
         InputError: the source turns out to be damaged; nothing is left behind.
         StsrError: the output could not be written or does not verify; nothing is left behind.
     """
-    source = excerpt(probe(options.source, options.read), options.read)
+    if options.source == PIPE and options.model.stream == "auto":
+        raise UsageError(
+            "--stream auto looks at pairs from all over the video, and - is read once; choose t2s, s2t or both"
+        )
+    source = accelerated(probe(options.source, options.read), options.read.hwaccel)
+    source = excerpt(source, options.read)
     source = replace(source, jumps=source.jumps and Jumps())  # that sound and pictures share
     if options.fps is not None and options.is_time_scale_free:
         options = replace(options, time_scale=time_scale_for(options.fps, source.frame_rate))
@@ -97,8 +105,9 @@ def upscale(
         DisagreementFiles(options, source) as doubts,
     ):
         warnings = [*writer.warnings]
-        on_plan(writer.tracks, warnings, writer.plan.notes)
-        size = (writer.plan.height, writer.plan.width)
+        notes = (*decoder_note(source, options.read.hwaccel), *writer.plan.notes)
+        on_plan(writer.tracks, warnings, notes)
+        size = writer.plan.frame_size
         system = load_system(options.model, options.scale, options.time_scale)
         model = to_device(system, device, dtype)
         choice = _choose(options, model, replace(source, jumps=None), device, dtype, on_pair)
