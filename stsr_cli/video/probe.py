@@ -181,10 +181,7 @@ def _probe_pipe(options: SourceOptions) -> SourceInfo:
 
 
 def _dts_delay(path: Path, stream: VideoStream, first: VideoFrame) -> int | None:
-    """By how much the frames of a file without pts leave the decoder later than their packets came in.
-
-    That is because they are reordered; what FFmpeg takes for their pts is wrong then.
-    """
+    """By how many ticks the frames of a file without pts are reordered; what FFmpeg takes for their pts is wrong."""
     with open_input(path) as container:
         packet = next(container.demux(container.streams[stream.index]))
     if first.dts is None or packet.dts is None:
