@@ -11,6 +11,7 @@ import contextlib
 import errno
 import math
 import os
+from array import array
 from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
@@ -25,11 +26,12 @@ from stsr_cli.errors import StsrError, UsageError
 from stsr_cli.options import EncodeOptions, TrackOptions
 from stsr_cli.video.convert import FromRgb, Pixels
 from stsr_cli.video.encoder import EncoderPlan, add_video, plan_encoder
+from stsr_cli.video.picture import try_picture
 from stsr_cli.video.plan import Track
 from stsr_cli.video.probe import SourceInfo, reason, shown
 from stsr_cli.video.target import MOV_FAMILY, check_target, new_container, partial_name, sync
 from stsr_cli.video.tracks import TrackCopier
-from stsr_cli.video.verify import Expected, verify
+from stsr_cli.video.verify import Check, Expected, verify
 
 _ALL_TRACKS = TrackOptions()
 _HIGHEST_TIMESCALE = 2**31 - 1
@@ -46,12 +48,14 @@ class WrittenReport:
         frames: video frames in it.
         duration: of the video, in seconds, exact.
         packets_copied: packets of other tracks taken over from the source, converted ones included.
+        checks: what was compared when it was read back.
     """
 
     path: Path
     frames: int
     duration: Fraction
     packets_copied: int
+    checks: tuple[Check, ...] = ()
 
 
 def open_writer(
@@ -83,8 +87,6 @@ def open_writer(
     target = Path(target)
     check_target(target, source.path, overwrite=overwrite)
     plan = plan_encoder(source, encode, scale=scale)
-    if plan.warnings and tracks.strict:
-        raise UsageError(f"{'; '.join(plan.warnings)}; leave out --strict to go on all the same")
     return VideoWriter(target, source, plan, tracks, scale=scale, time_scale=time_scale)
 
 
@@ -119,6 +121,7 @@ class VideoWriter:
         self._first_dts: int | None = None
         self._held: Packet[VideoStream] | None = None
         self._durations: dict[int, int] = {}
+        self._all_pts = array("q")
         self._tracks = TrackCopier(source, tracks)
         try:
             self._output = new_container(self._partial, target)
@@ -126,6 +129,11 @@ class VideoWriter:
             self._tracks.add_to(self._output, self._video)
             self._is_exact = self._output.format.name in MOV_FAMILY
             self._write_header()
+            self._picture, self._lost = try_picture(self._video, source, plan, scale, time_scale)
+            if self.warnings and tracks.strict:
+                raise UsageError(
+                    f"{'; '.join(self.warnings)}; leave out --strict to go on all the same"
+                )
         except BaseException:
             self.abort()
             raise
@@ -139,7 +147,7 @@ class VideoWriter:
     @property
     def warnings(self) -> tuple[str, ...]:
         """What else of the source the output cannot keep, a sentence each."""
-        return self._plan.warnings
+        return (*self._plan.warnings, *self._lost)
 
     def __enter__(self) -> VideoWriter:
         return self
@@ -172,6 +180,7 @@ class VideoWriter:
         if self._num_frames and pts <= self._last_pts:
             raise ValueError(f"pts {pts} does not come after {self._last_pts}")
         self._durations[pts] = duration
+        self._all_pts.append(pts)
         with self._removing_on_failure():
             frame = self._to_frame(pixels)
             frame.pts, frame.time_base = pts, self.time_base
@@ -200,7 +209,7 @@ class VideoWriter:
             expected = self._expected()
             self._output.close()
             sync(self._partial)
-            verify(self._partial, expected, shown(self.target))
+            checks = verify(self._partial, expected, shown(self.target))
             self._partial.replace(self.target)
             sync(self.target.absolute().parent)
         self._tracks.close()
@@ -210,6 +219,7 @@ class VideoWriter:
             frames=self._num_frames,
             duration=(self._end_pts - self._first_pts) * self.time_base,
             packets_copied=self._tracks.num_packets,
+            checks=checks,
         )
 
     def abort(self) -> None:
@@ -288,15 +298,17 @@ class VideoWriter:
 
     def _expected(self) -> Expected:
         return Expected(
-            num_frames=self._num_frames,
-            span=(self._last_pts - self._first_pts) * self.time_base,
-            duration=(self._end_pts - self._first_pts) * self.time_base if self._is_exact else None,
+            pts=self._all_pts,
             time_base=self.time_base,
-            start=self._first_pts * self.time_base,
+            duration=(self._end_pts - self._first_pts) * self.time_base if self._is_exact else None,
+            size=(self._plan.width, self._plan.height),
+            picture=self._picture,
+            tags=self._tracks.video_tags,
+            flags=self._tracks.video_flags,
             tracks=self._tracks.expected(),
             attached=self._tracks.attached,
             chapters=self._tracks.chapters,
-            tags=self._tracks.tags,
+            file_tags=self._tracks.tags,
         )
 
     @contextlib.contextmanager
