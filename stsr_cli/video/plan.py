@@ -181,6 +181,9 @@ def _lost_tags(
             no_code = f"{format_name} has no code for it"
             lost.append((stream.index, f"language {language}", no_code))
         flags = [flag for flag in Disposition if flag & stream.disposition & ~own_flags]
+        first = next(other for other in streams if other.type == stream.type)
+        if first.disposition & Disposition.default:  # so it is by its place
+            flags = [flag for flag in flags if flag != Disposition.default]
         lost += [(stream.index, f"flag {flag.name}", why) for flag in flags]
     return [Track("tag", i, what, action="drop", reason=reason) for i, what, reason in lost]
 

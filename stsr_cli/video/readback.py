@@ -23,6 +23,7 @@ from stsr_cli.video.plan import is_cover
 from stsr_cli.video.probe import open_input
 from stsr_cli.video.tags import lowered, stream_tags
 
+_BEFORE_END = (0, 15, None)  # seconds before the last frame from which it is decoded; None: all of it
 _ADTS_SYNC, _ADTS_MASK = 0xFFF0, 0xFFF6
 
 
@@ -140,11 +141,17 @@ def _read_pictures(container: InputContainer, found: Found) -> None:
         return
     video.codec_context.thread_type = ThreadType.AUTO
     first = next(iter(container.decode(video)))
-    with contextlib.suppress(av.FFmpegError, OSError):  # without an index, from the beginning
-        container.seek(max(found.tracks[0].pts), stream=video)
     last: VideoFrame = first
-    for frame in container.decode(video):
-        last = frame
+    end = max(found.tracks[0].pts)
+    # MPEG-TS is searched for a place and may give one behind the last keyframe.
+    for seconds in _BEFORE_END:
+        with contextlib.suppress(av.FFmpegError, OSError):  # without an index, from the beginning
+            start = 0 if seconds is None else end - round(seconds / found.tracks[0].time_base)
+            container.seek(start, stream=video)
+        for frame in container.decode(video):
+            last = frame
+        if last.pts == end:
+            break
     found.picture = traits_of(first, video)
     found.sizes = ((first.width, first.height), (last.width, last.height))
     found.ends = (first.pts, last.pts)
