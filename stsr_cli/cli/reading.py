@@ -3,6 +3,7 @@
 import click
 
 from stsr_cli.cli.fields import option_of, section
+from stsr_cli.cli.units import TIME
 from stsr_cli.options import SourceOptions
 
 _option = option_of(SourceOptions)
@@ -16,4 +17,12 @@ source_options = section(
         type=click.IntRange(0),
         help="Index of the video stream to upscale, as `stsr probe` counts  [default: the best one]",
     ),
+    _option(
+        "--start",
+        metavar="TIME",
+        type=TIME,
+        help="Begin with the first frame at or after TIME (12.5, 1:30 or 1:02:03.250), counted from the start of "
+        "INPUT; sound, subtitles and chapters are cut, too.",
+    ),
+    _option("--end", metavar="TIME", type=TIME, help="End before TIME, likewise."),
 )

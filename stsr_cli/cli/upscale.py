@@ -6,9 +6,23 @@ from typing import Any, cast, get_args
 
 import click
 
-from stsr_cli.cli.encoding import encode_options, take_tracks, track_options
-from stsr_cli.cli.fields import SectionedCommand, option_of, refuse_given, section, take
+from stsr_cli.cli.encoding import (
+    LIST,
+    encode_options,
+    print_encoder_options,
+    take_tracks,
+    track_options,
+)
+from stsr_cli.cli.fields import (
+    SectionedCommand,
+    is_default,
+    option_of,
+    refuse_given,
+    section,
+    take,
+)
 from stsr_cli.cli.reading import source_options
+from stsr_cli.cli.units import RATE
 from stsr_cli.options import (
     CutAction,
     DoubtAction,
@@ -19,6 +33,7 @@ from stsr_cli.options import (
     StreamChoice,
     System,
     UpscaleOptions,
+    VariableRate,
 )
 
 _option = option_of(UpscaleOptions, ModelOptions)
@@ -46,11 +61,24 @@ def _on_doubt(
     return OnDoubt(cast(DoubtAction, action), threshold)
 
 
-def _levels(context: click.Context, parameter: click.Parameter, value: float) -> float:
+def levels(context: click.Context, parameter: click.Parameter, value: float) -> float:
     """Refuse what is no number of levels, nan included."""
     if not 0 <= value <= 255:
         raise click.BadParameter(f"{value:g} is no number from 0 to 255; write 10")
     return value
+
+
+def _size(
+    context: click.Context, parameter: click.Parameter, value: str | None
+) -> tuple[int, int] | None:
+    """Read `1920x1080`."""
+    if value is None:
+        return None
+    width, _, height = value.lower().partition("x")
+    sides = [int(side) if side.isascii() and side.isdigit() else 0 for side in (width, height)]
+    if min(sides) < 1:
+        raise click.BadParameter(f"{value!r} is no size; write WIDTHxHEIGHT, such as 1920x1080")
+    return sides[0], sides[1]
 
 
 _what_is_computed = section(
@@ -61,9 +89,33 @@ _what_is_computed = section(
         help="Spatial factor: 1 (time only), 4, or 16 (f_S twice).",
     ),
     _option(
+        "--size",
+        metavar="WxH",
+        callback=_size,
+        help="Size of OUTPUT as shown, by a Lanczos resize after f_S; the picture keeps its shape on the screen.",
+    ),
+    click.option(
+        "--height",
+        type=click.IntRange(1),
+        help="Height of OUTPUT as shown; the width follows, and pixels are square.",
+    ),
+    _option(
         "--time-scale",
         type=click.IntRange(1),
-        help="Frame-rate factor: 1 (space only), 2, 4 or 8 (f_T repeated).",
+        help="Frame-rate factor: 1 (space only), 2, 4 or 8 (f_T repeated); with --fps, the smallest that reaches it.",
+    ),
+    _option(
+        "--fps",
+        metavar="RATE",
+        type=RATE,
+        help="Constant frame rate of OUTPUT, such as 60, 59.94 or 60000/1001: each of its ticks shows the nearest "
+        "frame of those that the networks made.",
+    ),
+    _option(
+        "--vfr",
+        type=click.Choice(get_args(VariableRate)),
+        help="Of a variable frame rate: every frame keeps its time (keep), or the rate becomes constant, frames being "
+        "shown again or left out (cfr).",
     ),
     _option(
         "--system",
@@ -102,8 +154,13 @@ _what_is_computed = section(
         "--scene-threshold",
         metavar="LEVELS",
         type=float,
-        callback=_levels,
+        callback=levels,
         help="How far the change at a cut rises above the motion around it, in levels of 255; lower finds more cuts.",
+    ),
+    click.option(
+        "--dedup",
+        is_flag=True,
+        help="Replace the repeated frames of animation on twos and threes by new ones; no frame moves in time.",
     ),
 )
 
@@ -141,6 +198,12 @@ _networks = section(
 @_networks
 @encode_options
 @track_options
+@_option(
+    "--report",
+    metavar="FILE.json",
+    type=click.Path(path_type=Path),
+    help="Write what was done and what was verified: versions, weights, options, tracks, cuts, times.",
+)
 @click.option("-y", "--overwrite", is_flag=True, help="Replace OUTPUT and FILE if they exist.")
 @click.option("-q", "--quiet", is_flag=True, help="No progress bar, no summary.")
 def command(**values: Any) -> None:
@@ -161,6 +224,14 @@ def command(**values: Any) -> None:
         )
     if values["cut"] == "off":
         refuse_given("with --cut off, which looks for no cuts", "scene_threshold")
+    height = values.pop("height")
+    if height is not None:
+        refuse_given("with --height", "size")
+        values["size"] = (None, height)
+    if values["fps"] is not None:
+        values["is_time_scale_free"] = is_default("time_scale")
+        if values["vfr"] == "keep":
+            refuse_given("with --fps, which makes the frame rate constant", "vfr")
     is_quiet = values.pop("quiet")
     groups = {
         "read": take(values, SourceOptions),
@@ -169,6 +240,9 @@ def command(**values: Any) -> None:
         "tracks": take_tracks(values),
     }
     options = UpscaleOptions(**values, **groups)
+    if (LIST, "") in options.encode.options:
+        print_encoder_options(options.encode.codec, options.target)
+        return
     from stsr_cli.console import UpscaleConsole
     from stsr_cli.upscale import upscale
 

@@ -17,6 +17,7 @@ from stsr_cli.options.upscale import (
     System,
     TrackOptions,
     UpscaleOptions,
+    VariableRate,
 )
 
 __all__ = [
@@ -44,4 +45,5 @@ __all__ = [
     "TrackOptions",
     "TrainOptions",
     "UpscaleOptions",
+    "VariableRate",
 ]

@@ -1,6 +1,7 @@
 """What runs, how it is encoded, and one `stsr upscale` run."""
 
 from dataclasses import dataclass, field
+from fractions import Fraction
 from pathlib import Path
 from typing import Literal
 
@@ -19,9 +20,12 @@ class SourceOptions:
 
     Attributes:
         video_index: of the video stream in the file, or None: the one that FFmpeg takes for the best.
+        start, end: in seconds from the file's start, or None: nothing is cut off there.
     """
 
     video_index: int | None = None
+    start: Fraction | None = None
+    end: Fraction | None = None
 
 
 @dataclass(frozen=True)
@@ -29,16 +33,19 @@ class EncodeOptions:
     """How the output video is encoded.
 
     Attributes:
-        codec: name of an encoder, e.g. libx264, ffv1.
-        crf: constant rate factor of x264/x265, 0 (lossless) to 51; ignored by encoders without one.
-        preset: speed preset of x264/x265; ignored by encoders without one.
+        codec: name of an encoder, e.g. libx264, ffv1, or of a coding, e.g. hevc; "auto": libx264, or what the container
+            can hold.
+        crf: constant quality on the encoder's own scale, smaller is better, or None: its default (video/codecs.py).
+        preset: speed on the encoder's own scale, or None: its default.
         pix_fmt: pixel format of the output, or "auto": the source's family at a depth the encoder takes.
+        options: of the encoder, (key, value); these win over crf and preset.
     """
 
-    codec: str = "libx264"
-    crf: int = 18
-    preset: str = "medium"
+    codec: str = "auto"
+    crf: int | None = None
+    preset: str | None = None
     pix_fmt: str = "auto"
+    options: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -103,6 +110,7 @@ class TrackOptions:
 
 DoubtAction = Literal["hold", "blend"]
 CutAction = Literal["hold", "blend", "off"]
+VariableRate = Literal["keep", "cfr"]
 
 
 @dataclass(frozen=True)
@@ -129,6 +137,9 @@ class UpscaleOptions:
         target: video file to write.
         scale: spatial factor, a power of the module's (1, 4, 16); 1 leaves the size alone.
         time_scale: frame-rate factor, a power of two; 1 leaves the rate alone.
+        is_time_scale_free: with `fps`, take the smallest `time_scale` that it needs instead.
+        vfr: every frame keeps its time (keep), or a constant rate by choosing a frame for each of its ticks (cfr).
+        fps: frames a second of the output, or None; chosen likewise, from what the networks made.
         batch_size: frame pairs per network call, or None: 1 on a CPU, 4 on a GPU.
         disagreement: files that say where the streams differ: tables (.csv) and heat-map videos. Both streams run.
         on_doubt: what replaces a new frame on which they differ too much, or None. Both streams run.
@@ -137,7 +148,11 @@ class UpscaleOptions:
         scene_threshold: how far the change at a cut rises above the motion around it, in levels of 255. From 4 to 16
             little changes on concatenated excerpts; the default lies above all false ones of the whole videos that
             were looked at (docs/results/scenes.md).
-        overwrite: replace existing files, target or disagreement.
+        size: (width, height) of the output as shown, reached by Lanczos after the network, or None: what the network
+            makes. A width of None follows from the picture's shape.
+        dedup: replace frames that repeat the one before, as animation on twos and threes has them, by new ones.
+        report: file that says what was done, as JSON (docs/report.md), or None.
+        overwrite: replace existing files: target, disagreement or report.
         read: what of the source is read.
         model: the networks.
         encode: how the target is encoded.
@@ -148,11 +163,17 @@ class UpscaleOptions:
     target: Path
     scale: int = 4
     time_scale: int = 2
+    is_time_scale_free: bool = False
+    vfr: VariableRate = "keep"
+    fps: Fraction | None = None
     batch_size: int | None = None
     disagreement: tuple[Path, ...] = ()
     on_doubt: OnDoubt | None = None
     cut: CutAction = "hold"
     scene_threshold: float = 10.0
+    size: tuple[int | None, int] | None = None
+    dedup: bool = False
+    report: Path | None = None
     overwrite: bool = False
     read: SourceOptions = field(default_factory=SourceOptions)
     model: ModelOptions = field(default_factory=ModelOptions)

@@ -5,7 +5,10 @@ from pathlib import Path
 
 from stsr_cli.options import StreamChoice
 from stsr_cli.self_score import Choice
+from stsr_cli.video.encoder import EncoderPlan
 from stsr_cli.video.plan import Track
+from stsr_cli.video.scenes import Cut
+from stsr_cli.video.verify import Check
 
 
 @dataclass(frozen=True)
@@ -23,13 +26,21 @@ class UpscaleReport:
         repaired_timestamps: source frames whose time was missing or not later than the one before.
         device: where the network ran.
         stream: whose frames were written, "both" for the mean; of CDCA, which has none, whatever the options say.
+        num_repeated: frames shown for more than one tick of a constant frame rate, each tick but the first counted.
+        num_dropped: frames that were made and left out, since no tick of a constant frame rate shows them.
         choice: how `stream` was chosen, where it was left to stsr.
         tracks: what became of each other track of the source.
-        num_new: new frames between two given ones.
+        num_new: new frames between two given ones, those in the place of repeats included.
         num_cuts: places where time_scale - 1 of them are no new pictures, since one shot ends there and another begins.
+        num_repeats: source frames that repeated the one before and were replaced by new ones.
         num_replaced: how many others were not shown, since the streams disagreed on them too much.
         mean_disagreement: of the streams over the new frames, in levels of 255, or None where it was not asked for;
             at a cut there is nothing to compare.
+        precision: what the network computed in, as `--precision` spells it.
+        encoder: what the target was encoded with.
+        cuts: where they are, counted in source frames.
+        weights: name and file of each weights file that was read.
+        checks: what was compared when the target was read back.
         warnings: what was lost or changed beside whole tracks, a sentence each, those known before the run first.
     """
 
@@ -49,9 +60,17 @@ class UpscaleReport:
     tracks: tuple[Track, ...]
     num_new: int
     num_cuts: int
+    num_repeats: int
     num_replaced: int
     mean_disagreement: float | None
     warnings: tuple[str, ...] = ()
+    num_repeated: int = 0
+    num_dropped: int = 0
+    precision: str = "fp32"
+    encoder: EncoderPlan | None = None
+    cuts: tuple[Cut, ...] = ()
+    weights: tuple[tuple[str, Path], ...] = ()
+    checks: tuple[Check, ...] = ()
 
     @property
     def frames_per_second(self) -> float:

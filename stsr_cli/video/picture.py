@@ -94,7 +94,7 @@ def turn(display_matrix: tuple[int, ...] | None) -> tuple[int, ...] | None:
 
 
 def try_picture(
-    video: VideoStream, source: SourceInfo, plan: EncoderPlan, scale: int, time_scale: int
+    video: VideoStream, source: SourceInfo, plan: EncoderPlan, time_scale: int
 ) -> tuple[PictureTraits | None, tuple[str, ...]]:
     """Encode a small picture into memory as the output's will be, and read it back.
 
@@ -102,16 +102,15 @@ def try_picture(
         video: the stream of the output, its encoder open.
         source: what it was made for.
         plan: what its encoder was opened with.
-        scale: output pixels per source pixel along each axis.
         time_scale: output ticks per source tick.
 
     Returns:
         What must come back of the output's pictures, and what of the source's is lost, a sentence each. None where the
         encoder makes no picture of that size, or no decoder reads it.
     """
-    given = _given(video, source)
+    given = _given(video, plan)
     name = video.container.format.name
-    tried = _written_and_read(name, source, plan, scale, time_scale)
+    tried = _written_and_read(name, source, plan, time_scale)
     if tried is None:
         return None, ()
     different = given.differences(tried, _TRIAL_SIZE)
@@ -122,13 +121,13 @@ def try_picture(
 
 
 def _written_and_read(
-    format_name: str, source: SourceInfo, plan: EncoderPlan, scale: int, time_scale: int
+    format_name: str, source: SourceInfo, plan: EncoderPlan, time_scale: int
 ) -> PictureTraits | None:
     data = io.BytesIO()
     plan = replace(plan, width=_TRIAL_SIZE, height=_TRIAL_SIZE)
     try:
         with av.open(data, mode="w", format=format_name) as output:
-            stream = add_video(output, source, plan, scale, time_scale)
+            stream = add_video(output, source, plan, time_scale)
             frame = VideoFrame(_TRIAL_SIZE, _TRIAL_SIZE, plan.pix_fmt)
             for plane in frame.planes:
                 plane.update(bytes(plane.buffer_size))
@@ -158,7 +157,7 @@ def _lost(given: PictureTraits, different: list[str]) -> list[str]:
     return lost
 
 
-def _given(video: VideoStream, source: SourceInfo) -> PictureTraits:
+def _given(video: VideoStream, plan: EncoderPlan) -> PictureTraits:
     """What is said of the pictures of a stream that is set up to be encoded."""
     context = video.codec_context
     return PictureTraits(
@@ -168,5 +167,5 @@ def _given(video: VideoStream, source: SourceInfo) -> PictureTraits:
         primaries=int(context.color_primaries),
         transfer=int(context.color_trc),
         sample_aspect_ratio=context.sample_aspect_ratio or Fraction(1),
-        display_matrix=turn(source.display_matrix),
+        display_matrix=turn(plan.display_matrix),
     )

@@ -12,7 +12,8 @@ def auto_pix_fmt(source: SourceInfo, codec: str, supported: list[str], *, is_odd
 
     Nearest means, in this order: 10 bits for other depths above 8; RGB as 4:4:4; full range stays by its tag (yuv420p
     instead of yuvj420p); 4:4:4 for a source whose subsampling there is no format for (4:1:0, 4:1:1); 4:2:0 for grey; 8
-    bits when the encoder knows no more. Sizes that 4:2:0 or 4:2:2 cannot hold become 4:4:4.
+    bits when the encoder knows no more, and 10 bits, or RGB, when it knows nothing else. Sizes that 4:2:0 or 4:2:2
+    cannot hold become 4:4:4.
 
     Raises:
         UsageError: the encoder takes none of these.
@@ -27,11 +28,16 @@ def auto_pix_fmt(source: SourceInfo, codec: str, supported: list[str], *, is_odd
     for subsampling in ("444",) if is_odd else dict.fromkeys((family, "444", "420")):
         candidates += [f"yuv{subsampling}p{depth}le" for depth in depths]
         candidates += [f"yuv{subsampling}p", f"yuvj{subsampling}p"]
+    # Encoders of deep colour alone (ProRes), and of RGB alone.
+    chromas = ("444",) if is_odd or family == "444" else ("422", "444")
+    candidates += [*(f"yuv{chroma}p10le" for chroma in chromas), "rgb24", "gbrp"]
     for candidate in candidates:
         if candidate in supported or not supported:
             return candidate
+    odd = " of an odd size" if is_odd else ""
     raise UsageError(
-        f"{codec} takes none of {', '.join(candidates)}; choose --pix-fmt from {', '.join(supported)}, or libx264"
+        f"{codec} takes no pixel format for {source.pix_fmt}{odd}; choose --pix-fmt from {', '.join(supported)}, "
+        "or libx264"
     )
 
 

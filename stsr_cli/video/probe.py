@@ -35,6 +35,9 @@ class SourceInfo:
         time_base: seconds per tick of every pts and duration.
         frame_rate: average frames per second; None when the file does not tell. Never used for
             timestamps, except for the duration of a single frame that has none.
+        shift: pts of the file at which the clock of `start_pts` and of every frame that is read is 0, in ticks.
+        end_pts: frames at or after it are not read, in ticks of that clock; None: all are.
+        nominal_rate: the lowest frame rate on whose grid all timestamps lie, by FFmpeg's estimate, or None.
         start_pts: pts of the first frame, in ticks.
         duration: of the stream, in ticks; None when the header does not tell.
         num_frames_from_header: for progress only: it may be wrong, and 0 is unknown.
@@ -63,6 +66,9 @@ class SourceInfo:
     sample_aspect_ratio: Fraction | None
     rotation: int
     display_matrix: tuple[int, ...] | None
+    shift: int = 0
+    end_pts: int | None = None
+    nominal_rate: Fraction | None = None
 
 
 def probe(path: str | os.PathLike[str], options: SourceOptions = _WHOLE_SOURCE) -> SourceInfo:
@@ -95,6 +101,7 @@ def probe(path: str | os.PathLike[str], options: SourceOptions = _WHOLE_SOURCE) 
             sample_aspect_ratio=stream.sample_aspect_ratio or None,
             rotation=frame.rotation,
             display_matrix=_display_matrix(frame),
+            nominal_rate=stream.base_rate or None,
         )
 
 
@@ -125,6 +132,12 @@ def describe(source: SourceInfo) -> dict[str, Any]:
         "rotation": source.rotation,
         "text": ", ".join(filter(None, text)),
     }
+
+
+def library_versions() -> dict[str, Any]:
+    """The versions of PyAV and of FFmpeg's libraries, as JSON's types."""
+    libraries = {name: ".".join(map(str, version)) for name, version in av.library_versions.items()}
+    return {"av": av.__version__, "ffmpeg": libraries}
 
 
 def estimate_num_frames(source: SourceInfo) -> int | None:

@@ -23,7 +23,11 @@ from stsr_cli.video.plan import is_cover
 from stsr_cli.video.probe import open_input
 from stsr_cli.video.tags import lowered, stream_tags
 
-_BEFORE_END = (0, 15, None)  # seconds before the last frame from which it is decoded; None: all of it
+_BEFORE_END = (
+    0,
+    15,
+    None,
+)  # seconds before the last frame from which it is decoded; None: all of it
 _ADTS_SYNC, _ADTS_MASK = 0xFFF0, 0xFFF6
 
 

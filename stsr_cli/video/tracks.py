@@ -19,6 +19,7 @@ from av.stream import Discard, Stream
 
 from stsr_cli.errors import InputError, UsageError
 from stsr_cli.options import TrackOptions
+from stsr_cli.video.excerpt import Window
 from stsr_cli.video.plan import Track, carried, plan_tracks
 from stsr_cli.video.probe import SourceInfo, open_input, reason, shown
 from stsr_cli.video.readback import payload
@@ -75,6 +76,7 @@ class TrackCopier:
         self.video_flags = 0
         self._source, self._options = source, options
         self._input: InputContainer = open_input(source.path)
+        self._window = Window(source)
         self._packets: Any = iter(())
         self._ahead: Packet[Any] | None = None
         self._lanes: dict[int, _Lane] = {}
@@ -94,7 +96,7 @@ class TrackCopier:
     def chapters(self) -> list[Any]:
         """Those that the output must hold."""
         is_kept = any(t.kind == "chapters" and t.action == "copy" for t in self.plan)
-        return list(self._input.chapters()) if is_kept else []
+        return self._window.chapters(self._input.chapters()) if is_kept else []
 
     @property
     def tags(self) -> dict[str, str]:
@@ -156,6 +158,8 @@ class TrackCopier:
         for stream in self._input.streams:
             if stream not in wanted:
                 stream.discard = Discard.all
+        if not any(stream.type == "subtitle" for stream in wanted):
+            self._window.seek(self._input)
         self._packets = self._input.demux(wanted) if wanted else iter(())
 
     def copy_until(self, output: OutputContainer, seconds: Fraction | None) -> None:
@@ -233,7 +237,9 @@ class TrackCopier:
             return packet
         try:
             for packet in self._packets:
-                if packet.size and payload(packet, packet.stream):
+                if self._window.is_over(packet):
+                    return None
+                if packet.size and self._window.take(packet) and payload(packet, packet.stream):
                     return packet
         except (av.FFmpegError, OSError, ValueError) as error:
             raise self._damaged("a track", error) from error

@@ -102,8 +102,8 @@ class _Comparison:
         """
         if not (expected == actual if is_same is None else is_same):
             raise StsrError(
-                f"written file does not verify: {self._name} holds {what} {_shown(actual)}"
-                f"{note or f', not {_shown(expected)}'}; check the disk and run again"
+                f"written file does not verify: {self._name}: {what}: {_shown(actual)} instead of "
+                f"{_shown(expected)}{note}; check the disk and run again"
             )
         self.checks.append(Check(what, expected, actual))
 
@@ -139,31 +139,31 @@ def verify(path: Path, expected: Expected, name: str) -> tuple[Check, ...]:
         len(expected.chapters),
         len(found.chapters),
         is_same=same_chapters(found.chapters, expected.chapters),
-        note=" or other chapters than were written",
+        note=", or others",
     )
     for key, value in expected.file_tags.items():
-        comparison.same(f"the tag {key!r}", value, found.tags.get(key.lower()))
+        comparison.same(f"tag {key!r}", value, found.tags.get(key.lower()))
     return tuple(comparison.checks)
 
 
 def _compare_video(found: Found, expected: Expected, comparison: _Comparison) -> Fraction:
     """Frames and their times; returns by how many seconds the container moved everything."""
     video = found.tracks[0]
-    comparison.same("video frames", len(expected.pts), video.num_packets)
+    comparison.same("video: frames", len(expected.pts), video.num_packets)
     times = sorted(video.pts)
     num_distinct = len(set(times))
-    comparison.same("video frames at different times", len(expected.pts), num_distinct)
+    comparison.same("video: distinct times of frames", len(expected.pts), num_distinct)
     written = _rescaled(expected.pts, expected.time_base, video.time_base)
     shift = times[0] - written[0]
     num_right = sum(a - b == shift for a, b in zip(times, written, strict=True))
-    comparison.same("video frames at the times they were written at", len(written), num_right)
+    comparison.same("video: frames at the time they were written at", len(written), num_right)
     if expected.duration is not None:
         duration = (found.duration or 0) * video.time_base
         tolerance = video.time_base if expected.time_base % video.time_base else Fraction(0)
         is_same = abs(duration - expected.duration) <= tolerance
-        what = "a video with seconds"
+        what = "video: duration in seconds"
         comparison.same(what, float(expected.duration), float(duration), is_same=is_same)
-    _compare_tags("the video", video, expected.tags, expected.flags, comparison)
+    _compare_tags("video", video, expected.tags, expected.flags, comparison)
     return shift * video.time_base
 
 
@@ -171,15 +171,17 @@ def _compare_picture(found: Found, expected: Expected, comparison: _Comparison) 
     if found.picture is None:
         return
     ends = (min(found.tracks[0].pts), max(found.tracks[0].pts))
-    comparison.same("a first and a last decoded picture at the ticks", [*ends], [*found.ends])
+    comparison.same(
+        "video: ticks of the first and the last decoded picture", [*ends], [*found.ends]
+    )
     if expected.size is not None:
         for place, size in zip(("first", "last"), found.sizes, strict=True):
-            comparison.same(f"a {place} picture of", [*expected.size], [*size])
+            comparison.same(f"video: size of the {place} picture", [*expected.size], [*size])
     if expected.picture is not None:
         different = expected.picture.differences(found.picture, found.sizes[0][0])
         for name in PictureTraits.__dataclass_fields__:
             given, read = getattr(expected.picture, name), getattr(found.picture, name)
-            what = f"pictures whose {name.replace('_', ' ')} is"
+            what = f"video: {name.replace('_', ' ')}"
             comparison.same(what, _plain(given), _plain(read), is_same=name not in different)
 
 
@@ -192,10 +194,10 @@ def _compare_tracks(
         digest = actual.digest.hexdigest()
         # Demuxers cut PCM into other packets: what counts is the data in all of them.
         comparison.same(
-            f"{track.name} with the SHA-256",
+            f"{track.name}: SHA-256 of its packets",
             track.sha256,
             digest,
-            note=f" in {actual.num_packets} packets, not {track.sha256} in {track.num_packets}",
+            note=f" ({actual.num_packets} packets instead of {track.num_packets})",
         )
         _compare_times(found.tracks[0].time_base, track, actual, comparison, shift)
         _compare_tags(track.name, actual, track.tags, track.flags, comparison)
@@ -219,10 +221,10 @@ def _compare_times(
     ]
     num_right = sum(offset <= tolerance for offset in late)
     comparison.same(
-        f"{track.name} with packets at their times",
+        f"{track.name}: packets at their time",
         num,
         num_right,
-        note=f" of {num}; one is {float(max(late)):.6f} s off",
+        note=f" (one is {float(max(late)):.6f} s off)",
     )
 
 
@@ -230,8 +232,8 @@ def _compare_tags(
     name: str, actual: FoundTrack, tags: dict[str, str], flags: int, comparison: _Comparison
 ) -> None:
     for key, value in tags.items():
-        comparison.same(f"{name} with the tag {key!r}", value, actual.tags.get(key))
-    comparison.same(f"{name} with the flags", flags, actual.flags & flags)
+        comparison.same(f"{name}: tag {key!r}", value, actual.tags.get(key))
+    comparison.same(f"{name}: flags", flags, actual.flags & flags)
 
 
 def _rescaled(pts: Sequence[int], old: Fraction, new: Fraction) -> array[int]:
