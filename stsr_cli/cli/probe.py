@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from stsr_cli.cli.fields import SectionedCommand, option_of, refuse_given, take
+from stsr_cli.cli.fields import SectionedCommand, option_of, output_path, refuse_given, take
 from stsr_cli.cli.reading import source_options
 from stsr_cli.cli.upscale import levels
 from stsr_cli.options import SourceOptions, TrackOptions, UpscaleOptions
@@ -23,7 +23,9 @@ _option = option_of(UpscaleOptions)
 
 @click.command(cls=SectionedCommand)
 @click.argument("source", metavar="INPUT", type=click.Path(path_type=Path))
-@click.argument("target", metavar="[OUTPUT]", type=click.Path(path_type=Path), required=False)
+@click.argument(
+    "target", metavar="[OUTPUT]", type=click.Path(), callback=output_path, required=False
+)
 @source_options
 @click.option("--strict", is_flag=True, help="Fail if OUTPUT cannot hold a track.")
 @click.option(

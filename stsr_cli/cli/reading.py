@@ -3,8 +3,8 @@
 import click
 
 from stsr_cli.cli.fields import option_of, section
-from stsr_cli.cli.units import TIME
-from stsr_cli.options import SourceOptions
+from stsr_cli.cli.units import RATE, TIME
+from stsr_cli.options import DEFAULT_IMAGE_RATE, SourceOptions
 
 _option = option_of(SourceOptions)
 
@@ -16,6 +16,12 @@ source_options = section(
         metavar="INDEX",
         type=click.IntRange(0),
         help="Index of the video stream to upscale, as `stsr probe` counts  [default: the best one]",
+    ),
+    _option(
+        "--rate",
+        metavar="FPS",
+        type=RATE,
+        help=f"Images a second of an image sequence, e.g. 24000/1001  [default: {DEFAULT_IMAGE_RATE}]",
     ),
     _option(
         "--start",

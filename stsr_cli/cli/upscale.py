@@ -17,6 +17,7 @@ from stsr_cli.cli.fields import (
     SectionedCommand,
     is_default,
     option_of,
+    output_path,
     refuse_given,
     section,
     take,
@@ -192,7 +193,7 @@ _networks = section(
 
 @click.command(cls=SectionedCommand)
 @click.argument("source", metavar="INPUT", type=click.Path(path_type=Path))
-@click.argument("target", metavar="OUTPUT", type=click.Path(path_type=Path))
+@click.argument("target", metavar="OUTPUT", type=click.Path(), callback=output_path)
 @source_options
 @_what_is_computed
 @_networks
@@ -232,6 +233,10 @@ def command(**values: Any) -> None:
         values["is_time_scale_free"] = is_default("time_scale")
         if values["vfr"] == "keep":
             refuse_given("with --fps, which makes the frame rate constant", "vfr")
+    from stsr_cli.video.target import image_pattern
+
+    if image_pattern(values["target"]):
+        refuse_given("for images, whose ending says how to encode", "codec", "crf", "preset")
     is_quiet = values.pop("quiet")
     groups = {
         "read": take(values, SourceOptions),

@@ -12,6 +12,8 @@ Precision = Literal["auto", "fp32", "fp16", "bf16"]
 
 DEFAULT_SPATIAL = "span"
 DEFAULT_TEMPORAL = "rife"
+DEFAULT_IMAGE_RATE = 24
+DEFAULT_IMAGE_NAME = "%06d.png"
 
 
 @dataclass(frozen=True)
@@ -20,10 +22,12 @@ class SourceOptions:
 
     Attributes:
         video_index: of the video stream in the file, or None: the one that FFmpeg takes for the best.
+        rate: images per second of an image sequence, or None: DEFAULT_IMAGE_RATE; a video has times of its own.
         start, end: in seconds from the file's start, or None: nothing is cut off there.
     """
 
     video_index: int | None = None
+    rate: Fraction | None = None
     start: Fraction | None = None
     end: Fraction | None = None
 
@@ -133,8 +137,9 @@ class UpscaleOptions:
     """One `stsr upscale` run.
 
     Attributes:
-        source: video file to read.
-        target: video file to write.
+        source: video file to read; or a folder of images, or their pattern (`frames/%06d.png`); or `-`, the standard
+            input.
+        target: video file to write; or a pattern or an empty folder for images; or `-`, the standard output.
         scale: spatial factor, a power of the module's (1, 4, 16); 1 leaves the size alone.
         time_scale: frame-rate factor, a power of two; 1 leaves the rate alone.
         is_time_scale_free: with `fps`, take the smallest `time_scale` that it needs instead.

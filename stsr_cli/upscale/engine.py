@@ -40,7 +40,8 @@ from stsr_cli.video.retime import (
 )
 from stsr_cli.video.scenes import Cut, mark_cuts
 from stsr_cli.video.timeline import PtsRepair, Slot
-from stsr_cli.video.writer import VideoWriter, open_writer
+from stsr_cli.video.writer import open_writer
+from stsr_cli.video.written import Writer
 
 _QUEUE_DEPTH = 4  # frames decoded ahead, frames waiting for the encoder
 _GPU_BATCH = 4
@@ -58,7 +59,7 @@ def upscale(
         lambda tracks, warnings, notes: None
     ),
 ) -> UpscaleReport:
-    """Upscale one video file in space and time.
+    """Upscale one video, or image sequence, in space and time.
 
     Args:
         options: the run.
@@ -152,7 +153,7 @@ def upscale(
         num_repeats=counted.num_repeats,
         num_replaced=doubts.num_replaced,
         mean_disagreement=doubts.mean_levels,
-        warnings=tuple(warnings),
+        warnings=tuple(dict.fromkeys([*warnings, *writer.warnings])),
         num_repeated=times.num_repeated,
         num_dropped=times.num_dropped,
         precision=_PRECISIONS[dtype],
@@ -222,16 +223,14 @@ def _output_times(
     return ConstantTimes(rate, source.time_base / options.time_scale, timed.time_base), timed, 1
 
 
-def _write(
-    writer: VideoWriter, doubts: DisagreementFiles, times: Times[Tensor], output: Output
-) -> None:
+def _write(writer: Writer, doubts: DisagreementFiles, times: Times[Tensor], output: Output) -> None:
     """Bring a frame to the host and encode it, in the encoder's thread."""
     for image, slots in times.push(output.image, output.slots):
         _encode(writer, image, slots)
     doubts.write(output.doubt, output.slots)
 
 
-def _encode(writer: VideoWriter, image: Tensor, slots: tuple[Slot, ...]) -> None:
+def _encode(writer: Writer, image: Tensor, slots: tuple[Slot, ...]) -> None:
     pixels = image.movedim(0, -1).contiguous().cpu().numpy()
     if pixels.dtype != np.uint8:
         pixels = pixels.astype(np.uint16)

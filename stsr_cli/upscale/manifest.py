@@ -120,10 +120,13 @@ def _software() -> dict[str, Any]:
 
 
 def _file(path: Path) -> dict[str, Any]:
-    """What tells whether a file is still the same."""
+    """What tells whether a file is still the same; of images, a folder or a stream, where it is."""
+    name = os.fsdecode(path.absolute())
+    if not path.is_file():
+        return {"path": name}
     status = path.stat()
     return {
-        "path": os.fsdecode(path.absolute()),
+        "path": name,
         "bytes": status.st_size,
         "modified": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(status.st_mtime)),
         "sha256": sha256(path),

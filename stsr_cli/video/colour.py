@@ -42,6 +42,11 @@ def is_rgb(pixel_format: VideoFormat) -> bool:
     return pixel_format.is_rgb or pixel_format.has_palette
 
 
+def has_colours(pixel_format: VideoFormat) -> bool:
+    """Whether a pixel format stores more than grey, and transparency."""
+    return is_rgb(pixel_format) or len(pixel_format.components) > 2
+
+
 def bit_depth(pixel_format: VideoFormat) -> int:
     """Bits of the deepest component, e.g. 8 or 10."""
     return max((component.bits for component in pixel_format.components), default=8)

@@ -12,7 +12,7 @@ from av.packet import Packet
 
 from stsr_cli.errors import UsageError
 from stsr_cli.options import SourceOptions
-from stsr_cli.video.probe import SourceInfo, find_video, open_input, shown
+from stsr_cli.video.probe import SourceInfo, find_video, open_source, shown
 from stsr_cli.video.reader import read_frames
 
 _MICROSECOND = Fraction(1, 1_000_000)
@@ -72,7 +72,7 @@ def _num_frames(source: SourceInfo, first_pts: int, end_pts: int | None) -> int:
 
 def _file_start(source: SourceInfo) -> Fraction:
     """When the first of the file's sound and pictures begins, in seconds of its own clock."""
-    with open_input(source.path) as container:
+    with open_source(source) as container:
         video = find_video(container, source.path, source.stream_index)
         streams = [video, *container.streams.audio]
         starts = [

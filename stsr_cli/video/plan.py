@@ -20,10 +20,10 @@ from av.stream import Discard, Disposition, Stream
 
 from stsr_cli.errors import UsageError
 from stsr_cli.options import TrackOptions
-from stsr_cli.video.probe import SourceInfo, open_input, shown
-from stsr_cli.video.recode import AudioRecoder, SubtitleRecoder, is_text
+from stsr_cli.video.probe import SourceInfo, open_input, open_source, shown
+from stsr_cli.video.recode import AudioRecoder, SubtitleRecoder, is_lossless, is_text, lost_by
 from stsr_cli.video.tags import Kept, kept, lasting, stream_tags, tags_in
-from stsr_cli.video.target import MOV_FAMILY, new_container
+from stsr_cli.video.target import MOV_FAMILY, image_pattern, new_container
 
 Kind = Literal[
     "audio", "subtitle", "attachment", "cover", "data", "video", "chapters", "tag", "unknown"
@@ -32,8 +32,10 @@ Action = Literal["copy", "convert", "drop", "skip"]
 
 # Tried in this order where a codec cannot be kept; each container holds one of them or none.
 _AUDIO_CODECS = ("aac", "libopus")
+_LOSSLESS_CODECS = ("flac", "alac")  # before those, for sound that is stored without loss
 _TEXT_CODECS = ("srt", "mov_text", "webvtt")
 _EVERYWHERE = frozenset({"aac", "mp2", "mp3", "mp3float", "ac3", "eac3", "dca", "dvbsub"})
+PICTURES_ALONE = {"image2": "images have no room for it", "yuv4mpegpipe": "y4m has no room for it"}
 
 
 @dataclass(frozen=True)
@@ -85,16 +87,18 @@ def plan_output(source: SourceInfo, target: Path, options: TrackOptions) -> tupl
         UsageError: no container is known for the name, or a track is dropped and `options.strict`.
         InputError: the source cannot be opened.
     """
-    with (
-        new_container(target, target) as output,
-        open_input(source.path) as container,
-    ):
-        return plan_tracks(container, source, output.format.name, options)[0]
+    if image_pattern(target):
+        format_name = "image2"
+    else:
+        with new_container(target, target) as output:
+            format_name = output.format.name
+    with open_source(source) as container:
+        return plan_tracks(container, source, format_name, options)[0]
 
 
 def list_tracks(source: SourceInfo) -> tuple[Track, ...]:
     """Every track of a source beside its video, as if all were copied."""
-    with open_input(source.path) as container:
+    with open_source(source) as container:
         tracks = [_describe(stream) for stream in _streams(container, source.stream_index)]
         return (*tracks, *_chapters(container))
 
@@ -148,6 +152,8 @@ def _try_tags(
     """What is kept of tags, chapters and flags, and the streams that were tried."""
     others = [container.streams[t.index or 0] for t in carried(tracks) if t.kind != "data"]
     streams = [container.streams[video_index], *others]
+    if format_name in PICTURES_ALONE:
+        return Kept(), streams
     wanted = [(s.type, tags_in(format_name, s), int(s.disposition)) for s in streams]
     tags = lasting(container.metadata)
     return kept(format_name, tags, list(container.chapters()), wanted), streams
@@ -227,6 +233,8 @@ def _decide(stream: Stream, format_name: str, options: TrackOptions) -> Track:
     is_wanted, option = unwanted.get(track.kind, (True, ""))
     if not is_wanted:
         return replace(track, action="skip", reason=option)
+    if format_name in PICTURES_ALONE:
+        return replace(track, action="drop", reason=PICTURES_ALONE[format_name])
     if track.kind == "data":
         return _decide_data(track, stream, format_name)
     if track.kind == "video":
@@ -242,15 +250,23 @@ def _decide(stream: Stream, format_name: str, options: TrackOptions) -> Track:
         is_held = False
     else:
         is_held = _is_taken(format_name, lambda out: out.add_stream_from_template(stream))
-    if is_held:
-        return track
-    for codec in _AUDIO_CODECS if track.kind == "audio" and stream.codec_context else ():
-        if _is_taken(format_name, AudioRecoder(stream, codec).add_to):
-            return replace(track, action="convert", target=codec)
-    for codec in _TEXT_CODECS if is_text(stream) and is_known else ():
-        if _is_taken(format_name, SubtitleRecoder(stream, codec).add_to):
-            return replace(track, action="convert", target=codec)
-    what = "pictures as subtitles" if track.kind == "subtitle" and not is_text(stream) else "it"
+    return track if is_held else _convert(track, stream, format_name, is_known)
+
+
+def _convert(track: Track, stream: Stream, format_name: str, is_known: bool) -> Track:
+    """To the first codec that the muxer takes; sound that is stored without loss stays so where it can."""
+    codecs: tuple[str, ...] = ()
+    recoder: type[AudioRecoder | SubtitleRecoder] = AudioRecoder
+    if track.kind == "audio" and stream.codec_context:
+        is_exact = is_known and is_lossless(stream.codec_context.codec)
+        codecs = (*(_LOSSLESS_CODECS if is_exact else ()), *_AUDIO_CODECS)
+    elif is_text(stream) and is_known:
+        codecs, recoder = _TEXT_CODECS, SubtitleRecoder
+    for codec in codecs:
+        if _is_taken(format_name, recoder(stream, codec).add_to):
+            return replace(track, action="convert", target=codec, reason=lost_by(stream, codec))
+    is_bitmap = track.kind == "subtitle" and not is_text(stream)
+    what = "pictures as subtitles, and a .mkv can" if is_bitmap else "it"
     return replace(track, action="drop", reason=f"{format_name} cannot hold {what}")
 
 

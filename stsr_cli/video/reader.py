@@ -1,4 +1,4 @@
-"""Decoded frames of a local file as RGB arrays with exact timestamps, lazily."""
+"""Decoded frames of a local file, or of a sequence of them, as RGB arrays with exact timestamps, lazily."""
 
 import os
 from collections.abc import Generator, Iterator
@@ -13,6 +13,7 @@ from av.video.frame import VideoFrame
 
 from stsr_cli.errors import InputError
 from stsr_cli.video.convert import Pixels, ToRgb
+from stsr_cli.video.image_reader import decode_images
 from stsr_cli.video.probe import (
     SourceInfo,
     find_video,
@@ -111,6 +112,9 @@ def _decode(source: SourceInfo, first_pts: int | None) -> Iterator[VideoFrame]:
 
     A demuxer may seek to where the frame asked for cannot be decoded any more; then it is asked for an earlier one.
     """
+    if source.images:
+        yield from decode_images(source, max(first_pts or 0, 0))
+        return
     for margin in _SEEK_SECONDS if first_pts is not None else ():
         assert first_pts is not None
         seek_pts = first_pts - round(margin / source.time_base)

@@ -21,7 +21,7 @@ from stsr_cli.errors import InputError, UsageError
 from stsr_cli.options import TrackOptions
 from stsr_cli.video.excerpt import Window
 from stsr_cli.video.plan import Track, carried, plan_tracks
-from stsr_cli.video.probe import SourceInfo, open_input, reason, shown
+from stsr_cli.video.probe import SourceInfo, open_source, reason, shown
 from stsr_cli.video.readback import payload
 from stsr_cli.video.recode import AudioRecoder, Recoder, SubtitleRecoder
 from stsr_cli.video.tags import lasting, lowered, stream_tags, tags_in
@@ -75,7 +75,7 @@ class TrackCopier:
         self.video_tags: dict[str, str] = {}
         self.video_flags = 0
         self._source, self._options = source, options
-        self._input: InputContainer = open_input(source.path)
+        self._input: InputContainer = open_source(source)
         self._window = Window(source)
         self._packets: Any = iter(())
         self._ahead: Packet[Any] | None = None
@@ -289,7 +289,7 @@ def _order(packet: Packet[Any], lane: _Lane) -> None:
 
 def _picture(source: SourceInfo, index: int) -> bytes:
     """The attached picture of a stream; a file of its own is opened, so that no other is moved on."""
-    with open_input(source.path) as container:
+    with open_source(source) as container:
         for packet in container.demux(container.streams[index]):
             if packet.size:
                 return bytes(packet)

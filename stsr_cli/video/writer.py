@@ -13,7 +13,6 @@ import math
 import os
 from array import array
 from collections.abc import Iterator
-from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
@@ -30,33 +29,24 @@ from stsr_cli.video.geometry import Size
 from stsr_cli.video.picture import try_picture
 from stsr_cli.video.plan import Track
 from stsr_cli.video.probe import SourceInfo, reason, shown
-from stsr_cli.video.target import MOV_FAMILY, check_target, new_container, partial_name, sync
+from stsr_cli.video.sequence_writer import SequenceWriter, plan_images
+from stsr_cli.video.target import (
+    MOV_FAMILY,
+    check_image_target,
+    check_target,
+    image_pattern,
+    new_container,
+    partial_name,
+    sync,
+)
 from stsr_cli.video.tracks import TrackCopier
-from stsr_cli.video.verify import Check, Expected, verify
+from stsr_cli.video.verify import Expected, verify
+from stsr_cli.video.written import Writer, WrittenReport
 
 _ALL_TRACKS = TrackOptions()
 _HIGHEST_TIMESCALE = 2**31 - 1
 _HEADER_ROUNDING = Fraction(1, 1000)
 _DISK_ERRORS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS})
-
-
-@dataclass(frozen=True)
-class WrittenReport:
-    """What became of a finished output.
-
-    Attributes:
-        path: the file.
-        frames: video frames in it.
-        duration: of the video, in seconds, exact.
-        packets_copied: packets of other tracks taken over from the source, converted ones included.
-        checks: what was compared when it was read back.
-    """
-
-    path: Path
-    frames: int
-    duration: Fraction
-    packets_copied: int
-    checks: tuple[Check, ...] = ()
 
 
 def open_writer(
@@ -69,11 +59,12 @@ def open_writer(
     overwrite: bool,
     tracks: TrackOptions = _ALL_TRACKS,
     size: Size | None = None,
-) -> VideoWriter:
+) -> Writer:
     """Check all that can be wrong with an output, then write its header under a temporary name.
 
     Args:
-        target: file to write; its extension chooses the container.
+        target: file to write; its extension chooses the container. Or a pattern such as `%06d.png` or an empty folder:
+            images.
         source: what the frames come from, and with them time base, colour, pixel shape, rotation,
             metadata and the other tracks.
         encode: codec and its options.
@@ -89,10 +80,19 @@ def open_writer(
         InputError: the source cannot be opened for its tracks.
     """
     target = Path(target)
-    check_target(target, source.path, overwrite=overwrite)
-    with new_container(target, target) as container:
-        format_name = container.format.name
-    plan = plan_encoder(source, encode, scale=scale, format_name=format_name, size=size)
+    pattern = image_pattern(target)
+    if pattern:
+        check_image_target(pattern, source, overwrite=overwrite)
+        plan = plan_images(source, encode, pattern, scale=scale, size=size)
+    else:
+        check_target(target, source.path, overwrite=overwrite)
+        with new_container(target, target) as container:
+            format_name = container.format.name
+        plan = plan_encoder(source, encode, scale=scale, format_name=format_name, size=size)
+    if plan.warnings and tracks.strict:
+        raise UsageError(f"{'; '.join(plan.warnings)}; leave out --strict to go on all the same")
+    if pattern:
+        return SequenceWriter(pattern, source, plan, tracks, time_scale=time_scale)
     return VideoWriter(target, source, plan, tracks, time_scale=time_scale)
 
 
@@ -136,9 +136,9 @@ class VideoWriter:
             self._is_exact = self._output.format.name in MOV_FAMILY
             self._write_header()
             self._picture, self._lost = try_picture(self._video, source, plan, time_scale)
-            if self.warnings and tracks.strict:
+            if self._lost and tracks.strict:
                 raise UsageError(
-                    f"{'; '.join(self.warnings)}; leave out --strict to go on all the same"
+                    f"{'; '.join(self._lost)}; leave out --strict to go on all the same"
                 )
         except BaseException:
             self.abort()

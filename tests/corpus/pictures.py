@@ -12,10 +12,11 @@ from .case import Case, check
 from .writing import BARS
 
 KR_KB = {"601": (0.299, 0.114), "709": (0.2126, 0.0722), "2020": (0.2627, 0.0593)}
-_RGB = {"pal8": "rgb24", "bgr0": "rgb24", "rgb24": "rgb24", "bgr24": "rgb24", "0rgb": "rgb24"}
-_RGB |= {"bgra": "rgba", "rgba": "rgba", "argb": "rgba", "rgb48be": "rgb48le", "rgb48le": "rgb48le"}
-_RGB |= {"rgba64be": "rgba64le", "rgba64le": "rgba64le", "rgb0": "rgb24", "gbrp": "gbrp"}
-_RGB |= {"rgb8": "rgb24", "rgb565le": "rgb24", "abgr": "rgba", "ya8": "rgba"}
+_READ_AS = {"pal8": "rgb24", "bgr0": "rgb24", "rgb24": "rgb24", "bgr24": "rgb24", "0rgb": "rgb24"}
+_READ_AS |= {"bgra": "rgba", "rgba": "rgba", "argb": "rgba", "rgb48be": "rgb48le", "rgb48le": "rgb48le"}
+_READ_AS |= {"rgba64be": "rgba64le", "rgba64le": "rgba64le", "rgb0": "rgb24", "gbrp": "gbrp"}
+_READ_AS |= {"nv12": "yuv420p", "p010le": "yuv420p10le"}
+_READ_AS |= {"rgb8": "rgb24", "rgb565le": "rgb24", "abgr": "rgba", "ya8": "rgba"}
 
 
 def depth_of(pix_fmt: str) -> int:
@@ -31,7 +32,7 @@ def planes(path: Path, *options: str, selector: str = "v:0") -> tuple[str, list[
     video = readers.video_stream(path)
     width, height = video["width"], video["height"]
     own = video["pix_fmt"]
-    name = _RGB.get(own, own)
+    name = _READ_AS.get(own, own)
     data = readers.raw_frames(path, name, selector, *options)
     kind = np.uint8 if depth_of(name) == 8 else np.dtype("<u2")
     values = np.frombuffer(data, kind)
@@ -129,7 +130,7 @@ def bar_colours(path: Path, matrix: str, is_full: bool, *options: str) -> np.nda
 
 
 @check("colours of {source} are those of {output}: at most {levels} of 255 levels off", "ffmpeg + numpy")
-def colours(case: Case, source: str, output: str, levels: float = 1.0) -> None:
+def colours(case: Case, source: str, output: str, levels: float) -> None:
     before = bar_colours(case.source, *_meaning(source))
     after = bar_colours(case.output, *_meaning(output))[:: case.row.time_scale]
     assert before.shape == after.shape
@@ -144,7 +145,7 @@ def _meaning(text: str) -> tuple[str, bool]:
 
 
 @check("colours are those that were drawn: at most {levels} levels off", "ffmpeg + numpy")
-def drawn(case: Case, output: str, levels: float = 1.5) -> None:
+def drawn(case: Case, output: str, levels: float) -> None:
     after = bar_colours(case.output, *_meaning(output))[:: case.row.time_scale]
     for index, found in enumerate(after):
         wanted = np.array(BARS, float) * (1 - 0.04 * index)

@@ -161,7 +161,7 @@ def sound_starts(path):
 KEPT = {
     "mkv": ["aac", "flac", "srt", "ssa", None, "png"],
     "mp4": ["aac", "flac", "mov_text", "mov_text", "png"],
-    "mov": ["aac", "aac", "mov_text", "mov_text"],
+    "mov": ["aac", "alac", "mov_text", "mov_text"],
     "webm": ["opus", "opus", "webvtt", "webvtt"],
 }
 
