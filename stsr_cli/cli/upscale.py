@@ -22,7 +22,7 @@ from stsr_cli.cli.fields import (
     section,
     take,
 )
-from stsr_cli.cli.reading import source_options
+from stsr_cli.cli.reading import decoding_options, source_options
 from stsr_cli.cli.units import RATE
 from stsr_cli.options import (
     CutAction,
@@ -195,6 +195,7 @@ _networks = section(
 @click.argument("source", metavar="INPUT", type=click.Path(path_type=Path))
 @click.argument("target", metavar="OUTPUT", type=click.Path(), callback=output_path)
 @source_options
+@decoding_options
 @_what_is_computed
 @_networks
 @encode_options

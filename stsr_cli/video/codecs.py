@@ -9,6 +9,7 @@ import contextlib
 import io
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import av
 from av.codec import Codec
@@ -139,6 +140,7 @@ _ENCODERS = {
         largest=(65535, 65535),
     ),
     "libvpx": Encoder(crf=_crf(63, 10, lowest=4), fixed={"b": "100M"}, largest=(16383, 16383)),
+    "ffv1": Encoder(fixed={"level": "3", "g": "1"}),  # with checksums, and every frame a keyframe
     "prores_ks": Encoder(fixed={"vendor": "apl0"}, largest=(65535, 65535)),
     "mpeg4": Encoder(largest=(8191, 8191)),
     "h264_nvenc": _nvenc(51, 19, 4096),
@@ -193,3 +195,9 @@ def _held_by(format_name: str) -> str:
                 output.add_stream(name, rate=25)
                 return name
         return output.default_video_codec
+
+
+def library_versions() -> dict[str, Any]:
+    """The versions of PyAV and of FFmpeg's libraries, as JSON's types."""
+    libraries = {name: ".".join(map(str, version)) for name, version in av.library_versions.items()}
+    return {"av": av.__version__, "ffmpeg": libraries}
