@@ -19,7 +19,7 @@ _TEXT_CODECS = frozenset({"srt", "subrip", "ass", "ssa", "mov_text", "webvtt", "
 # Bits per second and channel: of a source that does not tell, and the bounds for one that does.
 _USUAL, _LOWEST, _HIGHEST = 96_000, 48_000, 128_000
 _DEFAULT_RATE = 48_000
-_OPUS_LAYOUTS = dict(enumerate(("mono", "stereo", "3.0", "quad", "5.0", "5.1", "6.1", "7.1"), 1))
+_USUAL_LAYOUTS = dict(enumerate(("mono", "stereo", "3.0", "quad", "5.0", "5.1", "6.1", "7.1"), 1))
 _MILLISECOND = Fraction(1, 1000)
 _LAST_LINE_MS = 3000  # how long the last line is shown if the file does not tell
 
@@ -86,9 +86,9 @@ class AudioRecoder:
         rates = av.Codec(self._codec, "w").audio_rates or [source.sample_rate]
         rate = source.sample_rate if source.sample_rate in rates else _DEFAULT_RATE
         stream: Any = output.add_stream(self._codec, rate=rate)
-        # libopus knows one layout for each number of channels, and 5.1(side) is not it.
-        is_opus = self._codec == "libopus"
-        layout = _OPUS_LAYOUTS.get(source.layout.nb_channels) if is_opus else None
+        # libopus knows one layout for each number of channels, and 5.1(side) is not it; PCM in Matroska tells none.
+        is_any = self._codec == "libopus" or source.layout.name.endswith("channels")
+        layout = _USUAL_LAYOUTS.get(source.layout.nb_channels) if is_any else None
         stream.layout = layout or source.layout.name
         if is_lossless(stream.codec_context.codec):
             depth = "s16" if _bits(source) == 16 else "s32"

@@ -25,6 +25,7 @@ from stsr_cli.video.probe import SourceInfo, open_source, reason, shown
 from stsr_cli.video.readback import payload
 from stsr_cli.video.recode import AudioRecoder, Recoder, SubtitleRecoder
 from stsr_cli.video.tags import lasting, lowered, stream_tags, tags_in
+from stsr_cli.video.target import MOV_FAMILY
 from stsr_cli.video.verify import ExpectedTrack
 
 _MIME_TYPES = {"mjpeg": "image/jpeg", "png": "image/png", "webp": "image/webp", "bmp": "image/bmp"}
@@ -74,7 +75,7 @@ class TrackCopier:
         self.plan: tuple[Track, ...] = ()
         self.video_tags: dict[str, str] = {}
         self.video_flags = 0
-        self._source, self._options = source, options
+        self._source, self._options, self._format = source, options, ""
         self._input: InputContainer = open_source(source)
         self._window = Window(source)
         self._packets: Any = iter(())
@@ -107,8 +108,9 @@ class TrackCopier:
 
     def expected(self) -> dict[int, ExpectedTrack]:
         """What the output must hold of each track, by the index of its stream there."""
+        lanes = [lane for lane in self._lanes.values() if not self._is_left_out(lane)]
         return {
-            lane.output.index: ExpectedTrack(
+            index: ExpectedTrack(
                 name=lane.track.name,
                 num_packets=lane.num_packets,
                 sha256=lane.digest.hexdigest(),
@@ -117,9 +119,24 @@ class TrackCopier:
                 tags=_kept_tags(lane.output, lane.kept),
                 flags=_kept_flags(lane.output, lane.kept),
             )
-            for lane in self._lanes.values()
+            for index, lane in enumerate(lanes, 1)
             if lane.track.kind != "cover"
         }
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What turned out to be lost when all was copied, a sentence each."""
+        return tuple(
+            f"{lane.track.name} is empty, and {self._format} keeps no empty track"
+            for lane in self._lanes.values()
+            if self._is_left_out(lane)
+        )
+
+    def _is_left_out(self, lane: _Lane) -> bool:
+        """Whether the muxer leaves a track out, since it is empty; timed text gets a last gap."""
+        context = lane.output.codec_context
+        is_text = context is not None and context.name == "mov_text"
+        return not lane.num_packets and self._format in MOV_FAMILY and not is_text
 
     def time_bases(self) -> list[Fraction]:
         """Seconds per tick of each track."""
@@ -139,7 +156,8 @@ class TrackCopier:
         Raises:
             UsageError: the container cannot hold a track, and that is an error (`TrackOptions.strict`).
         """
-        self.plan, kept = plan_tracks(self._input, self._source, output.format.name, self._options)
+        self._format = output.format.name
+        self.plan, kept = plan_tracks(self._input, self._source, self._format, self._options)
         output.metadata.update(lasting(self._input.metadata))
         output.set_chapters(self.chapters)
         given = self._input.streams[self._source.stream_index]

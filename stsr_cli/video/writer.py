@@ -126,6 +126,7 @@ class VideoWriter:
         self._num_frames = self._first_pts = self._last_pts = self._end_pts = self._coded_end = 0
         self._header_duration = (source.duration or 0) * time_scale
         self._first_dts: int | None = None
+        self._empty: tuple[str, ...] = ()
         self._held: Packet[VideoStream] | None = None
         self._durations: dict[int, int] = {}
         self._all_pts = array("q")
@@ -154,7 +155,7 @@ class VideoWriter:
     @property
     def warnings(self) -> tuple[str, ...]:
         """What else of the source the output cannot keep, a sentence each."""
-        return (*self.plan.warnings, *self._lost)
+        return (*self.plan.warnings, *self._lost, *self._empty)
 
     def __enter__(self) -> VideoWriter:
         return self
@@ -223,6 +224,7 @@ class VideoWriter:
             sync(self.target.absolute().parent)
         self._tracks.close()
         self._is_open = False
+        self._empty = self._tracks.warnings
         return WrittenReport(
             path=self.target,
             frames=self._num_frames,
