@@ -19,7 +19,8 @@ from av.packet import Packet
 from av.stream import Discard, Disposition, Stream
 
 from stsr_cli.errors import UsageError
-from stsr_cli.options import TrackOptions
+from stsr_cli.options import PipeFormat, TrackOptions
+from stsr_cli.video.pipe import FORMATS, PIPE
 from stsr_cli.video.probe import SourceInfo, open_input, open_source, shown
 from stsr_cli.video.recode import AudioRecoder, SubtitleRecoder, is_lossless, is_text, lost_by
 from stsr_cli.video.tags import Kept, kept, lasting, stream_tags, tags_in
@@ -80,8 +81,10 @@ class Track:
         }[self.action]
 
 
-def plan_output(source: SourceInfo, target: Path, options: TrackOptions) -> tuple[Track, ...]:
-    """What becomes of each track of `source` in `target`, whose extension chooses the container.
+def plan_output(
+    source: SourceInfo, target: Path, options: TrackOptions, pipe_format: PipeFormat = "nut"
+) -> tuple[Track, ...]:
+    """What becomes of each track of `source` in `target`, whose extension chooses the container (`-`: `pipe_format`).
 
     Raises:
         UsageError: no container is known for the name, or a track is dropped and `options.strict`.
@@ -89,6 +92,8 @@ def plan_output(source: SourceInfo, target: Path, options: TrackOptions) -> tupl
     """
     if image_pattern(target):
         format_name = "image2"
+    elif target == PIPE:
+        format_name = FORMATS[pipe_format]
     else:
         with new_container(target, target) as output:
             format_name = output.format.name
@@ -118,6 +123,8 @@ def plan_tracks(
     tracks = [
         _decide(stream, format_name, options) for stream in _streams(container, source.stream_index)
     ]
+    if source.pipe is not None:
+        tracks = [_without_pictures(track) for track in tracks]
     tracks += _chapters(container)
     found, wanted = _try_tags(container, source.stream_index, tracks, format_name)
     tracks = [_decide_chapters(track, found, format_name, options) for track in tracks]
@@ -239,7 +246,7 @@ def _decide(stream: Stream, format_name: str, options: TrackOptions) -> Track:
         return _decide_data(track, stream, format_name)
     if track.kind == "video":
         return _decide_video(track, stream, format_name)
-    is_known = format_name in MOV_FAMILY or format_name in ("matroska", "webm")
+    is_known = format_name in MOV_FAMILY or format_name in ("matroska", "webm", "nut")
     if track.kind == "attachment" or (track.kind == "cover" and format_name == "matroska"):
         is_held = format_name == "matroska"
     elif track.kind == "cover":  # QuickTime's muxer takes it and does not write it
@@ -286,7 +293,10 @@ def _decide_data(track: Track, stream: Stream, format_name: str) -> Track:
 
 def _decide_video(track: Track, stream: Stream, format_name: str) -> Track:
     """A video beside the one that is upscaled goes along as it is, if its packets stay the same."""
-    with open_input(Path(stream.container.name.removeprefix("file:"))) as container:
+    name = str(stream.container.name)
+    if not name.startswith("file:"):
+        return replace(track, action="drop", reason="a pipe is read only once")
+    with open_input(Path(name.removeprefix("file:"))) as container:
         packet = next((p for p in container.demux(container.streams[stream.index]) if p.size), None)
         data = bytes(packet) if packet else b""
     if data and _comes_back(format_name, stream, data):
@@ -310,6 +320,13 @@ def _comes_back(format_name: str, stream: Stream, data: bytes) -> bool:
             return is_same and any(bytes(found) == data for found in back.demux() if found.size)
     except (av.FFmpegError, OSError, ValueError, IndexError):
         return False
+
+
+def _without_pictures(track: Track) -> Track:
+    """Of a pipe, an attached picture has passed before it is known that it is wanted."""
+    if track.kind != "cover" or track.action == "skip":
+        return track
+    return replace(track, action="drop", target=None, reason="a pipe is read only once")
 
 
 def _chapters(container: InputContainer) -> list[Track]:

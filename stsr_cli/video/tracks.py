@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from array import array
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import Any
@@ -76,7 +77,8 @@ class TrackCopier:
         self.video_tags: dict[str, str] = {}
         self.video_flags = 0
         self._source, self._options, self._format = source, options, ""
-        self._input: InputContainer = open_source(source)
+        self._opened = ExitStack()
+        self._input: InputContainer = self._opened.enter_context(open_source(source))
         self._window = Window(source)
         self._packets: Any = iter(())
         self._ahead: Packet[Any] | None = None
@@ -172,6 +174,9 @@ class TrackCopier:
         for track in self.plan:  # last, as readers list them, so that no index moves
             if track.kind in ("attachment", "cover") and track.action == "copy":
                 self._attach(track, output)
+        if self._source.pipe is not None:
+            self._packets = self._source.pipe.packets(self._lanes) if self._lanes else iter(())
+            return
         wanted = [self._input.streams[index] for index in self._lanes]
         for stream in self._input.streams:
             if stream not in wanted:
@@ -203,7 +208,7 @@ class TrackCopier:
 
     def close(self) -> None:
         """Close the source; safe to repeat."""
-        self._input.close()
+        self._opened.close()
 
     def _add(
         self, track: Track, output: OutputContainer, kept: tuple[dict[str, str], int] | None
