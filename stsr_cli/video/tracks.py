@@ -76,6 +76,7 @@ class TrackCopier:
         self.plan: tuple[Track, ...] = ()
         self.video_tags: dict[str, str] = {}
         self.video_flags = 0
+        self._is_done = False
         self._source, self._options, self._format = source, options, ""
         self._opened = ExitStack()
         self._input: InputContainer = self._opened.enter_context(open_source(source))
@@ -128,6 +129,8 @@ class TrackCopier:
     @property
     def warnings(self) -> tuple[str, ...]:
         """What turned out to be lost when all was copied, a sentence each."""
+        if not self._is_done:
+            return ()
         return tuple(
             f"{lane.track.name} is empty, and {self._format} keeps no empty track"
             for lane in self._lanes.values()
@@ -202,7 +205,8 @@ class TrackCopier:
             lane = self._lanes[packet.stream.index]
             for muxed in self._recode(lane, packet) if lane.recoder else [packet]:
                 _mux(output, lane, muxed)
-        for lane in self._lanes.values() if seconds is None else ():
+        self._is_done = seconds is None
+        for lane in self._lanes.values() if self._is_done else ():
             for muxed in self._recode(lane, None) if lane.recoder else ():
                 _mux(output, lane, muxed)
 

@@ -136,7 +136,6 @@ class VideoWriter:
         self._num_frames = self._first_pts = self._last_pts = self._end_pts = self._coded_end = 0
         self._header_duration = (source.duration or 0) * time_scale
         self._first_dts: int | None = None
-        self._empty: tuple[str, ...] = ()
         self._checks: tuple[Check, ...] = ()
         self._held: Packet[VideoStream] | None = None
         self._durations: dict[int, int] = {}
@@ -167,7 +166,7 @@ class VideoWriter:
     def warnings(self) -> tuple[str, ...]:
         """What else of the source the output cannot keep, a sentence each."""
         even = self._even.warnings if self._even else ()
-        return (*self.plan.warnings, *self._lost, *even, *self._empty)
+        return (*self.plan.warnings, *self._lost, *even, *self._tracks.warnings)
 
     def __enter__(self) -> VideoWriter:
         return self
@@ -241,7 +240,6 @@ class VideoWriter:
                 sync(self.target.absolute().parent)
         self._tracks.close()
         self._is_open = False
-        self._empty = self._tracks.warnings
         return WrittenReport(
             path=self.target,
             frames=self._num_frames,
