@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from stsr_cli.video.probe import SourceInfo
     from stsr_cli.video.scenes import Shots
 
-_SHOWN = (*SourceOptions.__dataclass_fields__, "strict", "scene_threshold")
+_SHOWN = {*SourceOptions.__dataclass_fields__, "strict", "scene_threshold"} - {"hwaccel"}
 
 
 @click.command(cls=SectionedCommand)

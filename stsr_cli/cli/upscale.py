@@ -23,7 +23,7 @@ from stsr_cli.cli.fields import (
     section,
     take,
 )
-from stsr_cli.cli.reading import source_options
+from stsr_cli.cli.reading import decoding_options, source_options
 from stsr_cli.cli.units import RATE, TIME
 from stsr_cli.options import (
     CutAction,
@@ -194,8 +194,8 @@ _networks = section(
 
 def run_options(command: Any) -> Any:
     """Every option that says how a run goes; `take_run` reads them."""
-    groups = (source_options, _what_is_computed, _networks, encode_options, track_options)
-    for group in reversed(groups):
+    groups = (source_options, decoding_options, _what_is_computed, _networks)
+    for group in reversed((*groups, encode_options, track_options)):
         command = group(command)
     return command
 

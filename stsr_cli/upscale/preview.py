@@ -158,6 +158,6 @@ def _moments(pair: tuple[Path, ...], info: SourceInfo) -> Iterator[tuple[list[Pi
             if frame is not None:
                 interval = frames[0].pts - frame.pts
                 yield before, interval
-            frame, before = frames[0], [upright(one.pixels, info) for one in frames]
+            frame, before = frames[0], [upright(one.pixels, info.display_matrix) for one in frames]
     assert frame is not None
     yield before, last_duration(frame.duration, interval, info.frame_rate, info.time_base)

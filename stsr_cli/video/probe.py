@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import av
+from av.codec.hwaccel import HWAccel
 from av.container import InputContainer
 from av.sidedata.sidedata import Type as SideDataType
 from av.stream import Disposition
@@ -16,12 +17,13 @@ from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
 from stsr_cli.errors import InputError, UsageError
-from stsr_cli.options import DEFAULT_IMAGE_RATE, SourceOptions
+from stsr_cli.options import DEFAULT_IMAGE_RATE, Deinterlace, SourceOptions
 from stsr_cli.video.colour import ColourTags, bit_depth, has_colours, read_tags
 from stsr_cli.video.sequence import find_images
 
 _STILL_CODECS = frozenset({"mjpeg", "webp"})
 _COVER = Disposition.attached_pic
+_INTERLACED = (2, 3, 4, 5)  # AV_FIELD_TT, BB, TB, BT
 _NUM_SAMPLED_IMAGES = 5
 _WHOLE_SOURCE = SourceOptions()
 
@@ -38,6 +40,9 @@ class SourceInfo:
         time_base: seconds per tick of every pts and duration.
         frame_rate: average frames per second; None when the file does not tell. Never used for
             timestamps, except for the duration of a single frame that has none.
+        is_interlaced: whether the header or the first frame says so.
+        deinterlace: what is done about it while the frames are read.
+        dts_delay: ticks from a frame's dts to its pts, for a file that has dts alone (AVI); else None.
         shift: pts of the file at which the clock of `start_pts` and of every frame that is read is 0, in ticks.
         end_pts: frames at or after it are not read, in ticks of that clock; None: all are.
         nominal_rate: the lowest frame rate on whose grid all timestamps lie, by FFmpeg's estimate, or None.
@@ -51,6 +56,7 @@ class SourceInfo:
         sample_aspect_ratio: width / height of one pixel; None when the file does not tell.
         rotation: degrees counter-clockwise that a player turns the picture by.
         display_matrix: the nine integers behind `rotation`, flips included, or None.
+        hwaccel: kind of device that decodes it, as FFmpeg names it, or None: software.
         images: of an image sequence, its files in order; `path` is their folder or pattern then.
     """
 
@@ -70,9 +76,13 @@ class SourceInfo:
     sample_aspect_ratio: Fraction | None
     rotation: int
     display_matrix: tuple[int, ...] | None
+    is_interlaced: bool = False
+    deinterlace: Deinterlace = "auto"
+    dts_delay: int | None = None
     shift: int = 0
     end_pts: int | None = None
     nominal_rate: Fraction | None = None
+    hwaccel: str | None = None
     images: tuple[Path, ...] = ()
 
 
@@ -99,7 +109,10 @@ def probe(path: str | os.PathLike[str], options: SourceOptions = _WHOLE_SOURCE) 
         stream = find_video(container, path, options.video_index)
         frame, colour = first_frame(container, stream, path)
         time_base = stream.time_base or Fraction(1, 1000)
+        dts_delay = _dts_delay(path, stream, frame) if container.format.name == "avi" else None
         start_pts = frame.pts if frame.pts is not None else (stream.start_time or 0)
+        if dts_delay is not None and frame.dts is not None:
+            start_pts = frame.dts - dts_delay
         return SourceInfo(
             path=path,
             stream_index=stream.index,
@@ -117,8 +130,22 @@ def probe(path: str | os.PathLike[str], options: SourceOptions = _WHOLE_SOURCE) 
             sample_aspect_ratio=stream.sample_aspect_ratio or None,
             rotation=frame.rotation,
             display_matrix=_display_matrix(frame),
+            is_interlaced=frame.interlaced_frame or stream.codec_context.field_order in _INTERLACED,
+            dts_delay=dts_delay,
             nominal_rate=stream.base_rate or None,
         )
+
+
+def _dts_delay(path: Path, stream: VideoStream, first: VideoFrame) -> int | None:
+    """By how much the frames of a file without pts leave the decoder later than their packets came in.
+
+    That is because they are reordered; what FFmpeg takes for their pts is wrong then.
+    """
+    with open_input(path) as container:
+        packet = next(container.demux(container.streams[stream.index]))
+    if first.dts is None or packet.dts is None:
+        return None
+    return max(0, first.dts - packet.dts) if packet.is_keyframe else 0
 
 
 def _probe_images(path: Path, images: tuple[Path, ...], options: SourceOptions) -> SourceInfo:
@@ -153,6 +180,7 @@ def describe(source: SourceInfo) -> dict[str, Any]:
     size = f"{source.width}x{source.height}"
     text = [size, f"{float(rate):.3f} fps" if rate else "", source.pix_fmt]
     text += [f"{seconds:.3f} s" if seconds is not None else ""]
+    text += ["interlaced" if source.is_interlaced else ""]
     text += [f"{len(source.images)} images" if source.images else ""]
     colour = source.colour
     return {
@@ -169,6 +197,7 @@ def describe(source: SourceInfo) -> dict[str, Any]:
         "primaries": colour.primaries,
         "transfer": colour.transfer,
         "rotation": source.rotation,
+        "is_interlaced": source.is_interlaced,
         "num_images": len(source.images) or None,
         "text": ", ".join(filter(None, text)),
     }
@@ -197,8 +226,8 @@ def local_url(path: Path) -> str:
     return f"file:{path.absolute()}"
 
 
-def open_input(path: Path) -> InputContainer:
-    """Open a local file for reading; the caller closes it.
+def open_input(path: Path, hwaccel: HWAccel | None = None) -> InputContainer:
+    """Open a local file for reading, its videos to be decoded on a device or in software; the caller closes it.
 
     Raises:
         InputError: the file is missing, a folder, not readable or in no known format.
@@ -213,7 +242,11 @@ def open_input(path: Path) -> InputContainer:
     options = {"protocol_whitelist": "file", "pattern_type": "none"}
     try:
         return av.open(
-            local_url(path), mode="r", options=options, metadata_errors="surrogateescape"
+            local_url(path),
+            mode="r",
+            options=options,
+            metadata_errors="surrogateescape",
+            hwaccel=hwaccel,
         )
     except PermissionError:
         raise InputError(f"no permission to read {shown(path)}; check its access rights") from None
@@ -297,7 +330,12 @@ def _display_matrix(frame: VideoFrame) -> tuple[int, ...] | None:
         return _turn(frame.rotation)
     if SideDataType.DISPLAYMATRIX not in side_data:
         return None
-    return struct.unpack("=9i", bytes(side_data[SideDataType.DISPLAYMATRIX]))
+    return matrix_of(bytes(side_data[SideDataType.DISPLAYMATRIX]))
+
+
+def matrix_of(side_data: bytes) -> tuple[int, ...]:
+    """The nine integers of a display matrix."""
+    return struct.unpack("=9i", side_data)
 
 
 def _turn(degrees: int) -> tuple[int, ...] | None:
