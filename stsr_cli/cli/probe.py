@@ -44,9 +44,10 @@ def command(is_decoded: bool, no_trial: bool, is_json: bool, **values: Any) -> N
     if not is_decoded and not is_planned:
         refuse_given("without --scenes and OUTPUT: no cuts are looked for", "scene_threshold")
     options = take_run({**values, "target": values["target"] or values["source"]})
+    from stsr_cli.video.describe import describe
     from stsr_cli.video.excerpt import excerpt
     from stsr_cli.video.plan import list_tracks, plan_output
-    from stsr_cli.video.probe import describe, probe
+    from stsr_cli.video.probe import probe
 
     info = excerpt(probe(options.source, options.read), options.read)
     tracks = plan_output(info, options.target, options.tracks) if is_planned else list_tracks(info)

@@ -194,8 +194,15 @@ _networks = section(
 
 def run_options(command: Any) -> Any:
     """Every option that says how a run goes; `take_run` reads them."""
-    groups = (source_options, decoding_options, _what_is_computed, _networks)
-    for group in reversed((*groups, encode_options, track_options)):
+    groups = (
+        source_options,
+        decoding_options,
+        _what_is_computed,
+        _networks,
+        encode_options,
+        track_options,
+    )
+    for group in reversed(groups):
         command = group(command)
     return command
 
@@ -225,6 +232,8 @@ def take_run(values: dict[str, Any]) -> UpscaleOptions:
 
     if image_pattern(values["target"]):
         refuse_given("for images, whose ending says how to encode", "codec", "crf", "preset")
+    if str(values["target"]) != "-":
+        refuse_given("without - as OUTPUT, since a file's ending says it", "format")
     groups = {
         "read": take(values, SourceOptions),
         "model": take(values, ModelOptions),
@@ -253,6 +262,9 @@ def command(**values: Any) -> None:
     Sound, subtitles, chapters, attachments and tags are copied as they are where OUTPUT can hold them, else converted
     or left out with a warning; `stsr probe INPUT OUTPUT` says beforehand. Colours and timestamps are kept. OUTPUT
     appears under its name when it is complete and has been checked.
+
+    Both may be images, numbered (frames/%06d.png) or all in a folder (frames/), or - for a stream from or to another
+    program.
     """
     is_quiet, preview_seconds = values.pop("quiet"), values.pop("preview_seconds")
     options = take_run(values)

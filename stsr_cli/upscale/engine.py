@@ -15,6 +15,7 @@ from torch import Tensor
 
 from stsr_cli.device import resolve_device, resolve_dtype
 from stsr_cli.disagreement import DisagreementFiles, check_disagreement
+from stsr_cli.errors import UsageError
 from stsr_cli.options import UpscaleOptions
 from stsr_cli.pairs import System, load_system, to_device
 from stsr_cli.pipeline import Prefetch, Sink
@@ -26,8 +27,9 @@ from stsr_cli.upscale.report import UpscaleReport
 from stsr_cli.video.excerpt import excerpt
 from stsr_cli.video.filters import FrameFlags
 from stsr_cli.video.hardware import accelerated, decoder_note
+from stsr_cli.video.pipe import PIPE
 from stsr_cli.video.plan import Track
-from stsr_cli.video.probe import SourceInfo, probe
+from stsr_cli.video.probe import SourceInfo, estimate_num_frames, probe
 from stsr_cli.video.reader import Frame, read_frames
 from stsr_cli.video.repeats import Step, batches_of_shots, steps
 from stsr_cli.video.retime import (
@@ -39,6 +41,7 @@ from stsr_cli.video.retime import (
     time_scale_for,
 )
 from stsr_cli.video.scenes import mark_cuts
+from stsr_cli.video.sizes import disk_warning
 from stsr_cli.video.timeline import PtsRepair, Slot
 from stsr_cli.video.writer import open_writer
 from stsr_cli.video.written import Writer
@@ -74,6 +77,10 @@ def upscale(
         InputError: the source turns out to be damaged; nothing is left behind.
         StsrError: the output could not be written or does not verify; nothing is left behind.
     """
+    if options.source == PIPE and options.model.stream == "auto":
+        raise UsageError(
+            "--stream auto looks at pairs from all over the video, and - is read once; choose t2s, s2t or both"
+        )
     source = accelerated(probe(options.source, options.read), options.read.hwaccel)
     source = excerpt(source, options.read)
     if options.fps is not None and options.is_time_scale_free:
@@ -97,7 +104,8 @@ def upscale(
         ) as writer,
         DisagreementFiles(options, source) as doubts,
     ):
-        warnings = [*writer.warnings]
+        num_out = (estimate_num_frames(source) or 0) * options.time_scale
+        warnings = [*writer.warnings, *disk_warning(options.target, writer.plan, num_out)]
         notes = (*decoder_note(source, options.read.hwaccel), *writer.plan.notes)
         on_plan(writer.tracks, warnings, notes)
         size = writer.plan.frame_size

@@ -2,12 +2,15 @@
 
 import os
 import struct
-from dataclasses import dataclass, replace
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
 import av
+from av.codec.context import Flags
 from av.codec.hwaccel import HWAccel
 from av.container import InputContainer
 from av.sidedata.sidedata import Type as SideDataType
@@ -19,6 +22,7 @@ from av.video.stream import VideoStream
 from stsr_cli.errors import InputError, UsageError
 from stsr_cli.options import DEFAULT_IMAGE_RATE, Deinterlace, SourceOptions
 from stsr_cli.video.colour import ColourTags, bit_depth, has_colours, read_tags
+from stsr_cli.video.pipe import PIPE, InputPipe
 from stsr_cli.video.sequence import find_images
 
 _STILL_CODECS = frozenset({"mjpeg", "webp"})
@@ -58,6 +62,7 @@ class SourceInfo:
         display_matrix: the nine integers behind `rotation`, flips included, or None.
         hwaccel: kind of device that decodes it, as FFmpeg names it, or None: software.
         images: of an image sequence, its files in order; `path` is their folder or pattern then.
+        pipe: what there is of a source that can be read only once; `path` is `-` then.
     """
 
     path: Path
@@ -84,13 +89,15 @@ class SourceInfo:
     nominal_rate: Fraction | None = None
     hwaccel: str | None = None
     images: tuple[Path, ...] = ()
+    pipe: InputPipe | None = field(default=None, repr=False, compare=False)
 
 
 def probe(path: str | os.PathLike[str], options: SourceOptions = _WHOLE_SOURCE) -> SourceInfo:
     """Read a file's header and its first video frame.
 
     Args:
-        path: a video, or a still image; a folder of images or a pattern of their names (`find_images`).
+        path: a video, or a still image; a folder of images or a pattern of their names (`find_images`); or `-`, the
+            standard input.
         options: what of it is to be read.
 
     Raises:
@@ -98,6 +105,8 @@ def probe(path: str | os.PathLike[str], options: SourceOptions = _WHOLE_SOURCE) 
         UsageError: the file has no video stream of the index asked for, or times of its own and is to get a rate.
     """
     path = Path(path)
+    if path == PIPE:
+        return _probe_pipe(options)
     images = find_images(path, shown(path))
     if images:
         return _probe_images(path, images, options)
@@ -107,33 +116,62 @@ def probe(path: str | os.PathLike[str], options: SourceOptions = _WHOLE_SOURCE) 
         )
     with open_input(path) as container:
         stream = find_video(container, path, options.video_index)
-        frame, colour = first_frame(container, stream, path)
-        time_base = stream.time_base or Fraction(1, 1000)
-        dts_delay = _dts_delay(path, stream, frame) if container.format.name == "avi" else None
-        start_pts = frame.pts if frame.pts is not None else (stream.start_time or 0)
-        if dts_delay is not None and frame.dts is not None:
-            start_pts = frame.dts - dts_delay
-        return SourceInfo(
-            path=path,
-            stream_index=stream.index,
-            width=frame.width,
-            height=frame.height,
-            time_base=time_base,
-            frame_rate=stream.average_rate or stream.guessed_rate or None,
-            start_pts=start_pts,
-            duration=stream.duration if stream.duration and stream.duration > 0 else None,
-            num_frames_from_header=stream.frames,
-            pix_fmt=frame.format.name,
-            bit_depth=bit_depth(frame.format),
-            colour=colour,
-            has_audio=bool(container.streams.audio),
-            sample_aspect_ratio=stream.sample_aspect_ratio or None,
-            rotation=frame.rotation,
-            display_matrix=_display_matrix(frame),
-            is_interlaced=frame.interlaced_frame or stream.codec_context.field_order in _INTERLACED,
-            dts_delay=dts_delay,
-            nominal_rate=stream.base_rate or None,
+        frame, colour = first_frame(container.decode(stream), stream, path)
+        return _info(container, stream, frame, colour, path)
+
+
+def _info(
+    container: InputContainer,
+    stream: VideoStream,
+    frame: VideoFrame,
+    colour: ColourTags,
+    path: Path,
+) -> SourceInfo:
+    time_base = stream.time_base or Fraction(1, 1000)
+    dts_delay = _dts_delay(path, stream, frame) if container.format.name == "avi" else None
+    start_pts = frame.pts if frame.pts is not None else (stream.start_time or 0)
+    if dts_delay is not None and frame.dts is not None:
+        start_pts = frame.dts - dts_delay
+    return SourceInfo(
+        path=path,
+        stream_index=stream.index,
+        width=frame.width,
+        height=frame.height,
+        time_base=time_base,
+        frame_rate=stream.average_rate or stream.guessed_rate or None,
+        start_pts=start_pts,
+        duration=stream.duration if stream.duration and stream.duration > 0 else None,
+        num_frames_from_header=stream.frames,
+        pix_fmt=frame.format.name,
+        bit_depth=bit_depth(frame.format),
+        colour=colour,
+        has_audio=bool(container.streams.audio),
+        sample_aspect_ratio=stream.sample_aspect_ratio or None,
+        rotation=frame.rotation,
+        display_matrix=_display_matrix(frame),
+        is_interlaced=frame.interlaced_frame or stream.codec_context.field_order in _INTERLACED,
+        dts_delay=dts_delay,
+        nominal_rate=stream.base_rate or None,
+    )
+
+
+def _probe_pipe(options: SourceOptions) -> SourceInfo:
+    """Read the header and the first frame of the standard input; what is read stays in its one demuxer."""
+    if options.start is not None:
+        raise UsageError(
+            "--start cannot be used with -, which is read once; let the program before it begin there"
         )
+    try:
+        pipe = InputPipe()
+    except (av.FFmpegError, OSError, ValueError) as error:
+        raise InputError(
+            f"cannot read a video from {shown(PIPE)}: {reason(error)}; a pipe takes NUT, y4m, Matroska, "
+            "MPEG-TS and the like, but no MP4"
+        ) from error
+    stream = find_video(pipe.container, PIPE, options.video_index)
+    pipe.start(stream)
+    frame, colour = first_frame(pipe.peek(), stream, PIPE)
+    return replace(_info(pipe.container, stream, frame, colour, PIPE), pipe=pipe)
 
 
 def _dts_delay(path: Path, stream: VideoStream, first: VideoFrame) -> int | None:
@@ -170,39 +208,6 @@ def _richness(image: SourceInfo) -> tuple[bool, int, int]:
     return has_colours(pixel_format), image.bit_depth, len(pixel_format.components)
 
 
-def describe(source: SourceInfo) -> dict[str, Any]:
-    """A source's video for programs, as JSON's types; "text" has the same on a line."""
-    seconds = None if source.duration is None else float(source.duration * source.time_base)
-    if seconds is None:  # Matroska knows the whole file's duration alone
-        with open_source(source) as container:
-            seconds = container.duration / av.time_base if container.duration else None
-    rate = source.frame_rate
-    size = f"{source.width}x{source.height}"
-    text = [size, f"{float(rate):.3f} fps" if rate else "", source.pix_fmt]
-    text += [f"{seconds:.3f} s" if seconds is not None else ""]
-    text += ["interlaced" if source.is_interlaced else ""]
-    text += [f"{len(source.images)} images" if source.images else ""]
-    colour = source.colour
-    return {
-        "index": source.stream_index,
-        "width": source.width,
-        "height": source.height,
-        "frame_rate": str(rate) if rate else None,
-        "time_base": str(source.time_base),
-        "duration_seconds": seconds,
-        "pix_fmt": source.pix_fmt,
-        "bit_depth": source.bit_depth,
-        "matrix": colour.matrix,
-        "range": colour.range,
-        "primaries": colour.primaries,
-        "transfer": colour.transfer,
-        "rotation": source.rotation,
-        "is_interlaced": source.is_interlaced,
-        "num_images": len(source.images) or None,
-        "text": ", ".join(filter(None, text)),
-    }
-
-
 def estimate_num_frames(source: SourceInfo) -> int | None:
     """Number of frames by the header, or by duration and frame rate; None when the file tells neither. May be wrong."""
     if source.num_frames_from_header:
@@ -237,7 +242,9 @@ def open_input(path: Path, hwaccel: HWAccel | None = None) -> InputContainer:
     if not path.exists():
         raise InputError(f"no such file: {shown(path)}; check the name")
     if not path.is_file():
-        raise InputError(f"{shown(path)} is not a regular file; save the video to a file first")
+        raise InputError(
+            f"{shown(path)} is not a regular file; use it as the standard input: stsr upscale - OUTPUT < NAME"
+        )
     # pattern_type: a picture called a%03d.png is that file and not a sequence.
     options = {"protocol_whitelist": "file", "pattern_type": "none"}
     try:
@@ -257,12 +264,14 @@ def open_input(path: Path, hwaccel: HWAccel | None = None) -> InputContainer:
         ) from error
 
 
-def open_source(source: SourceInfo) -> InputContainer:
-    """Open a source again, of an image sequence its first image; the caller closes it.
+def open_source(source: SourceInfo) -> AbstractContextManager[InputContainer]:
+    """Open a source once more: of an image sequence its first image; of a pipe, what is open stays so.
 
     Raises:
         InputError: it cannot be read.
     """
+    if source.pipe is not None:
+        return nullcontext(source.pipe.container)
     return open_input(source.images[0] if source.images else source.path)
 
 
@@ -282,7 +291,7 @@ def find_video(container: InputContainer, path: Path, index: int | None = None) 
         videos = [s for s in container.streams.video if not s.disposition & _COVER]
         for video in videos:
             if video.index == index:
-                return video
+                return _cropping(video)
         indexes = ", ".join(str(video.index) for video in videos) or "there is none"
         raise UsageError(f"stream {index} of {shown(path)} is no video; choose from: {indexes}")
     stream = container.streams.best("video")
@@ -291,6 +300,12 @@ def find_video(container: InputContainer, path: Path, index: int | None = None) 
         raise InputError(
             f"no video in {shown(path)}, only {kinds}; name a file with a video stream"
         )
+    return _cropping(stream)
+
+
+def _cropping(stream: VideoStream) -> VideoStream:
+    """The stream, its decoder told to cut off every column that is not shown, even where lines lose their alignment."""
+    stream.codec_context.flags |= Flags.unaligned
     return stream
 
 
@@ -300,15 +315,15 @@ def reason(error: Exception) -> str:
 
 
 def first_frame(
-    container: InputContainer, stream: VideoStream, path: Path
+    frames: Iterator[VideoFrame], stream: VideoStream, path: Path
 ) -> tuple[VideoFrame, ColourTags]:
-    """The first frame of a stream that was just opened, and what its colour tags mean.
+    """The first of the frames of a stream, and what its colour tags mean.
 
     Raises:
         InputError: there is none, it does not decode, or its colours are of a kind that cannot be read.
     """
     try:
-        frame = next(iter(container.decode(stream)), None)
+        frame = next(frames, None)
     except (av.FFmpegError, OSError, ValueError) as error:
         raise InputError(
             f"cannot decode {shown(path)}: {reason(error)}; check that the file is complete"
@@ -348,4 +363,6 @@ def _turn(degrees: int) -> tuple[int, ...] | None:
 
 def shown(path: Path) -> str:
     """A path for a one-line message: escaped when it holds line breaks or bytes without text."""
+    if path == PIPE:
+        return "the pipe (-)"
     return str(path) if str(path).isprintable() else repr(str(path))

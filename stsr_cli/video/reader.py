@@ -6,6 +6,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import av
 from av.codec.context import ThreadType
@@ -107,7 +108,8 @@ def read_image(path: Path) -> Pixels:
         InputError: the file cannot be read or is damaged.
     """
     with open_input(path) as container:
-        frame, colour = first_frame(container, find_video(container, path), path)
+        video = find_video(container, path)
+        frame, colour = first_frame(container.decode(video), video, path)
         return ToRgb(colour)(frame)
 
 
@@ -126,6 +128,9 @@ def _decode(source: SourceInfo, first_pts: int | None, time_base: Fraction) -> I
     if source.images:
         yield from decode_images(source, max(first_pts or 0, 0))
         return
+    if source.pipe is not None:
+        yield from _naming_damage(source.pipe.frames(), source, time_base)
+        return
     for margin in _SEEK_SECONDS if first_pts is not None else ():
         assert first_pts is not None
         seek_pts = first_pts - round(margin / time_base)
@@ -142,34 +147,39 @@ def _decode(source: SourceInfo, first_pts: int | None, time_base: Fraction) -> I
 def _decode_from(
     source: SourceInfo, seek_pts: int | None, time_base: Fraction
 ) -> Generator[VideoFrame]:
-    """Every frame of the stream after a seek, the decoder drained, errors named by position."""
-    num_decoded, seconds = 0, Fraction(0)
-    last_pts: int | None = None
+    """Every frame of the stream after a seek, the decoder drained."""
     with open_input(source.path, accelerator(source)) as container:
-        stream = container.streams[source.stream_index]
+        stream = find_video(container, source.path, source.stream_index)
         stream.codec_context.thread_type = ThreadType.AUTO
         if seek_pts is not None:
             with suppress(av.FFmpegError, OSError):  # without an index, decode from the beginning
                 container.seek(seek_pts, stream=stream)
-        frames = container.decode(stream)
-        while True:
-            try:
-                frame = next(frames, None)
-            except (av.FFmpegError, OSError, ValueError) as error:
-                raise InputError(
-                    f"{shown(source.path)} is damaged after frame {num_decoded} "
-                    f"(at {float(seconds):.3f} s): {reason(error)}; repair or cut it"
-                ) from error
-            if frame is None:
-                return
-            assert isinstance(frame, VideoFrame)
-            num_decoded += 1
-            if source.dts_delay is not None:
-                frame.pts = _pts_from_dts(frame, source.dts_delay, last_pts)
-                last_pts = frame.pts
-            if frame.pts is not None:
-                seconds = frame.pts * time_base
-            yield on_host(frame, source)
+        yield from _naming_damage(container.decode(stream), source, time_base)
+
+
+def _naming_damage(
+    frames: Iterator[Any], source: SourceInfo, time_base: Fraction
+) -> Iterator[VideoFrame]:
+    """The frames; an error says where it is."""
+    num_decoded, seconds = 0, Fraction(0)
+    last_pts: int | None = None
+    while True:
+        try:
+            frame = next(frames, None)
+        except (av.FFmpegError, OSError, ValueError) as error:
+            raise InputError(
+                f"{shown(source.path)} is damaged after frame {num_decoded} "
+                f"(at {float(seconds):.3f} s): {reason(error)}; repair or cut it"
+            ) from error
+        if frame is None:
+            return
+        num_decoded += 1
+        if source.dts_delay is not None:
+            frame.pts = _pts_from_dts(frame, source.dts_delay, last_pts)
+            last_pts = frame.pts
+        if frame.pts is not None:
+            seconds = frame.pts * time_base
+        yield on_host(frame, source)
 
 
 def _pts_from_dts(frame: VideoFrame, dts_delay: int, last_pts: int | None) -> int | None:
