@@ -9,6 +9,7 @@ from fractions import Fraction
 from pathlib import Path
 
 from stsr_cli.video.encoder import EncoderPlan
+from stsr_cli.video.pipe import PIPE
 from stsr_cli.video.plan import Track
 from stsr_cli.video.probe import SourceInfo, open_input, shown
 
@@ -90,6 +91,8 @@ def disk_warning(target: Path, plan: EncoderPlan, num_frames: int) -> tuple[str,
         plan: how it is encoded.
         num_frames: about how many it will have; 0: unknown.
     """
+    if target == PIPE:
+        return ()
     is_lossless = plan.codec in _LOSSLESS or "0" in (
         plan.options.get("crf"),
         plan.options.get("qp"),
