@@ -31,7 +31,7 @@ from stsr_cli.video.filters import FrameFlags
 from stsr_cli.video.hardware import accelerated, decoder_note
 from stsr_cli.video.pipe import PIPE
 from stsr_cli.video.plan import Track
-from stsr_cli.video.probe import SourceInfo, probe
+from stsr_cli.video.probe import SourceInfo, estimate_num_frames, probe
 from stsr_cli.video.reader import Frame, read_frames
 from stsr_cli.video.repeats import Step, batches_of_shots, steps
 from stsr_cli.video.retime import (
@@ -43,6 +43,7 @@ from stsr_cli.video.retime import (
     time_scale_for,
 )
 from stsr_cli.video.scenes import Cut, mark_cuts
+from stsr_cli.video.sizes import disk_warning
 from stsr_cli.video.timeline import PtsRepair, Slot
 from stsr_cli.video.writer import open_writer
 from stsr_cli.video.written import Writer
@@ -107,7 +108,8 @@ def upscale(
         ) as writer,
         DisagreementFiles(options, source) as doubts,
     ):
-        warnings = [*writer.warnings]
+        num_out = (estimate_num_frames(source) or 0) * options.time_scale
+        warnings = [*writer.warnings, *disk_warning(options.target, writer.plan, num_out)]
         notes = (*decoder_note(source, options.read.hwaccel), *writer.plan.notes)
         on_plan(writer.tracks, warnings, notes)
         size = writer.plan.frame_size
