@@ -9,7 +9,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-FAST = ("--spatial", "bicubic", "--temporal", "blend", "--scale", "1", "--crf", "0")
+FAST = ("--spatial", "bicubic", "--temporal", "blend")
+LOSSLESS = ("--crf", "0")
 
 
 @dataclass(frozen=True)
@@ -63,6 +64,11 @@ class Row:
     is_relative: bool = False
     public: str | None = None
 
+    @property
+    def takes_crf(self) -> bool:
+        """Whether the output is a video: images are lossless as they are."""
+        return "%" not in self.output or self.is_relative
+
 
 @dataclass(frozen=True)
 class Case:
@@ -81,7 +87,8 @@ def run_row(row: Row, folder: Path) -> Case:
     source = row.build(folder)
     output = folder / row.output
     factors = ("--scale", str(row.scale), "--time-scale", str(row.time_scale))
-    fast = (*FAST, *factors) if row.command == "upscale" else ()
+    lossless = LOSSLESS if row.takes_crf else ()
+    fast = (*FAST, *factors, *lossless) if row.command == "upscale" else ()
     names = (source, output)
     if row.is_relative:
         names = (Path(source).relative_to(folder), row.output)

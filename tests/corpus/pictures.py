@@ -88,6 +88,21 @@ def kept(case: Case, pix_fmt: str, levels: int = 1, chroma: int = 7) -> None:
 
 
 @check(
+    "given frames keep their numbers in {pix_fmt}: {levels} level(s) off in the median",
+    "ffmpeg + numpy",
+)
+def kept_in_median(case: Case, pix_fmt: str, levels: float) -> None:
+    """For footage, some of whose numbers are colours that no RGB has."""
+    before_format, before = planes(case.source)
+    after_format, after = planes(case.output)
+    assert before_format.replace("yuvj", "yuv") == after_format.replace("yuvj", "yuv") == pix_fmt
+    for frame, shown in zip(before, after[:: case.row.time_scale], strict=False):
+        for one, other in zip(frame, shown, strict=True):
+            off = np.median(np.abs(one.astype(np.int64) - other))
+            assert off <= levels, f"{off:.2f} levels off"
+
+
+@check(
     "new frames lie between their neighbours: at most {levels} level(s) off the mean",
     "ffmpeg + numpy",
 )
