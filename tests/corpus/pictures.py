@@ -217,3 +217,16 @@ def all_differ(case: Case, number: int) -> None:
     found = image_frames(case.output)[:number].astype(int)
     changes = np.abs(found[1:] - found[:-1]).mean((1, 2))
     assert (changes > 0.3).all(), changes.round(2)
+
+
+@check("lines of two times in one frame: {share} of the source's or less", "ffmpeg + numpy")
+def uncombed(case: Case, share: float) -> None:
+    before, after = _comb(image_frames(case.source)), _comb(image_frames(case.output))
+    assert before > 1, "the source shows no lines of two times"
+    assert after <= share * before, f"{after:.2f} of {before:.2f}"
+
+
+def _comb(frames: np.ndarray) -> float:
+    """How much a line differs from the mean of those above and below."""
+    lines = frames.astype(float)
+    return float(np.abs(lines[:, 1:-1] - (lines[:, :-2] + lines[:, 2:]) / 2).mean())

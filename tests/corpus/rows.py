@@ -15,7 +15,7 @@ from .case import Row
 GROUPS: dict[str, list[Row]] = {"Timing": rows_timing.ROWS, "Sound": rows_sound.ROWS}
 GROUPS["Tracks"] = rows_tracks.ROWS
 GROUPS["Colour and depth"] = rows_colour.ROWS
-GROUPS["Geometry"] = rows_geometry.GEOMETRY
+GROUPS["Geometry"] = rows_geometry.GEOMETRY + rows_geometry.INTERLACED
 GROUPS["Cuts and repeats"] = rows_geometry.CUTS
 GROUPS["Options and encoders"] = rows_options.OPTIONS
 GROUPS["Images, other inputs and outputs"] = rows_io.ROWS

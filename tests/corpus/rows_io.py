@@ -1,14 +1,33 @@
 """Rows about inputs and outputs that are no video file."""
 
+from fractions import Fraction as F
+
 from .case import Row
-from .checks import frame_count, frames, lasts, refused, repaired, says, size, stream_is
+from .checks import (
+    constant,
+    frame_count,
+    frames,
+    lasts,
+    refused,
+    repaired,
+    says,
+    size,
+    stream_is,
+    sync,
+    times,
+)
 from .clips_colour import coloured
 from .clips_images import animated, images
 from .clips_timing import PLAIN, Sound, Video, clip
 from .image_checks import image_bars, image_count
-from .pictures import drawn
+from .pictures import drawn, kept
+from .track_checks import same_sound
 
 RGB = "601 limited"
+RAW = Video(codec="rawvideo")
+RAW_VFR = Video(codec="rawvideo", time_base=F(1, 1000), times=[0, 33, 67, 100, 234, 267])
+Y4M = Video(codec="wrapped_avframe")
+LONG = Video(50, options={"g": "10"})
 ROWS = [
     Row(
         "images-png",
@@ -130,5 +149,59 @@ ROWS = [
         "as any video",
         (frames(), size(96, 64)),
         output="out.mp4",
+    ),
+    Row(
+        "pipe-nut",
+        "NUT with sound through standard input",
+        clip("in.nut", RAW, Sound("pcm_s16le")),
+        "NUT on standard output: picture, sound and times",
+        (
+            frames(),
+            times(),
+            same_sound(),
+            sync(),
+            stream_is("codec_name", "rawvideo"),
+            kept("yuv420p"),
+        ),
+        output="out.nut",
+        is_piped=True,
+    ),
+    Row(
+        "pipe-vfr",
+        "NUT with a variable frame rate",
+        clip("in.nut", RAW_VFR, Sound("pcm_s16le")),
+        "every time is kept",
+        (frames(), times(), sync()),
+        output="out.nut",
+        is_piped=True,
+    ),
+    Row(
+        "pipe-y4m",
+        "y4m through standard input, --format y4m",
+        clip("in.y4m", Y4M, format="yuv4mpegpipe"),
+        "y4m on standard output",
+        (frames(), constant(1, 50), kept("yuv420p")),
+        ("--format", "y4m"),
+        "out.y4m",
+        is_piped=True,
+    ),
+    Row(
+        "pipe-mkv",
+        "Matroska through standard input, --format matroska",
+        clip("in.mkv", PLAIN, Sound()),
+        "FFV1 and the same sound",
+        (frames(), times(), same_sound(), stream_is("codec_name", "ffv1")),
+        ("--format", "matroska"),
+        "out.mkv",
+        is_piped=True,
+    ),
+    Row(
+        "preview",
+        "2 s of video, --preview 0.2",
+        clip("in.mp4", LONG, Sound(seconds=2)),
+        "three excerpts beside bicubic and blend",
+        (size(192, 88), lasts(0.6)),
+        ("--preview", "0.2"),
+        "out.mp4",
     ),
 ]

@@ -26,7 +26,8 @@ def cells(row: Row) -> list[str]:
     if row.command == "upscale":
         options += ["--scale", str(row.scale)] if row.scale != 1 else []
         options += ["--time-scale", str(row.time_scale)] if row.time_scale != 2 else []
-    command = " ".join([*(shlex.quote(option) for option in options), "→", row.output])
+    target = "- > " + row.output if row.is_piped else row.output
+    command = " ".join([*(shlex.quote(option) for option in options), "→", target])
     whats = list(dict.fromkeys(check.what for check in row.checks))
     readers_of = [name for check in row.checks for name in check.by.split(", ")]
     texts = [row.trait, f"`{command}`", row.happens, "; ".join(whats)]
