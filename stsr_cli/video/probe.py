@@ -94,15 +94,15 @@ def probe(path: str | os.PathLike[str], options: SourceOptions = _WHOLE_SOURCE) 
         UsageError: the file has no video stream of the index asked for, or times of its own and is to get a rate.
     """
     path = Path(path)
-    if path == PIPE:
-        return _probe_pipe(options)
-    images = find_images(path, shown(path))
+    images = () if path == PIPE else find_images(path, shown(path))
     if images:
         return _probe_images(path, images, options)
     if options.rate is not None:
         raise UsageError(
             f"--rate is for image sequences and {shown(path)} has times of its own; leave it out"
         )
+    if path == PIPE:
+        return _probe_pipe(options)
     with open_input(path) as container:
         stream = find_video(container, path, options.video_index)
         frame, colour = first_frame(container.decode(stream), stream, path)
