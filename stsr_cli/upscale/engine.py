@@ -25,6 +25,8 @@ from stsr_cli.upscale.network import Network
 from stsr_cli.upscale.outputs import Output, outputs
 from stsr_cli.upscale.report import UpscaleReport
 from stsr_cli.video.excerpt import excerpt
+from stsr_cli.video.filters import FrameFlags
+from stsr_cli.video.hardware import accelerated, decoder_note
 from stsr_cli.video.pipe import PIPE
 from stsr_cli.video.plan import Track
 from stsr_cli.video.probe import SourceInfo, probe
@@ -78,7 +80,8 @@ def upscale(
         raise UsageError(
             "--stream auto looks at pairs from all over the video, and - is read once; choose t2s, s2t or both"
         )
-    source = excerpt(probe(options.source, options.read), options.read)
+    source = accelerated(probe(options.source, options.read), options.read.hwaccel)
+    source = excerpt(source, options.read)
     if options.fps is not None and options.is_time_scale_free:
         options = replace(options, time_scale=time_scale_for(options.fps, source.frame_rate))
     check_disagreement(options)
@@ -86,7 +89,7 @@ def upscale(
     device = resolve_device(options.model.device)
     dtype = resolve_dtype(options.model.precision, device)
     batch_size = options.batch_size or (_GPU_BATCH if device.type == "cuda" else 1)
-    repair = PtsRepair(source.start_pts)
+    repair, flags = PtsRepair(source.start_pts), FrameFlags()
     with (
         open_writer(
             options.target,
@@ -101,15 +104,18 @@ def upscale(
         DisagreementFiles(options, source) as doubts,
     ):
         warnings = [*writer.warnings]
-        on_plan(writer.tracks, warnings, writer.plan.notes)
-        size = (writer.plan.height, writer.plan.width)
+        notes = (*decoder_note(source, options.read.hwaccel), *writer.plan.notes)
+        on_plan(writer.tracks, warnings, notes)
+        size = writer.plan.frame_size
         system = load_system(options.model, options.scale, options.time_scale)
         model = to_device(system, device, dtype)
         choice = _choose(options, model, source, device, dtype, on_pair)
         stream = choice.stream if choice else options.model.stream
         network = Network(model, stream, bool(options.disagreement), options.on_doubt)
         begin = time.perf_counter()
-        with Prefetch(_steps(read_frames(source, repair), options), _QUEUE_DEPTH) as frames:
+        with Prefetch(
+            _steps(read_frames(source, repair, flags=flags), options), _QUEUE_DEPTH
+        ) as frames:
             on_start(source, str(device), choice)
             counted = _Counter(frames, on_frame)
             batches = batches_of_shots(counted, batch_size)
@@ -140,6 +146,7 @@ def upscale(
         network_share=1 - (decode + encode) / seconds,
         encode_share=encode / seconds,
         repaired_timestamps=repair.num_repaired,
+        missing_timestamps=repair.num_missing,
         device=str(device),
         stream=stream,
         choice=choice,
@@ -149,7 +156,8 @@ def upscale(
         num_repeats=counted.num_repeats,
         num_replaced=doubts.num_replaced,
         mean_disagreement=doubts.mean_levels,
-        warnings=tuple(dict.fromkeys([*warnings, *writer.warnings])),
+        warnings=tuple(dict.fromkeys([*warnings, *writer.warnings, *flags.warnings])),
+        num_deinterlaced=flags.num_deinterlaced,
         num_repeated=times.num_repeated,
         num_dropped=times.num_dropped,
     )

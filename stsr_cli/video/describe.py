@@ -17,6 +17,7 @@ def describe(source: SourceInfo) -> dict[str, Any]:
     size = f"{source.width}x{source.height}"
     text = [size, f"{float(rate):.3f} fps" if rate else "", source.pix_fmt]
     text += [f"{seconds:.3f} s" if seconds is not None else ""]
+    text += ["interlaced" if source.is_interlaced else ""]
     text += [f"{len(source.images)} images" if source.images else ""]
     colour = source.colour
     return {
@@ -33,6 +34,7 @@ def describe(source: SourceInfo) -> dict[str, Any]:
         "primaries": colour.primaries,
         "transfer": colour.transfer,
         "rotation": source.rotation,
+        "is_interlaced": source.is_interlaced,
         "num_images": len(source.images) or None,
         "text": ", ".join(filter(None, text)),
     }

@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import av
+from av.codec.context import Flags
+from av.codec.hwaccel import HWAccel
 from av.container import InputContainer
 from av.sidedata.sidedata import Type as SideDataType
 from av.stream import Disposition
@@ -18,13 +20,14 @@ from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
 from stsr_cli.errors import InputError, UsageError
-from stsr_cli.options import DEFAULT_IMAGE_RATE, SourceOptions
+from stsr_cli.options import DEFAULT_IMAGE_RATE, Deinterlace, SourceOptions
 from stsr_cli.video.colour import ColourTags, bit_depth, has_colours, read_tags
 from stsr_cli.video.pipe import PIPE, InputPipe
 from stsr_cli.video.sequence import find_images
 
 _STILL_CODECS = frozenset({"mjpeg", "webp"})
 _COVER = Disposition.attached_pic
+_INTERLACED = (2, 3, 4, 5)  # AV_FIELD_TT, BB, TB, BT
 _NUM_SAMPLED_IMAGES = 5
 _WHOLE_SOURCE = SourceOptions()
 
@@ -41,6 +44,9 @@ class SourceInfo:
         time_base: seconds per tick of every pts and duration.
         frame_rate: average frames per second; None when the file does not tell. Never used for
             timestamps, except for the duration of a single frame that has none.
+        is_interlaced: whether the header or the first frame says so.
+        deinterlace: what is done about it while the frames are read.
+        dts_delay: ticks from a frame's dts to its pts, for a file that has dts alone (AVI); else None.
         shift: pts of the file at which the clock of `start_pts` and of every frame that is read is 0, in ticks.
         end_pts: frames at or after it are not read, in ticks of that clock; None: all are.
         nominal_rate: the lowest frame rate on whose grid all timestamps lie, by FFmpeg's estimate, or None.
@@ -54,6 +60,7 @@ class SourceInfo:
         sample_aspect_ratio: width / height of one pixel; None when the file does not tell.
         rotation: degrees counter-clockwise that a player turns the picture by.
         display_matrix: the nine integers behind `rotation`, flips included, or None.
+        hwaccel: kind of device that decodes it, as FFmpeg names it, or None: software.
         images: of an image sequence, its files in order; `path` is their folder or pattern then.
         pipe: what there is of a source that can be read only once; `path` is `-` then.
     """
@@ -74,9 +81,13 @@ class SourceInfo:
     sample_aspect_ratio: Fraction | None
     rotation: int
     display_matrix: tuple[int, ...] | None
+    is_interlaced: bool = False
+    deinterlace: Deinterlace = "auto"
+    dts_delay: int | None = None
     shift: int = 0
     end_pts: int | None = None
     nominal_rate: Fraction | None = None
+    hwaccel: str | None = None
     images: tuple[Path, ...] = ()
     pipe: InputPipe | None = field(default=None, repr=False, compare=False)
 
@@ -117,7 +128,10 @@ def _info(
     path: Path,
 ) -> SourceInfo:
     time_base = stream.time_base or Fraction(1, 1000)
+    dts_delay = _dts_delay(path, stream, frame) if container.format.name == "avi" else None
     start_pts = frame.pts if frame.pts is not None else (stream.start_time or 0)
+    if dts_delay is not None and frame.dts is not None:
+        start_pts = frame.dts - dts_delay
     return SourceInfo(
         path=path,
         stream_index=stream.index,
@@ -135,6 +149,8 @@ def _info(
         sample_aspect_ratio=stream.sample_aspect_ratio or None,
         rotation=frame.rotation,
         display_matrix=_display_matrix(frame),
+        is_interlaced=frame.interlaced_frame or stream.codec_context.field_order in _INTERLACED,
+        dts_delay=dts_delay,
         nominal_rate=stream.base_rate or None,
     )
 
@@ -156,6 +172,18 @@ def _probe_pipe(options: SourceOptions) -> SourceInfo:
     pipe.start(stream)
     frame, colour = first_frame(pipe.peek(), stream, PIPE)
     return replace(_info(pipe.container, stream, frame, colour, PIPE), pipe=pipe)
+
+
+def _dts_delay(path: Path, stream: VideoStream, first: VideoFrame) -> int | None:
+    """By how much the frames of a file without pts leave the decoder later than their packets came in.
+
+    That is because they are reordered; what FFmpeg takes for their pts is wrong then.
+    """
+    with open_input(path) as container:
+        packet = next(container.demux(container.streams[stream.index]))
+    if first.dts is None or packet.dts is None:
+        return None
+    return max(0, first.dts - packet.dts) if packet.is_keyframe else 0
 
 
 def _probe_images(path: Path, images: tuple[Path, ...], options: SourceOptions) -> SourceInfo:
@@ -203,8 +231,8 @@ def local_url(path: Path) -> str:
     return f"file:{path.absolute()}"
 
 
-def open_input(path: Path) -> InputContainer:
-    """Open a local file for reading; the caller closes it.
+def open_input(path: Path, hwaccel: HWAccel | None = None) -> InputContainer:
+    """Open a local file for reading, its videos to be decoded on a device or in software; the caller closes it.
 
     Raises:
         InputError: the file is missing, a folder, not readable or in no known format.
@@ -221,7 +249,11 @@ def open_input(path: Path) -> InputContainer:
     options = {"protocol_whitelist": "file", "pattern_type": "none"}
     try:
         return av.open(
-            local_url(path), mode="r", options=options, metadata_errors="surrogateescape"
+            local_url(path),
+            mode="r",
+            options=options,
+            metadata_errors="surrogateescape",
+            hwaccel=hwaccel,
         )
     except PermissionError:
         raise InputError(f"no permission to read {shown(path)}; check its access rights") from None
@@ -259,7 +291,7 @@ def find_video(container: InputContainer, path: Path, index: int | None = None) 
         videos = [s for s in container.streams.video if not s.disposition & _COVER]
         for video in videos:
             if video.index == index:
-                return video
+                return _cropping(video)
         indexes = ", ".join(str(video.index) for video in videos) or "there is none"
         raise UsageError(f"stream {index} of {shown(path)} is no video; choose from: {indexes}")
     stream = container.streams.best("video")
@@ -268,6 +300,12 @@ def find_video(container: InputContainer, path: Path, index: int | None = None) 
         raise InputError(
             f"no video in {shown(path)}, only {kinds}; name a file with a video stream"
         )
+    return _cropping(stream)
+
+
+def _cropping(stream: VideoStream) -> VideoStream:
+    """The stream, its decoder told to cut off every column that is not shown, even where lines lose their alignment."""
+    stream.codec_context.flags |= Flags.unaligned
     return stream
 
 
@@ -307,7 +345,12 @@ def _display_matrix(frame: VideoFrame) -> tuple[int, ...] | None:
         return _turn(frame.rotation)
     if SideDataType.DISPLAYMATRIX not in side_data:
         return None
-    return struct.unpack("=9i", bytes(side_data[SideDataType.DISPLAYMATRIX]))
+    return matrix_of(bytes(side_data[SideDataType.DISPLAYMATRIX]))
+
+
+def matrix_of(side_data: bytes) -> tuple[int, ...]:
+    """The nine integers of a display matrix."""
+    return struct.unpack("=9i", side_data)
 
 
 def _turn(degrees: int) -> tuple[int, ...] | None:

@@ -26,6 +26,7 @@ from stsr_cli.video.coding_order import stretch
 from stsr_cli.video.convert import FromRgb, Pixels
 from stsr_cli.video.encoder import EncoderPlan, add_video, open_encoder, plan_encoder
 from stsr_cli.video.geometry import Size
+from stsr_cli.video.orientation import upright
 from stsr_cli.video.output_pipe import EvenTimes, OutputPipe, plan_pipe
 from stsr_cli.video.pipe import FORMATS, PIPE
 from stsr_cli.video.plan import Track
@@ -176,14 +177,14 @@ class VideoWriter:
         """Encode one frame; call in presentation order.
 
         Args:
-            pixels: (H, W, 3) RGB of the plan's size, full range: uint8, or uint16 with white at 65535.
+            pixels: (H, W, 3) RGB of the plan's frame size, full range: uint8, or uint16 with white at 65535.
             pts: when it is shown, in ticks of `time_base`; greater than the one before.
             duration: for how long, in ticks of `time_base`.
 
         Raises:
             StsrError: the disk is full, or the encoder failed; the temporary file is gone then.
         """
-        shape = (self.plan.height, self.plan.width, 3)
+        shape = (*self.plan.frame_size, 3)
         if pixels.shape != shape:
             raise ValueError(f"a frame must have the shape {shape}, not {pixels.shape}")
         if self._even:
@@ -192,7 +193,7 @@ class VideoWriter:
             raise ValueError(f"pts {pts} does not come after {self._last_pts}")
         self._durations[pts] = duration
         with self._removing_on_failure():
-            frame = self._to_frame(pixels)
+            frame = self._to_frame(upright(pixels, self.plan.turn))
             frame.pts, frame.time_base = pts, self.time_base
             for packet in self._video.encode(frame):
                 self._mux(packet)

@@ -102,16 +102,23 @@ def packet_times(path: Path, index: int | None = None) -> list[Fraction]:
     return sorted(p["pts"] * time_base(stream) for p in packets if "pts" in p)
 
 
-def stream_hashes(path: Path, selector: str) -> list[str]:
-    """SHA-256 of the payload of each stream that FFmpeg's selector ("a", "s") names, as FFmpeg's muxer sees it."""
-    command = ["-v", "error", "-i", f"file:{path}", "-map", f"0:{selector}", "-c", "copy"]
+def stream_hashes(path: Path, kind: str) -> list[str]:
+    """SHA-256 of the payload of each stream of that kind ("a", "s"), as FFmpeg copies it; AAC without ADTS headers."""
+    names = {"a": "audio", "s": "subtitle"}
+    streams = [s for s in ffprobe(path)["streams"] if s["codec_type"] == names[kind]]
+    command = ["-v", "error", "-i", f"file:{path}", "-map", f"0:{kind}", "-c", "copy"]
+    for number, stream in enumerate(streams):
+        if stream["codec_name"] == "aac":
+            command += [f"-bsf:{kind}:{number}", "aac_adtstoasc"]
     text = run("ffmpeg", "-nostdin", *command, "-f", "streamhash", "-hash", "sha256", "-").decode()
     return [line.rpartition("=")[2] for line in text.splitlines()]
 
 
 @functools.lru_cache(maxsize=64)
 def raw_frames(path: Path, pix_fmt: str, selector: str = "v:0", *options: str) -> bytes:
-    """Every frame, decoded by FFmpeg's command line to `pix_fmt`, without scaling or rotation, none added or left out."""
-    head = ["-nostdin", "-v", "error", "-noautorotate", *options, "-i", f"file:{path}"]
+    """Every frame, decoded by FFmpeg's command line to `pix_fmt`, not turned, none added or left out."""
+    # unaligned: else FFmpeg leaves columns uncut whose cutting would cost it the alignment of lines
+    head = ["-nostdin", "-v", "error", "-noautorotate", "-flags", "unaligned", *options]
+    head += ["-i", f"file:{path}"]
     tail = ["-map", f"0:{selector}", "-fps_mode", "passthrough", "-f", "rawvideo"]
     return run("ffmpeg", *head, *tail, "-pix_fmt", pix_fmt, "-")
