@@ -27,7 +27,7 @@ def decode_images(source: SourceInfo, start: int = 0) -> Iterator[VideoFrame]:
     for index, path in enumerate(source.images[start:], start):
         with open_input(path) as container:
             video = find_video(container, path)
-        frame, colour = first_frame(container.decode(video), video, path)
+            frame, colour = first_frame(container.decode(video), video, path)
         if (frame.width, frame.height) != (source.width, source.height):
             raise InputError(
                 f"{shown(path)} is {frame.width}x{frame.height} and {shown(source.images[0])} is "

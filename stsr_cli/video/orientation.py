@@ -10,7 +10,8 @@ import numpy as np
 from av.sidedata.sidedata import Type as SideDataType
 
 from stsr_cli.video.convert import Pixels
-from stsr_cli.video.probe import SourceInfo, matrix_of
+from stsr_cli.video.display_matrix import matrix_of
+from stsr_cli.video.probe import SourceInfo
 
 _A_TURN_AND_A_FLIP = (0, 1 << 16, 0, 1 << 16, 0, 0, 0, 0, 1 << 30)
 _SIDE = 64  # pixels of a trial

@@ -1,19 +1,16 @@
 """What a video file holds, as a frozen `SourceInfo`. Knows nothing of outputs."""
 
 import os
-import struct
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from pathlib import Path
-from typing import Any
 
 import av
 from av.codec.context import Flags
 from av.codec.hwaccel import HWAccel
 from av.container import InputContainer
-from av.sidedata.sidedata import Type as SideDataType
 from av.stream import Disposition
 from av.video.format import VideoFormat
 from av.video.frame import VideoFrame
@@ -21,7 +18,8 @@ from av.video.stream import VideoStream
 
 from stsr_cli.errors import InputError, UsageError
 from stsr_cli.options import DEFAULT_IMAGE_RATE, Deinterlace, SourceOptions
-from stsr_cli.video.colour import ColourTags, bit_depth, has_colours, read_tags
+from stsr_cli.video.colour import ColourTags, bit_depth, read_tags, richness
+from stsr_cli.video.display_matrix import display_matrix
 from stsr_cli.video.pipe import PIPE, InputPipe
 from stsr_cli.video.sequence import find_images
 
@@ -105,15 +103,15 @@ def probe(path: str | os.PathLike[str], options: SourceOptions = _WHOLE_SOURCE) 
         UsageError: the file has no video stream of the index asked for, or times of its own and is to get a rate.
     """
     path = Path(path)
-    if path == PIPE:
-        return _probe_pipe(options)
-    images = find_images(path, shown(path))
+    images = () if path == PIPE else find_images(path, shown(path))
     if images:
         return _probe_images(path, images, options)
     if options.rate is not None:
         raise UsageError(
             f"--rate is for image sequences and {shown(path)} has times of its own; leave it out"
         )
+    if path == PIPE:
+        return _probe_pipe(options)
     with open_input(path) as container:
         stream = find_video(container, path, options.video_index)
         frame, colour = first_frame(container.decode(stream), stream, path)
@@ -128,7 +126,9 @@ def _info(
     path: Path,
 ) -> SourceInfo:
     time_base = stream.time_base or Fraction(1, 1000)
-    dts_delay = _dts_delay(path, stream, frame) if container.format.name == "avi" else None
+    dts_delay = (
+        _dts_delay(path, stream, frame) if container.format.name == "avi" and path != PIPE else None
+    )
     start_pts = frame.pts if frame.pts is not None else (stream.start_time or 0)
     if dts_delay is not None and frame.dts is not None:
         start_pts = frame.dts - dts_delay
@@ -148,7 +148,7 @@ def _info(
         has_audio=bool(container.streams.audio),
         sample_aspect_ratio=stream.sample_aspect_ratio or None,
         rotation=frame.rotation,
-        display_matrix=_display_matrix(frame),
+        display_matrix=display_matrix(frame),
         is_interlaced=frame.interlaced_frame or stream.codec_context.field_order in _INTERLACED,
         dts_delay=dts_delay,
         nominal_rate=stream.base_rate or None,
@@ -191,7 +191,7 @@ def _probe_images(path: Path, images: tuple[Path, ...], options: SourceOptions) 
     step = max(1, len(images) // _NUM_SAMPLED_IMAGES)
     sampled = [probe(image, replace(options, rate=None)) for image in images[::step]]
     return replace(
-        max(sampled, key=_richness),
+        max(sampled, key=lambda image: richness(VideoFormat(image.pix_fmt, 8, 8))),
         path=path,
         time_base=1 / rate,
         frame_rate=rate,
@@ -200,12 +200,6 @@ def _probe_images(path: Path, images: tuple[Path, ...], options: SourceOptions) 
         num_frames_from_header=len(images),
         images=images,
     )
-
-
-def _richness(image: SourceInfo) -> tuple[bool, int, int]:
-    """How much the format of an image can hold: programs store a black one as grey, one of few colours as a palette."""
-    pixel_format = VideoFormat(image.pix_fmt, 8, 8)
-    return has_colours(pixel_format), image.bit_depth, len(pixel_format.components)
 
 
 def estimate_num_frames(source: SourceInfo) -> int | None:
@@ -336,29 +330,6 @@ def first_frame(
         return frame, read_tags(frame, is_still=stream.codec_context.name in _STILL_CODECS)
     except InputError as error:
         raise InputError(f"{shown(path)}: {error}") from None
-
-
-def _display_matrix(frame: VideoFrame) -> tuple[int, ...] | None:
-    try:
-        side_data: Any = frame.side_data
-    except ValueError:  # PyAV 18.1 does not know what TIFF and JPEG carry beside the picture (Exif)
-        return _turn(frame.rotation)
-    if SideDataType.DISPLAYMATRIX not in side_data:
-        return None
-    return matrix_of(bytes(side_data[SideDataType.DISPLAYMATRIX]))
-
-
-def matrix_of(side_data: bytes) -> tuple[int, ...]:
-    """The nine integers of a display matrix."""
-    return struct.unpack("=9i", side_data)
-
-
-def _turn(degrees: int) -> tuple[int, ...] | None:
-    """The display matrix of a turn by whole right angles counter-clockwise, as FFmpeg has it."""
-    cosine, sine = {0: (1, 0), 90: (0, 1), 180: (-1, 0), 270: (0, -1)}[degrees % 360 // 90 * 90]
-    one, unit = 1 << 16, 1 << 30
-    matrix = (cosine * one, -sine * one, 0, sine * one, cosine * one, 0, 0, 0, unit)
-    return None if degrees % 360 == 0 else matrix
 
 
 def shown(path: Path) -> str:
