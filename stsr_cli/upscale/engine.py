@@ -44,7 +44,7 @@ from stsr_cli.video.retime import (
 )
 from stsr_cli.video.scenes import Cut, mark_cuts
 from stsr_cli.video.sizes import disk_warning
-from stsr_cli.video.timeline import PtsRepair, Slot
+from stsr_cli.video.timeline import Jumps, PtsRepair, Slot
 from stsr_cli.video.writer import open_writer
 from stsr_cli.video.written import Writer
 
@@ -86,6 +86,7 @@ def upscale(
         )
     source = accelerated(probe(options.source, options.read), options.read.hwaccel)
     source = excerpt(source, options.read)
+    source = replace(source, jumps=source.jumps and Jumps())  # that sound and pictures share
     if options.fps is not None and options.is_time_scale_free:
         options = replace(options, time_scale=time_scale_for(options.fps, source.frame_rate))
     check_disagreement(options)
@@ -121,12 +122,16 @@ def upscale(
             lambda name, path: weights.append((name, path)),
         )
         model = to_device(system, device, dtype)
-        choice = _choose(options, model, source, device, dtype, on_pair)
+        choice = _choose(options, model, replace(source, jumps=None), device, dtype, on_pair)
         stream = choice.stream if choice else options.model.stream
         network = Network(model, stream, bool(options.disagreement), options.on_doubt)
         begin = time.perf_counter()
         with Prefetch(
-            _steps(read_frames(source, repair, flags=flags), options), _QUEUE_DEPTH
+            _steps(
+                read_frames(source, repair, flags=flags),
+                options,
+            ),
+            _QUEUE_DEPTH,
         ) as frames:
             on_start(source, str(device), choice)
             counted = _Counter(frames, on_frame)
@@ -158,6 +163,7 @@ def upscale(
         network_share=1 - (decode + encode) / seconds,
         encode_share=encode / seconds,
         repaired_timestamps=repair.num_repaired,
+        num_jumps=source.jumps.num_jumps if source.jumps else 0,
         missing_timestamps=repair.num_missing,
         device=str(device),
         stream=stream,

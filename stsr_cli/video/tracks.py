@@ -7,6 +7,7 @@ does not grow with the length of the video.
 from __future__ import annotations
 
 import hashlib
+import math
 from array import array
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -264,6 +265,7 @@ class TrackCopier:
             return packet
         try:
             for packet in self._packets:
+                self._window.join(packet)
                 if self._window.is_over(packet):
                     return None
                 if packet.size and self._window.take(packet) and payload(packet, packet.stream):
@@ -308,10 +310,18 @@ def _order(packet: Packet[Any], lane: _Lane) -> None:
             packet.pts if packet.pts is not None else 0 if previous is None else previous + 1
         )
     if previous is not None and packet.dts < previous + step:
-        packet.dts = previous + step
+        # Not one tick of the source's clock, which the output's may be too coarse for.
+        packet.dts = previous + step * _ticks(lane.output, packet)
     if packet.pts is None or packet.pts < packet.dts:
         packet.pts = packet.dts
     lane.last_dts = packet.dts
+
+
+def _ticks(output: Stream, packet: Packet[Any]) -> int:
+    """Ticks of a packet's clock that are one of the output's at least."""
+    if not output.time_base or not packet.time_base:
+        return 1
+    return max(1, math.ceil(output.time_base / packet.time_base))
 
 
 def _picture(source: SourceInfo, index: int) -> bytes:
