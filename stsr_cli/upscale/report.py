@@ -5,7 +5,10 @@ from pathlib import Path
 
 from stsr_cli.options import StreamChoice
 from stsr_cli.self_score import Choice
+from stsr_cli.video.encoder import EncoderPlan
 from stsr_cli.video.plan import Track
+from stsr_cli.video.scenes import Cut
+from stsr_cli.video.verify import Check
 
 
 @dataclass(frozen=True)
@@ -36,6 +39,11 @@ class UpscaleReport:
         num_replaced: how many others were not shown, since the streams disagreed on them too much.
         mean_disagreement: of the streams over the new frames, in levels of 255, or None where it was not asked for;
             at a cut there is nothing to compare.
+        precision: what the network computed in, as `--precision` spells it.
+        encoder: what the target was encoded with.
+        cuts: where they are, counted in source frames.
+        weights: name and file of each weights file that was read.
+        checks: what was compared when the target was read back.
         warnings: what was lost or changed beside whole tracks, a sentence each, those known before the run first.
     """
 
@@ -64,6 +72,11 @@ class UpscaleReport:
     num_deinterlaced: int = 0
     num_repeated: int = 0
     num_dropped: int = 0
+    precision: str = "fp32"
+    encoder: EncoderPlan | None = None
+    cuts: tuple[Cut, ...] = ()
+    weights: tuple[tuple[str, Path], ...] = ()
+    checks: tuple[Check, ...] = ()
 
     @property
     def notes(self) -> tuple[str, ...]:

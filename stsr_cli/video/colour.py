@@ -47,6 +47,11 @@ def has_colours(pixel_format: VideoFormat) -> bool:
     return is_rgb(pixel_format) or len(pixel_format.components) > 2
 
 
+def richness(pixel_format: VideoFormat) -> tuple[bool, int, int]:
+    """How much it can hold, to compare: programs store a black image as grey and one of few colours as a palette."""
+    return has_colours(pixel_format), bit_depth(pixel_format), len(pixel_format.components)
+
+
 def bit_depth(pixel_format: VideoFormat) -> int:
     """Bits of the deepest component, e.g. 8 or 10."""
     return max((component.bits for component in pixel_format.components), default=8)

@@ -1,4 +1,4 @@
-"""Display matrices, as frames and streams carry them. Knows no file."""
+"""The turn and mirroring that a file leaves to its player, as the nine integers that FFmpeg stores."""
 
 import struct
 from typing import Any
@@ -8,7 +8,7 @@ from av.video.frame import VideoFrame
 
 
 def display_matrix(frame: VideoFrame) -> tuple[int, ...] | None:
-    """How a frame is turned and flipped when it is shown, as nine integers, or None: it is not."""
+    """The matrix of a decoded frame, or None if it has none."""
     try:
         side_data: Any = frame.side_data
     except ValueError:  # PyAV 18.1 does not know what TIFF and JPEG carry beside the picture (Exif)

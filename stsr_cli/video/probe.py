@@ -19,7 +19,7 @@ from av.video.stream import VideoStream
 from stsr_cli.errors import InputError, UsageError
 from stsr_cli.options import DEFAULT_IMAGE_RATE, Deinterlace, SourceOptions
 from stsr_cli.video.clock import dts_delay, jumps_of
-from stsr_cli.video.colour import ColourTags, bit_depth, has_colours, read_tags
+from stsr_cli.video.colour import ColourTags, bit_depth, read_tags, richness
 from stsr_cli.video.cropping import NO_CROPPING, Cropping, container_cropping
 from stsr_cli.video.display_matrix import display_matrix
 from stsr_cli.video.pipe import PIPE, InputPipe
@@ -110,15 +110,15 @@ def probe(path: str | os.PathLike[str], options: SourceOptions = _WHOLE_SOURCE) 
         UsageError: the file has no video stream of the index asked for, or times of its own and is to get a rate.
     """
     path = Path(path)
-    if path == PIPE:
-        return _probe_pipe(options)
-    images = find_images(path, shown(path))
+    images = () if path == PIPE else find_images(path, shown(path))
     if images:
         return _probe_images(path, images, options)
     if options.rate is not None:
         raise UsageError(
             f"--rate is for image sequences and {shown(path)} has times of its own; leave it out"
         )
+    if path == PIPE:
+        return _probe_pipe(options)
     with open_input(path) as container:
         stream = find_video(container, path, options.video_index)
         frame, colour = first_frame(container.decode(stream), stream, path)
@@ -187,7 +187,7 @@ def _probe_images(path: Path, images: tuple[Path, ...], options: SourceOptions) 
     step = max(1, len(images) // _NUM_SAMPLED_IMAGES)
     sampled = [probe(image, replace(options, rate=None)) for image in images[::step]]
     return replace(
-        max(sampled, key=_richness),
+        max(sampled, key=lambda image: richness(VideoFormat(image.pix_fmt, 8, 8))),
         path=path,
         time_base=1 / rate,
         frame_rate=rate,
@@ -196,12 +196,6 @@ def _probe_images(path: Path, images: tuple[Path, ...], options: SourceOptions) 
         num_frames_from_header=len(images),
         images=images,
     )
-
-
-def _richness(image: SourceInfo) -> tuple[bool, int, int]:
-    """How much the format of an image can hold: programs store a black one as grey, one of few colours as a palette."""
-    pixel_format = VideoFormat(image.pix_fmt, 8, 8)
-    return has_colours(pixel_format), image.bit_depth, len(pixel_format.components)
 
 
 def estimate_num_frames(source: SourceInfo) -> int | None:

@@ -6,8 +6,8 @@ import av
 import numpy as np
 import pytest
 
+from stsr_cli.video.readback import payload
 from stsr_cli.video.reader import read_frames
-from stsr_cli.video.verify import payload
 
 FAST = ["--scale", "1", "--spatial", "bicubic", "--temporal", "blend", "--preset", "ultrafast"]
 FILM = Fraction(24000, 1001)
