@@ -150,8 +150,8 @@ class Window:
             packet.dts -= shift
         return True
 
-    def chapters(self, chapters: list[Any]) -> list[Any]:
-        """Those that lie in it, cut to it."""
+    def chapters(self, chapters: list[Any], lead: Fraction) -> list[Any]:
+        """Those that lie in it, cut to it, and later by `lead` (s), as a muxer moves everything else."""
         kept = []
         for chapter in chapters:
             time_base = chapter["time_base"]
@@ -162,5 +162,6 @@ class Window:
             if self._end is not None:
                 stop = min(stop, round((self._end - self._start) / time_base))
             if stop > begin or chapter["start"] == chapter["end"]:
-                kept.append({**chapter, "start": begin, "end": stop})
+                late = round(lead / time_base)
+                kept.append({**chapter, "start": begin + late, "end": stop + late})
         return kept

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import math
 from array import array
+from collections import deque
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from fractions import Fraction
@@ -22,6 +23,7 @@ from av.stream import Discard, Stream
 from stsr_cli.errors import InputError, UsageError
 from stsr_cli.options import TrackOptions
 from stsr_cli.video.excerpt import Window
+from stsr_cli.video.lead import lead, peek
 from stsr_cli.video.plan import Track, carried, plan_tracks
 from stsr_cli.video.probe import SourceInfo, open_source, reason, shown
 from stsr_cli.video.readback import payload
@@ -83,7 +85,8 @@ class TrackCopier:
         self._input: InputContainer = self._opened.enter_context(open_source(source))
         self._window = Window(source)
         self._packets: Any = iter(())
-        self._ahead: Packet[Any] | None = None
+        self._ahead: deque[Packet[Any]] = deque()
+        self._lead = Fraction(0)
         self._lanes: dict[int, _Lane] = {}
         self._attached: list[str] = []
 
@@ -101,7 +104,7 @@ class TrackCopier:
     def chapters(self) -> list[Any]:
         """Those that the output must hold."""
         is_kept = any(t.kind == "chapters" and t.action == "copy" for t in self.plan)
-        return self._window.chapters(self._input.chapters()) if is_kept else []
+        return self._window.chapters(self._input.chapters(), self._lead) if is_kept else []
 
     @property
     def tags(self) -> dict[str, str]:
@@ -188,6 +191,11 @@ class TrackCopier:
         if not any(stream.type == "subtitle" for stream in wanted):
             self._window.seek(self._input)
         self._packets = self._input.demux(wanted) if wanted else iter(())
+        if self.chapters:
+            self._ahead = peek(self._next, [s.index for s in wanted if s.type == "audio"])
+            start = self._source.start_pts * self._source.time_base
+            self._lead = lead(self._format, start, self._ahead)
+            output.set_chapters(self.chapters)
 
     def copy_until(self, output: OutputContainer, seconds: Fraction | None) -> None:
         """Mux the packets that start before `seconds`, or all that are left when it is None.
@@ -201,7 +209,7 @@ class TrackCopier:
                 and packet.dts is not None
                 and packet.dts * packet.time_base >= seconds
             ):
-                self._ahead = packet
+                self._ahead.appendleft(packet)
                 return
             lane = self._lanes[packet.stream.index]
             for muxed in self._recode(lane, packet) if lane.recoder else [packet]:
@@ -260,9 +268,8 @@ class TrackCopier:
             raise self._damaged(lane.track.name, error) from error
 
     def _next(self) -> Packet[Any] | None:
-        if self._ahead is not None:
-            packet, self._ahead = self._ahead, None
-            return packet
+        if self._ahead:
+            return self._ahead.popleft()
         try:
             for packet in self._packets:
                 self._window.join(packet)
