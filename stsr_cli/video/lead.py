@@ -1,4 +1,7 @@
-"""By how much a muxer moves everything, where nothing may start before 0; chapters are left for its caller to move."""
+"""What becomes of what starts before 0, which MP4 says by an edit list and others cannot say.
+
+Matroska's muxer moves everything, so that the first of it is at 0; chapters are left for its caller to move.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +11,8 @@ from fractions import Fraction
 from typing import Any
 
 from av.packet import Packet
+
+from stsr_cli.video.target import MOV_FAMILY
 
 _SHIFTING = ("matroska", "webm")  # MP4 says it by an edit list instead
 _TICK = Fraction(1, 1000)  # theirs
@@ -42,6 +47,16 @@ def lead(format_name: str, video_start: Fraction, packets: Iterable[Packet[Any]]
         if packet.pts is not None and packet.time_base:
             starts.append(packet.pts * packet.time_base + _pre_skip(packet))
     return max(Fraction(0), -round(min(starts) / _TICK) * _TICK)
+
+
+def is_hidden(packet: Packet[Any], format_name: str) -> bool:
+    """Whether an edit list of the source leaves a packet out and a file of that format would play it.
+
+    The last one before what is heard is kept: a decoder needs it to start.
+    """
+    if not packet.is_discard or format_name in MOV_FAMILY or packet.pts is None:
+        return False
+    return packet.pts + 2 * (packet.duration or 0) <= (packet.stream.start_time or 0)
 
 
 def _pre_skip(packet: Packet[Any]) -> Fraction:

@@ -184,3 +184,27 @@ def test_an_excerpt_into_matroska_moves_its_chapters_with_its_sound(call, make_c
     first = seconds_of(tmp_path / "out.mkv")[0]
     assert first > 0
     assert [start - first for start in found] == [0, Fraction(1, 5)]
+
+
+@pytest.mark.parametrize("target", ["out.mp4", "out.mkv"])
+def test_what_an_edit_list_hides_is_not_heard(call, make_clip, tmp_path, target):
+    """MP4 whose first second is cut off by its edit list, as `ffmpeg -ss 1 -c copy` leaves it."""
+    whole = make_clip("whole.mp4", num_frames=50, has_sound=True, options={"g": "50"})
+    clip = tmp_path / "in.mp4"
+    with av.open(str(whole)) as source, av.open(str(clip), "w") as out:
+        streams = {s.index: out.add_stream_from_template(s) for s in source.streams}
+        for packet in source.demux():
+            if packet.size:
+                second = round(1 / packet.time_base)
+                packet.pts, packet.dts = packet.pts - second, packet.dts - second
+                packet.stream = streams[packet.stream_index]
+                out.mux(packet)
+    call("upscale", clip, target, *FAST, "--time-scale", "1")
+    video, sound = seconds_of(tmp_path / target), times_of(tmp_path / target, 1)
+    assert len(video) == len(list(read_frames(clip))) == 25
+    given = {data: at for at, data in times_of(clip, 1)}
+    late = [at - video[0] - given[data] for at, data in sound]
+    tick = Fraction(1, 1000)
+    assert max(map(abs, late)) <= (tick if target == "out.mkv" else 0)
+    if target == "out.mkv":  # in MP4 the rest is there, and hidden again
+        assert -2 * Fraction(1024, 44100) < sound[0][0] - video[0] <= 0
