@@ -12,7 +12,11 @@ from av.video.stream import VideoStream
 
 from stsr_cli.errors import UsageError
 from stsr_cli.options import EncodeOptions
-from stsr_cli.video.colour import ColourTags, output_tags
+from stsr_cli.video.alpha import stream_tags
+from stsr_cli.video.chroma import tag_options
+from stsr_cli.video.colour import ColourTags, is_grey, output_tags
+from stsr_cli.video.hdr import appended
+from stsr_cli.video.keeping import settle_colour
 from stsr_cli.video.pixel_format import auto_pix_fmt, checked_pix_fmt
 from stsr_cli.video.probe import SourceInfo
 
@@ -52,6 +56,9 @@ class EncoderPlan:
         height: of the output, in pixels.
         tags: colour tags of the output, and what to convert with.
         options: private options of the encoder; nothing that it does not know.
+        has_alpha: whether frames are written with the source's alpha.
+        is_grey: whether the source is grey, so that the output's chroma is neutral.
+        notes: what a user should know that loses nothing, a sentence each.
         warnings: what of the source it cannot keep, a sentence each.
     """
 
@@ -61,11 +68,16 @@ class EncoderPlan:
     height: int
     tags: ColourTags
     options: dict[str, str]
+    has_alpha: bool = False
+    is_grey: bool = False
+    notes: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
 
 
-def plan_encoder(source: SourceInfo, encode: EncodeOptions, *, scale: int) -> EncoderPlan:
-    """Settle how `source`, enlarged by `scale`, is encoded.
+def plan_encoder(
+    source: SourceInfo, encode: EncodeOptions, *, scale: int, format_name: str
+) -> EncoderPlan:
+    """Settle how `source`, enlarged by `scale`, is encoded into a container of a format.
 
     Raises:
         UsageError: unknown codec, preset or pixel format, crf out of range, or a combination that cannot be.
@@ -74,16 +86,26 @@ def plan_encoder(source: SourceInfo, encode: EncodeOptions, *, scale: int) -> En
     width, height = source.width * scale, source.height * scale
     supported = [pixel_format.name for pixel_format in codec.video_formats or ()]
     if encode.pix_fmt == "auto":
-        pix_fmt = auto_pix_fmt(source, codec.name, supported, is_odd=bool(width % 2 or height % 2))
+        is_odd = bool(width % 2 or height % 2)
+        pix_fmt = auto_pix_fmt(
+            source, codec.name, supported, is_odd=is_odd, format_name=format_name
+        )
     else:
         pix_fmt = checked_pix_fmt(encode.pix_fmt, codec.name, supported, width, height)
+    tags = output_tags(source.colour, VideoFormat(pix_fmt, width, height), height, codec.name)
+    kept = settle_colour(source, codec.name, pix_fmt, format_name)
+    options = _codec_options(codec.name, encode) | tag_options(tags.chroma_location)
     return EncoderPlan(
         codec=codec.name,
         pix_fmt=pix_fmt,
         width=width,
         height=height,
-        tags=output_tags(source.colour, VideoFormat(pix_fmt, width, height), height),
-        options=_codec_options(codec.name, encode),
+        tags=tags,
+        options=appended(options, kept.options),
+        has_alpha=kept.has_alpha,
+        is_grey=is_grey(VideoFormat(source.pix_fmt, 8, 8)),
+        notes=tuple(kept.notes),
+        warnings=tuple(kept.warnings),
     )
 
 
@@ -117,6 +139,8 @@ def add_video(
     context.thread_type = ThreadType.AUTO
     context.colorspace, context.color_range = plan.tags.matrix, plan.tags.range
     context.color_primaries, context.color_trc = plan.tags.primaries, plan.tags.transfer
+    if plan.has_alpha:
+        video.metadata.update(stream_tags(plan.codec, output.format.name))
     if source.sample_aspect_ratio:
         context.sample_aspect_ratio = source.sample_aspect_ratio
     if source.display_matrix:

@@ -16,9 +16,12 @@ from av.video.stream import VideoStream
 
 from stsr_cli.errors import InputError, UsageError
 from stsr_cli.options import SourceOptions
+from stsr_cli.video.alpha import carries_alpha, decoded
 from stsr_cli.video.colour import ColourTags, bit_depth, read_tags
+from stsr_cli.video.hdr import HdrMetadata, read_hdr
 
 _STILL_CODECS = frozenset({"mjpeg", "webp"})
+_NO_HDR = HdrMetadata()
 _COVER = Disposition.attached_pic
 _WHOLE_SOURCE = SourceOptions()
 
@@ -45,6 +48,9 @@ class SourceInfo:
         sample_aspect_ratio: width / height of one pixel; None when the file does not tell.
         rotation: degrees counter-clockwise that a player turns the picture by.
         display_matrix: the nine integers behind `rotation`, flips included, or None.
+        has_alpha: whether there is alpha to keep; a palette's, a GIF's, PNG's or WebP's counts if the first frame is
+            not opaque.
+        hdr: what comes with its colours, if they are HDR.
     """
 
     path: Path
@@ -63,6 +69,8 @@ class SourceInfo:
     sample_aspect_ratio: Fraction | None
     rotation: int
     display_matrix: tuple[int, ...] | None
+    has_alpha: bool = False
+    hdr: HdrMetadata = _NO_HDR
 
 
 def probe(path: str | os.PathLike[str], options: SourceOptions = _WHOLE_SOURCE) -> SourceInfo:
@@ -95,6 +103,8 @@ def probe(path: str | os.PathLike[str], options: SourceOptions = _WHOLE_SOURCE) 
             sample_aspect_ratio=stream.sample_aspect_ratio or None,
             rotation=frame.rotation,
             display_matrix=_display_matrix(frame),
+            has_alpha=carries_alpha(frame, stream),
+            hdr=read_hdr(frame),
         )
 
 
@@ -219,7 +229,7 @@ def first_frame(
         InputError: there is none, it does not decode, or its colours are of a kind that cannot be read.
     """
     try:
-        frame = next(iter(container.decode(stream)), None)
+        frame = next(decoded(container, stream), None)
     except (av.FFmpegError, OSError, ValueError) as error:
         raise InputError(
             f"cannot decode {shown(path)}: {reason(error)}; check that the file is complete"

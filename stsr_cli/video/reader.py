@@ -10,8 +10,10 @@ from pathlib import Path
 import av
 from av.codec.context import ThreadType
 from av.video.frame import VideoFrame
+from av.video.stream import VideoStream
 
 from stsr_cli.errors import InputError
+from stsr_cli.video.alpha import decoded
 from stsr_cli.video.convert import Pixels, ToRgb
 from stsr_cli.video.probe import (
     SourceInfo,
@@ -65,7 +67,7 @@ def read_frames(
     if not isinstance(source, SourceInfo):
         source = probe(Path(source))
     repair = repair or PtsRepair(source.start_pts)
-    to_rgb = ToRgb(source.colour)
+    to_rgb = ToRgb(source.colour, depth=source.bit_depth)
     for index, frame in enumerate(_decode(source, start_pts)):
         if (frame.width, frame.height) != (source.width, source.height):
             raise InputError(
@@ -96,11 +98,12 @@ def _decode(source: SourceInfo, start_pts: int | None) -> Iterator[VideoFrame]:
     num_decoded, seconds = 0, Fraction(0)
     with open_input(source.path) as container:
         stream = container.streams[source.stream_index]
+        assert isinstance(stream, VideoStream)
         stream.codec_context.thread_type = ThreadType.AUTO
         if start_pts is not None:
             with suppress(av.FFmpegError, OSError):  # without an index, decode from the beginning
                 container.seek(start_pts, stream=stream)
-        frames = container.decode(stream)
+        frames = decoded(container, stream)
         while True:
             try:
                 frame = next(frames, None)

@@ -82,7 +82,9 @@ def open_writer(
     """
     target = Path(target)
     check_target(target, source.path, overwrite=overwrite)
-    plan = plan_encoder(source, encode, scale=scale)
+    with new_container(target, target) as container:
+        format_name = container.format.name
+    plan = plan_encoder(source, encode, scale=scale, format_name=format_name)
     if plan.warnings and tracks.strict:
         raise UsageError(f"{'; '.join(plan.warnings)}; leave out --strict to go on all the same")
     return VideoWriter(target, source, plan, tracks, scale=scale, time_scale=time_scale)
@@ -113,7 +115,7 @@ class VideoWriter:
         self.time_base = source.time_base / time_scale
         self._partial = partial_name(target)
         self._plan = plan
-        self._to_frame = FromRgb(plan.pix_fmt, plan.tags)
+        self._to_frame = FromRgb(plan.pix_fmt, plan.tags, is_neutral=plan.is_grey)
         self._num_frames = self._first_pts = self._last_pts = self._end_pts = self._coded_end = 0
         self._header_duration = (source.duration or 0) * time_scale
         self._first_dts: int | None = None
