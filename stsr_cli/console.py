@@ -65,8 +65,12 @@ class UpscaleConsole:
     def __exit__(self, *_: object) -> None:
         self._progress.stop()
 
-    def on_plan(self, tracks: "Sequence[Track]", warnings: Sequence[str]) -> None:
+    def on_plan(
+        self, tracks: "Sequence[Track]", warnings: Sequence[str], notes: Sequence[str] = ()
+    ) -> None:
         """Warn of what the output cannot hold as it is, a line each; even when quiet of what is lost."""
+        for note in notes:
+            self._console.print(note, markup=False, soft_wrap=True)
         for track in tracks:
             if track.action == "drop":
                 self._warn(f"{track.name}: {track.fate}")

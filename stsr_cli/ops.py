@@ -152,6 +152,47 @@ def upsample(image: Tensor, scale: int) -> Tensor:
     return F.pixel_shuffle(upsample_phases(image, scale), scale)
 
 
+def _lanczos_weights(length: int, new_length: int) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """Which samples make each new one, and how much of each: both (taps, new_length)."""
+    scale = new_length / length
+    stretch = min(scale, 1.0)  # antialiasing: the kernel widens when shrinking
+    centre = (np.arange(new_length) + 0.5) / scale - 0.5
+    radius = 3 / stretch
+    first = np.floor(centre - radius).astype(np.int64) + 1
+    taps = first + np.arange(math.ceil(2 * radius))[:, None]
+    x = (centre - taps) * stretch
+    weights = np.where(np.abs(x) < 3, np.sinc(x) * np.sinc(x / 3), 0.0)
+    return _symmetric(taps, length), weights / weights.sum(axis=0)
+
+
+def lanczos(image: Tensor, size: tuple[int, int]) -> Tensor:
+    """Resize to any size with Lanczos of three lobes, antialiased where it shrinks, symmetric at the edges.
+
+    Args:
+        image: (..., H, W), any range; half precision is computed in float32.
+        size: (new height, new width) in pixels.
+
+    Returns:
+        (..., *size), not clamped: it may overshoot its input's range.
+    """
+    for axis, new_length in zip((-2, -1), size, strict=True):
+        length = image.shape[axis]
+        if new_length == length:
+            continue
+        image = image if image.dtype == torch.float64 else image.float()
+        indexes, weights = _lanczos_weights(length, new_length)
+        index = torch.from_numpy(indexes).to(image.device)
+        weight = torch.from_numpy(weights).to(image)
+        shape = (-1, 1) if axis == -2 else (-1,)
+        terms = zip(index, weight, strict=True)
+        tap, share = next(terms)
+        resized = image.index_select(axis, tap) * share.view(shape)
+        for tap, share in terms:
+            resized.addcmul_(image.index_select(axis, tap), share.view(shape))
+        image = resized
+    return image
+
+
 def rgb_to_ycbcr(image: Tensor) -> Tensor:
     """(B, 3, H, W) RGB in [0, 1] -> Y, Cb, Cr (BT.601, limited range) in [0, 1]: Y in 16/255..235/255."""
     matrix = image.new_tensor(_RGB_TO_YCBCR) / 255

@@ -5,7 +5,8 @@ from typing import Any, get_args
 
 import click
 
-from stsr_cli.cli.fields import option_of, refuse_given
+from stsr_cli.cli.encoding import encoder_option
+from stsr_cli.cli.fields import option_of, refuse_given, take
 from stsr_cli.options import CompareMode, CompareOptions, EncodeOptions
 
 _option = option_of(CompareOptions, EncodeOptions)
@@ -62,9 +63,10 @@ _OF_THE_PAGE = ("frames", "truth", "disagreement")
     help="What `upscale --disagreement` wrote, for a chart of the page.",
 )
 @_option("--codec", help="As of `upscale`.")
-@_option("--crf", type=click.IntRange(0, 63), help="As of `upscale`.")
+@_option("--crf", type=click.IntRange(0, 255), help="As of `upscale`.")
 @_option("--preset", help="As of `upscale`.")
 @_option("--pix-fmt", help="As of `upscale`.")
+@encoder_option("As of `upscale`.")
 @click.option("-y", "--overwrite", is_flag=True, help="Replace what exists.")
 @click.option("-q", "--quiet", is_flag=True, help="No progress bar, no summary.")
 def command(**values: Any) -> None:
@@ -80,9 +82,7 @@ def command(**values: Any) -> None:
         refuse_given("without -o, which writes a video", *_OF_THE_VIDEO)
     if values["page"] is None:
         refuse_given("without --html, which writes a page", *_OF_THE_PAGE)
-    encode = EncodeOptions(
-        **{name: values.pop(name) for name in EncodeOptions.__dataclass_fields__}
-    )
+    encode = take(values, EncodeOptions)
     options = CompareOptions(has_labels=not values.pop("no_labels"), encode=encode, **values)
     from stsr_cli.compare import compare
     from stsr_cli.console import Counter

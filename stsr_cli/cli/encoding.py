@@ -1,26 +1,73 @@
 """Options that say how the output of `stsr upscale` is encoded, and what else of the source goes into it."""
 
+from pathlib import Path
 from typing import Any
 
 import click
 
-from stsr_cli.cli.fields import option_of, section
+from stsr_cli.cli.fields import Decorator, option_of, section
 from stsr_cli.options import EncodeOptions, TrackOptions
 
 _option = option_of(EncodeOptions)
 _TRACKS = ("audio", "subs", "chapters", "attachments")
+LIST = "list"
+
+
+def _pairs(
+    context: click.Context, parameter: click.Parameter, values: tuple[str, ...]
+) -> tuple[tuple[str, str], ...]:
+    """Split KEY=VALUE; `list` alone stays as a key without a value."""
+    pairs = []
+    for text in values:
+        key, equals, value = text.partition("=")
+        if text != LIST and not (key and equals):
+            raise click.BadParameter(f"{text!r} is not KEY=VALUE; write -e tune=film, or -e {LIST}")
+        pairs.append((key, value))
+    return tuple(pairs)
+
+
+def encoder_option(help_text: str) -> Decorator:
+    """`-e KEY=VALUE`."""
+    return _option(
+        "-e",
+        "options",
+        metavar="KEY=VALUE",
+        multiple=True,
+        callback=_pairs,
+        help=help_text,
+    )
+
 
 encode_options = section(
     "Encoding",
-    _option("--codec", help="Name of the video encoder."),
+    _option(
+        "--codec",
+        help="Name of the video encoder; auto is libx264, and libvpx-vp9 for .webm.",
+    ),
     _option(
         "--crf",
-        type=click.IntRange(0, 63),
-        help="Quality of x264 and its kin; smaller is better, 0 is lossless.",
+        type=click.IntRange(0, 255),
+        help="Quality on the encoder's scale; smaller is better, 0 is lossless for x264, x265, VP9 and AV1  "
+        "[default: x264 18, x265 17, VP9 and AV1 18]",
     ),
-    _option("--preset", help="Speed preset of x264 and its kin."),
+    _option(
+        "--preset",
+        help="Speed: ultrafast to placebo for x264 and x265, 0 (slow) to 13 for SVT-AV1, 0 to 8 for VP9, p1 to p7 for "
+        "NVENC  [default: medium, 6, 2, p5]",
+    ),
     _option("--pix-fmt", help="Pixel format; auto follows the source."),
+    encoder_option(
+        f"Option of the encoder, which wins over --crf and --preset; -e {LIST} shows all (repeatable).",
+    ),
 )
+
+
+def print_encoder_options(codec: str, target: Path) -> None:
+    """Print what `-e` takes for a codec in an output, one option a line."""
+    from stsr_cli.video.encoder_options import describe_options
+
+    click.echo("\n".join(describe_options(codec, target)))
+
 
 track_options = section(
     "Tracks",

@@ -6,7 +6,13 @@ from typing import Any, cast, get_args
 
 import click
 
-from stsr_cli.cli.encoding import encode_options, take_tracks, track_options
+from stsr_cli.cli.encoding import (
+    LIST,
+    encode_options,
+    print_encoder_options,
+    take_tracks,
+    track_options,
+)
 from stsr_cli.cli.fields import SectionedCommand, option_of, refuse_given, section, take
 from stsr_cli.cli.reading import source_options
 from stsr_cli.options import (
@@ -53,12 +59,36 @@ def _levels(context: click.Context, parameter: click.Parameter, value: float) ->
     return value
 
 
+def _size(
+    context: click.Context, parameter: click.Parameter, value: str | None
+) -> tuple[int, int] | None:
+    """Read `1920x1080`."""
+    if value is None:
+        return None
+    width, _, height = value.lower().partition("x")
+    sides = [int(side) if side.isascii() and side.isdigit() else 0 for side in (width, height)]
+    if min(sides) < 1:
+        raise click.BadParameter(f"{value!r} is no size; write WIDTHxHEIGHT, such as 1920x1080")
+    return sides[0], sides[1]
+
+
 _what_is_computed = section(
     "What is computed",
     _option(
         "--scale",
         type=click.IntRange(1),
         help="Spatial factor: 1 (time only), 4, or 16 (f_S twice).",
+    ),
+    _option(
+        "--size",
+        metavar="WxH",
+        callback=_size,
+        help="Size of OUTPUT as shown, by a Lanczos resize after f_S; the picture keeps its shape on the screen.",
+    ),
+    click.option(
+        "--height",
+        type=click.IntRange(1),
+        help="Height of OUTPUT as shown; the width follows, and pixels are square.",
     ),
     _option(
         "--time-scale",
@@ -161,6 +191,10 @@ def command(**values: Any) -> None:
         )
     if values["cut"] == "off":
         refuse_given("with --cut off, which looks for no cuts", "scene_threshold")
+    height = values.pop("height")
+    if height is not None:
+        refuse_given("with --height", "size")
+        values["size"] = (None, height)
     is_quiet = values.pop("quiet")
     groups = {
         "read": take(values, SourceOptions),
@@ -169,6 +203,9 @@ def command(**values: Any) -> None:
         "tracks": take_tracks(values),
     }
     options = UpscaleOptions(**values, **groups)
+    if (LIST, "") in options.encode.options:
+        print_encoder_options(options.encode.codec, options.target)
+        return
     from stsr_cli.console import UpscaleConsole
     from stsr_cli.upscale import upscale
 

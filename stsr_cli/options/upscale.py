@@ -29,16 +29,19 @@ class EncodeOptions:
     """How the output video is encoded.
 
     Attributes:
-        codec: name of an encoder, e.g. libx264, ffv1.
-        crf: constant rate factor of x264/x265, 0 (lossless) to 51; ignored by encoders without one.
-        preset: speed preset of x264/x265; ignored by encoders without one.
+        codec: name of an encoder, e.g. libx264, ffv1, or of a coding, e.g. hevc; "auto": libx264, or what the container
+            can hold.
+        crf: constant quality on the encoder's own scale, smaller is better, or None: its default (video/codecs.py).
+        preset: speed on the encoder's own scale, or None: its default.
         pix_fmt: pixel format of the output, or "auto": the source's family at a depth the encoder takes.
+        options: of the encoder, (key, value); these win over crf and preset.
     """
 
-    codec: str = "libx264"
-    crf: int = 18
-    preset: str = "medium"
+    codec: str = "auto"
+    crf: int | None = None
+    preset: str | None = None
     pix_fmt: str = "auto"
+    options: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -137,6 +140,8 @@ class UpscaleOptions:
         scene_threshold: how far the change at a cut rises above the motion around it, in levels of 255. From 4 to 16
             little changes on concatenated excerpts; the default lies above all false ones of the whole videos that
             were looked at (docs/results/scenes.md).
+        size: (width, height) of the output as shown, reached by Lanczos after the network, or None: what the network
+            makes. A width of None follows from the picture's shape.
         overwrite: replace existing files, target or disagreement.
         read: what of the source is read.
         model: the networks.
@@ -153,6 +158,7 @@ class UpscaleOptions:
     on_doubt: OnDoubt | None = None
     cut: CutAction = "hold"
     scene_threshold: float = 10.0
+    size: tuple[int | None, int] | None = None
     overwrite: bool = False
     read: SourceOptions = field(default_factory=SourceOptions)
     model: ModelOptions = field(default_factory=ModelOptions)

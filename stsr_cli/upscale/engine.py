@@ -38,7 +38,9 @@ def upscale(
     ),
     on_frame: Callable[[int], None] = lambda num_done: None,
     on_pair: Callable[[int, int], None] = lambda num_done, num_total: None,
-    on_plan: Callable[[Sequence[Track], Sequence[str]], None] = lambda tracks, warnings: None,
+    on_plan: Callable[[Sequence[Track], Sequence[str], Sequence[str]], None] = (
+        lambda tracks, warnings, notes: None
+    ),
 ) -> UpscaleReport:
     """Upscale one video file in space and time.
 
@@ -48,8 +50,8 @@ def upscale(
             before the first frame.
         on_frame: told how many source frames are done.
         on_pair: told how many places of the video were looked at to choose the stream, of how many.
-        on_plan: told what becomes of each other track of the source, and of what else is lost or changed, before a
-            network is loaded.
+        on_plan: told what becomes of each other track of the source, what else is lost or changed, and what is worth to
+            know, before a network is loaded.
 
     Raises:
         InputError, UsageError, WeightsError, DeviceError: before anything is written.
@@ -71,11 +73,13 @@ def upscale(
             time_scale=options.time_scale,
             overwrite=options.overwrite,
             tracks=options.tracks,
+            size=options.size,
         ) as writer,
         DisagreementFiles(options, source) as doubts,
     ):
         warnings = [*writer.warnings]
-        on_plan(writer.tracks, warnings)
+        on_plan(writer.tracks, warnings, writer.plan.notes)
+        size = (writer.plan.height, writer.plan.width)
         system = load_system(options.model, options.scale, options.time_scale)
         model = to_device(system, device, dtype)
         choice = _choose(options, model, source, device, dtype, on_pair)
@@ -90,7 +94,7 @@ def upscale(
                 Sink[Output](lambda output: _write(writer, doubts, output), _QUEUE_DEPTH) as sink,
                 torch.inference_mode(),
             ):
-                for output in outputs(network, batches, source, options.cut, device, dtype):
+                for output in outputs(network, batches, source, options.cut, device, dtype, size):
                     sink.put(output)
         drain = time.perf_counter()
         written = writer.close()
@@ -102,8 +106,8 @@ def upscale(
         target=options.target,
         frames_in=counted.num_frames,
         frames_out=written.frames,
-        width=source.width * options.scale,
-        height=source.height * options.scale,
+        width=writer.plan.width,
+        height=writer.plan.height,
         seconds=seconds,
         decode_share=decode / seconds,
         network_share=1 - (decode + encode) / seconds,

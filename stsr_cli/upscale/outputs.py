@@ -9,7 +9,7 @@ from torch import Tensor
 
 from stsr_cli.disagreement import Doubt
 from stsr_cli.errors import InputError
-from stsr_cli.ops import quantise, to_tensor
+from stsr_cli.ops import lanczos, quantise, to_tensor
 from stsr_cli.options import CutAction
 from stsr_cli.upscale.network import Network
 from stsr_cli.video.probe import SourceInfo
@@ -36,8 +36,16 @@ def outputs(
     cut: CutAction,
     device: torch.device,
     dtype: torch.dtype,
+    size: tuple[int, int] | None = None,
 ) -> Iterator[Output]:
-    """Every output frame in order, with its time: each source frame, then those between it and the next."""
+    """Every output frame in order, with its time: each source frame, then those between it and the next.
+
+    They are resized to `size`, (height, width), by Lanczos, or left as the network makes them.
+    """
+
+    def finish(image: Tensor, peak: int) -> Tensor:
+        return quantise(image if size is None else lanczos(image, size), peak)
+
     time_scale = network.time_scale
     previous: tuple[Tensor, Tensor] | None = None
     last: Frame | None = None
@@ -52,10 +60,10 @@ def outputs(
         fades: list[Tensor] = []
         if is_after_cut and previous is not None and cut == "blend":
             steps = [index / time_scale for index in range(1, time_scale)]
-            fades = [quantise(torch.lerp(previous[1][0], hr_frames[0], t), peak) for t in steps]
+            fades = [finish(torch.lerp(previous[1][0], hr_frames[0], t), peak) for t in steps]
         previous = (lr_frames[-1:], hr_frames[-1:])
-        images = quantise(hr_frames, peak)
-        between = [(quantise(middle, peak), doubts) for middle, doubts in middles]
+        images = finish(hr_frames, peak)
+        between = [(finish(middle, peak), doubts) for middle, doubts in middles]
         first_pair = 0 if before is not None else -1  # the first frame of a shot has none before it
         for index, frame in enumerate(batch):
             if last is not None and last_image is not None:

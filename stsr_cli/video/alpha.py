@@ -1,6 +1,6 @@
 """Transparency: which sources have it, how it is decoded, which encoders and containers keep it.
 
-Alpha is taken as straight, which is what PNG, ProRes, FFV1 and VP9 mean by it, and is never multiplied into the colours.
+Alpha is taken as straight, as PNG, ProRes, FFV1 and VP9 mean it, and is never multiplied into the colours.
 """
 
 from collections.abc import Iterator

@@ -15,6 +15,7 @@ MATRIX_RGB, MATRIX_BT709, MATRIX_UNSPECIFIED, MATRIX_BT601 = 0, 1, 2, 6
 RANGE_LIMITED, RANGE_FULL = 1, 2
 TRANSFER_LINEAR, TRANSFER_PQ, TRANSFER_HLG = 8, 16, 18
 SD_MAX_HEIGHT = 576
+_GREY_IS_LIMITED = ("libx26", "h264", "hevc")  # untagged, by H.264 and HEVC; FFmpeg takes it for full range
 CONVERTIBLE_MATRICES = frozenset({1, 4, 5, 6, 7, 9, 10})
 
 
@@ -156,7 +157,7 @@ def output_tags(
         tags = replace(source, matrix=source.effective_matrix)
     else:
         tags = source
-    if is_grey(pixel_format) and tags.range == 0:
+    if is_grey(pixel_format) and not tags.range and not codec.startswith(_GREY_IS_LIMITED):
         return tags
     if pixel_format.name.startswith("yuvj") or tags.effective_range == RANGE_FULL:
         tags = replace(tags, range=RANGE_FULL, effective_range=RANGE_FULL)

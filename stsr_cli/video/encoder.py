@@ -1,48 +1,38 @@
 """Which pixel format, tags and options the output's encoder gets, settled before anything is opened."""
 
+import os
 from dataclasses import dataclass
 from fractions import Fraction
 
 import av
-from av.codec import Codec
 from av.codec.context import ThreadType
 from av.container import OutputContainer
 from av.video.format import VideoFormat
 from av.video.stream import VideoStream
 
-from stsr_cli.errors import UsageError
+from stsr_cli.errors import DeviceError, UsageError
 from stsr_cli.options import EncodeOptions
 from stsr_cli.video.alpha import stream_tags
 from stsr_cli.video.chroma import tag_options
-from stsr_cli.video.colour import ColourTags, is_grey, output_tags
+from stsr_cli.video.codecs import encoder_of, find_encoder
+from stsr_cli.video.colour import ColourTags, is_grey, is_rgb, output_tags
+from stsr_cli.video.encoder_options import settle_options
+from stsr_cli.video.geometry import Size, check_limits, settle_geometry
 from stsr_cli.video.hdr import appended
 from stsr_cli.video.keeping import settle_colour
 from stsr_cli.video.pixel_format import auto_pix_fmt, checked_pix_fmt
-from stsr_cli.video.probe import SourceInfo
+from stsr_cli.video.probe import SourceInfo, reason
+from stsr_cli.video.target import MOV_FAMILY
 
-_PRESETS = (
-    "ultrafast",
-    "superfast",
-    "veryfast",
-    "faster",
-    "fast",
-    "medium",
-    "slow",
-    "slower",
-    "veryslow",
-    "placebo",
-)
-_X264 = ("libx264", "libx264rgb")
-_WITH_PRESET = (*_X264, "libx265")
-_HIGHEST_CRF = {
-    "libx264": 51,
-    "libx264rgb": 51,
-    "libx265": 51,
-    "libvpx": 63,
-    "libvpx-vp9": 63,
-    "libaom-av1": 63,
-    "libsvtav1": 63,
+# Formats that only lay out anew what a planar one has: frames are made planar and FFmpeg packs them.
+_PLANAR = {
+    "nv12": "yuv420p",
+    "nv16": "yuv422p",
+    "p010le": "yuv420p10le",
+    "p210le": "yuv422p10le",
+    "p012le": "yuv420p12le",
 }
+_COMPLAINTS = ("Error parsing option", "Unknown option", "Invalid value")
 
 
 @dataclass(frozen=True)
@@ -51,11 +41,14 @@ class EncoderPlan:
 
     Attributes:
         codec: name of the encoder.
-        pix_fmt: name of the pixel format.
-        width: of the output, in pixels.
-        height: of the output, in pixels.
+        pix_fmt: name of the pixel format that frames are made in.
+        width: of the output, in pixels, as it is stored.
+        height: likewise.
         tags: colour tags of the output, and what to convert with.
-        options: private options of the encoder; nothing that it does not know.
+        options: of the encoder; nothing that it does not know.
+        coded_pix_fmt: name of the pixel format that the encoder takes: `pix_fmt`, or the same laid out in another way.
+        sample_aspect_ratio: width / height of one pixel, or None where it is left untold.
+        display_matrix: as in `SourceInfo`, or None.
         has_alpha: whether frames are written with the source's alpha.
         is_grey: whether the source is grey, so that the output's chroma is neutral.
         notes: what a user should know that loses nothing, a sentence each.
@@ -68,6 +61,9 @@ class EncoderPlan:
     height: int
     tags: ColourTags
     options: dict[str, str]
+    coded_pix_fmt: str
+    sample_aspect_ratio: Fraction | None
+    display_matrix: tuple[int, ...] | None
     has_alpha: bool = False
     is_grey: bool = False
     notes: tuple[str, ...] = ()
@@ -75,16 +71,32 @@ class EncoderPlan:
 
 
 def plan_encoder(
-    source: SourceInfo, encode: EncodeOptions, *, scale: int, format_name: str
+    source: SourceInfo,
+    encode: EncodeOptions,
+    *,
+    scale: int,
+    format_name: str,
+    size: Size | None = None,
 ) -> EncoderPlan:
     """Settle how `source`, enlarged by `scale`, is encoded into a container of a format.
 
+    Args:
+        source: what is upscaled.
+        encode: what was asked for.
+        scale: of the networks.
+        format_name: FFmpeg's name of the muxer.
+        size: of the output as shown, or None: what the networks make.
+
     Raises:
-        UsageError: unknown codec, preset or pixel format, crf out of range, or a combination that cannot be.
+        UsageError: unknown codec, option, preset or pixel format, a value off its scale, a size that the encoder cannot
+            take, or a combination that cannot be.
     """
-    codec = _find_encoder(encode.codec)
-    width, height = source.width * scale, source.height * scale
-    supported = [pixel_format.name for pixel_format in codec.video_formats or ()]
+    codec = find_encoder(encode.codec, format_name)
+    options, notes = settle_options(codec, encode)
+    coded = [pixel_format.name for pixel_format in codec.video_formats or ()]
+    supported = [*coded, *(_PLANAR[name] for name in coded if name in _PLANAR)]
+    # A size that is asked for is rounded to what the pixel format needs; another one the format must follow.
+    width, height = (8, 8) if size else (source.width * scale, source.height * scale)
     if encode.pix_fmt == "auto":
         is_odd = bool(width % 2 or height % 2)
         pix_fmt = auto_pix_fmt(
@@ -92,29 +104,40 @@ def plan_encoder(
         )
     else:
         pix_fmt = checked_pix_fmt(encode.pix_fmt, codec.name, supported, width, height)
+    layout = VideoFormat(pix_fmt, 8, 8)
+    multiple_of = (1, 1)
+    if not is_rgb(layout):
+        multiple_of = (8 // layout.chroma_width(8), 8 // layout.chroma_height(8))
+    geometry = settle_geometry(source, scale, size, multiple_of, pix_fmt)
+    width, height = geometry.width, geometry.height
+    check_limits(codec.name, width, height)
+    packed = (name for name in coded if _PLANAR.get(name) == pix_fmt)
     tags = output_tags(source.colour, VideoFormat(pix_fmt, width, height), height, codec.name)
     kept = settle_colour(source, codec.name, pix_fmt, format_name)
-    options = _codec_options(codec.name, encode) | tag_options(tags.chroma_location)
+    options = appended(options | tag_options(tags.chroma_location), kept.options)
     return EncoderPlan(
         codec=codec.name,
         pix_fmt=pix_fmt,
+        coded_pix_fmt=pix_fmt if pix_fmt in coded or not coded else next(packed),
         width=width,
         height=height,
+        sample_aspect_ratio=geometry.sample_aspect_ratio,
+        display_matrix=geometry.display_matrix,
         tags=tags,
-        options=appended(options, kept.options),
+        options=options,
         has_alpha=kept.has_alpha,
         is_grey=is_grey(VideoFormat(source.pix_fmt, 8, 8)),
-        notes=tuple(kept.notes),
-        warnings=tuple(kept.warnings),
+        notes=(*notes, *geometry.notes, *kept.notes),
+        warnings=kept.warnings,
     )
 
 
 def add_video(
-    output: OutputContainer, source: SourceInfo, plan: EncoderPlan, scale: int, time_scale: int
+    output: OutputContainer, source: SourceInfo, plan: EncoderPlan, time_scale: int
 ) -> VideoStream:
     """Add the video stream to an output whose header is not written yet.
 
-    Time base, frame rate, pixel shape and display matrix are the source's, adapted to both factors.
+    Time base and frame rate are the source's, adapted to the factor; the rest is the plan's.
 
     Raises:
         UsageError: the container cannot hold the codec.
@@ -135,53 +158,59 @@ def add_video(
         ) from None
     assert isinstance(video, VideoStream)
     context = video.codec_context
-    context.pix_fmt = plan.pix_fmt
+    context.pix_fmt = plan.coded_pix_fmt
     context.thread_type = ThreadType.AUTO
+    if context.codec.canonical_name == "hevc" and output.format.name in MOV_FAMILY:
+        context.codec_tag = "hvc1"  # Apple's players take no hev1
     context.colorspace, context.color_range = plan.tags.matrix, plan.tags.range
     context.color_primaries, context.color_trc = plan.tags.primaries, plan.tags.transfer
     if plan.has_alpha:
         video.metadata.update(stream_tags(plan.codec, output.format.name))
-    if source.sample_aspect_ratio:
-        context.sample_aspect_ratio = source.sample_aspect_ratio
-    if source.display_matrix:
-        matrix = list(source.display_matrix)
-        matrix[6], matrix[7] = matrix[6] * scale, matrix[7] * scale  # the translation, in pixels
-        video.set_display_matrix(matrix)
+    if plan.sample_aspect_ratio:
+        context.sample_aspect_ratio = plan.sample_aspect_ratio
+    if plan.display_matrix:
+        video.set_display_matrix(plan.display_matrix)
     return video
 
 
-def _find_encoder(name: str) -> Codec:
+def open_encoder(video: VideoStream, plan: EncoderPlan) -> None:
+    """Open the encoder, so that what cannot work fails now, with the reason that it gives itself.
+
+    Raises:
+        DeviceError: the device that it runs on is not there, or refuses.
+        UsageError: it takes no such size, pixel format or options.
+    """
+    os.environ.setdefault("SVT_LOG", "1")  # SVT-AV1 writes its banner past FFmpeg's log
+    level = av.logging.get_level()
+    av.logging.set_level(av.logging.WARNING)
+    failure: Exception | None = None
     try:
-        codec = Codec(name, "w")
-    except (av.FFmpegError, ValueError):
-        raise UsageError(
-            f"unknown codec {name!r}; use libx264, libx265, ffv1 or another encoder"
-        ) from None
-    if codec.type != "video":
-        raise UsageError(
-            f"{name} encodes {codec.type}; choose a video codec such as libx264 or ffv1"
-        )
-    return codec
+        with av.logging.Capture() as logged:
+            video.codec_context.open(strict=False)
+    except (av.FFmpegError, ValueError) as error:
+        failure = error
+    finally:
+        av.logging.set_level(level)
+    lines = [text.strip() for _, _, text in logged if text.strip()]
+    complaints = [line for line in lines if line.startswith(_COMPLAINTS)]
+    if failure is None and not complaints:
+        return
+    why = complaints[0] if complaints else lines[-1] if lines else reason(failure or Exception())
+    needs = encoder_of(plan.codec).needs
+    if needs and not complaints:
+        raise DeviceError(
+            f"{plan.codec} needs {needs} with its driver, and cannot be opened here ({why}); use --codec "
+            f"{_software(video)}"
+        ) from failure
+    said = ", ".join(f"{key}={value}" for key, value in plan.options.items())
+    raise UsageError(
+        f"{plan.codec} refuses {plan.width}x{plan.height} in {plan.coded_pix_fmt}"
+        f"{f' with {said}' if said else ''} ({why}); try other options, another codec, pixel format or size"
+    ) from failure
 
 
-def _codec_options(codec: str, encode: EncodeOptions) -> dict[str, str]:
-    """Options of the encoders that have a crf or a preset; none for the others."""
-    options = {}
-    if codec in _HIGHEST_CRF:
-        highest = _HIGHEST_CRF[codec]
-        if not 0 <= encode.crf <= highest:
-            raise UsageError(
-                f"crf {encode.crf} is out of range; {codec} takes 0 (best) to {highest}"
-            )
-        options["crf"] = str(encode.crf)
-    if codec in _WITH_PRESET:
-        if encode.preset not in _PRESETS:
-            raise UsageError(
-                f"unknown preset {encode.preset!r}; {codec} takes {', '.join(_PRESETS)}"
-            )
-        options["preset"] = encode.preset
-    if codec in _X264 and encode.crf == 0:
-        options["qp"] = options.pop("crf")  # crf 0 is lossless at 8 bits only, qp 0 at any depth
-    if codec == "libx265":
-        options["x265-params"] = "log-level=error" + (":lossless=1" if encode.crf == 0 else "")
-    return options
+def _software(video: VideoStream) -> str:
+    """The encoder on the CPU for the same coding."""
+    coding = video.codec_context.codec.canonical_name
+    known = {"h264": "libx264", "hevc": "libx265", "av1": "libsvtav1", "vp9": "libvpx-vp9"}
+    return known.get(coding, "libx264")

@@ -95,7 +95,7 @@ def hdr_options(codec: str, metadata: HdrMetadata) -> tuple[dict[str, str], tupl
         metadata: of the source.
 
     Returns:
-        Options, each a list of the encoder's own that is to be appended to what is there; and the names of what is lost.
+        Options, each a list of the encoder's own, to be appended to what is there; and names of what is lost.
     """
     mastering, light = metadata.mastering, metadata.light
     lost = [f"{name} metadata" for name in metadata.dynamic]

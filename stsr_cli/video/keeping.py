@@ -1,6 +1,5 @@
-"""Whether an encoder keeps what colours come with: alpha, the depth that HDR needs, HDR's metadata. Settled beforehand."""
+"""Whether an encoder keeps what colours come with: alpha, the depth that HDR needs, its metadata."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from av.video.format import VideoFormat
@@ -27,8 +26,8 @@ class Kept:
 
     has_alpha: bool = False
     options: dict[str, str] = field(default_factory=dict)
-    notes: Sequence[str] = ()
-    warnings: Sequence[str] = ()
+    notes: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
 
 
 def settle_colour(source: SourceInfo, codec: str, pix_fmt: str, format_name: str) -> Kept:

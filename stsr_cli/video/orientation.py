@@ -14,7 +14,7 @@ def upright(pixels: Pixels, source: SourceInfo) -> Pixels:
         return pixels
     a, b, _, c, d = source.display_matrix[:5]  # x' = a x + c y, y' = b x + d y
     signs = (d, a)  # of the rows' direction and the columns'
-    if _is_turned(source):
+    if is_turned(source):
         pixels, signs = pixels.swapaxes(0, 1), (b, c)
     for axis, sign in enumerate(signs):
         if sign < 0:
@@ -24,7 +24,7 @@ def upright(pixels: Pixels, source: SourceInfo) -> Pixels:
 
 def upright_source(source: SourceInfo) -> SourceInfo:
     """What the source would be if its pixels were stored as they are shown."""
-    if _is_turned(source):
+    if is_turned(source):
         shape = source.sample_aspect_ratio
         source = replace(
             source,
@@ -35,7 +35,7 @@ def upright_source(source: SourceInfo) -> SourceInfo:
     return replace(source, display_matrix=None, rotation=0)
 
 
-def _is_turned(source: SourceInfo) -> bool:
+def is_turned(source: SourceInfo) -> bool:
     """Whether a player swaps width and height."""
     matrix = source.display_matrix
     return matrix is not None and abs(matrix[0]) < abs(matrix[1])

@@ -18,8 +18,8 @@ def auto_pix_fmt(
 
     Nearest means, in this order: with alpha, if the source has it; 10 bits, then 12, then 16 for other depths above 8;
     RGB as 4:4:4; full range stays by its tag (yuv420p instead of yuvj420p); 4:4:4 for a source whose subsampling there
-    is no format for (4:1:0, 4:1:1); 4:2:0 for grey; 8 bits when the encoder knows no more. PQ and HLG have 10 bits at
-    least. Sizes that 4:2:0 or 4:2:2 cannot hold become 4:4:4.
+    is no format for (4:1:0, 4:1:1); 4:2:0 for grey; 8 bits when the encoder knows no more, and 10 bits, or RGB, when it
+    knows nothing else. PQ and HLG have 10 bits at least. Sizes that 4:2:0 or 4:2:2 cannot hold become 4:4:4.
 
     Raises:
         UsageError: the encoder takes none of these.
@@ -32,11 +32,16 @@ def auto_pix_fmt(
     candidates = _candidates(source_format, families, depths, "")
     if source.has_alpha and can_hold_alpha(codec, format_name):
         candidates = _candidates(source_format, families, depths, "a") + candidates
+    # Encoders of deep colour alone (ProRes), and of RGB alone.
+    chromas = ("444",) if is_odd or families[0] == "444" else ("422", "444")
+    candidates += [*(f"yuv{chroma}p10le" for chroma in chromas), "rgb24", "gbrp"]
     for candidate in candidates:
         if candidate in supported or not supported:
             return candidate
+    odd = " of an odd size" if is_odd else ""
     raise UsageError(
-        f"{codec} takes none of {', '.join(candidates)}; choose --pix-fmt from {', '.join(supported)}, or libx264"
+        f"{codec} takes no pixel format for {source.pix_fmt}{odd}; choose --pix-fmt from {', '.join(supported)}, "
+        "or libx264"
     )
 
 

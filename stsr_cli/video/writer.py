@@ -24,7 +24,8 @@ from av.video.stream import VideoStream
 from stsr_cli.errors import StsrError, UsageError
 from stsr_cli.options import EncodeOptions, TrackOptions
 from stsr_cli.video.convert import FromRgb, Pixels
-from stsr_cli.video.encoder import EncoderPlan, add_video, plan_encoder
+from stsr_cli.video.encoder import EncoderPlan, add_video, open_encoder, plan_encoder
+from stsr_cli.video.geometry import Size
 from stsr_cli.video.plan import Track
 from stsr_cli.video.probe import SourceInfo, reason, shown
 from stsr_cli.video.target import MOV_FAMILY, check_target, new_container, partial_name, sync
@@ -63,6 +64,7 @@ def open_writer(
     time_scale: int,
     overwrite: bool,
     tracks: TrackOptions = _ALL_TRACKS,
+    size: Size | None = None,
 ) -> VideoWriter:
     """Check all that can be wrong with an output, then write its header under a temporary name.
 
@@ -75,8 +77,10 @@ def open_writer(
         time_scale: output ticks per source tick.
         overwrite: replace an existing target, once the new file is complete.
         tracks: what else of the source goes along.
+        size: of the output as shown, or None: `scale` times the source's.
 
     Raises:
+        DeviceError: the encoder's device is not there.
         UsageError: the target, or the way to encode it, cannot be, or it cannot hold a track that it must.
         InputError: the source cannot be opened for its tracks.
     """
@@ -84,10 +88,10 @@ def open_writer(
     check_target(target, source.path, overwrite=overwrite)
     with new_container(target, target) as container:
         format_name = container.format.name
-    plan = plan_encoder(source, encode, scale=scale, format_name=format_name)
+    plan = plan_encoder(source, encode, scale=scale, format_name=format_name, size=size)
     if plan.warnings and tracks.strict:
         raise UsageError(f"{'; '.join(plan.warnings)}; leave out --strict to go on all the same")
-    return VideoWriter(target, source, plan, tracks, scale=scale, time_scale=time_scale)
+    return VideoWriter(target, source, plan, tracks, time_scale=time_scale)
 
 
 class VideoWriter:
@@ -97,6 +101,7 @@ class VideoWriter:
 
     Attributes:
         target: the file to be.
+        plan: what the encoder is opened with.
         time_base: seconds per tick of the pts and durations that `write` takes.
     """
 
@@ -107,14 +112,13 @@ class VideoWriter:
         plan: EncoderPlan,
         tracks: TrackOptions,
         *,
-        scale: int,
         time_scale: int,
     ) -> None:
         """Write the header; use `open_writer`, which checks the target first."""
         self.target = target
         self.time_base = source.time_base / time_scale
         self._partial = partial_name(target)
-        self._plan = plan
+        self.plan = plan
         self._to_frame = FromRgb(plan.pix_fmt, plan.tags, is_neutral=plan.is_grey)
         self._num_frames = self._first_pts = self._last_pts = self._end_pts = self._coded_end = 0
         self._header_duration = (source.duration or 0) * time_scale
@@ -124,7 +128,7 @@ class VideoWriter:
         self._tracks = TrackCopier(source, tracks)
         try:
             self._output = new_container(self._partial, target)
-            self._video = add_video(self._output, source, plan, scale, time_scale)
+            self._video = add_video(self._output, source, plan, time_scale)
             self._tracks.add_to(self._output, self._video)
             self._is_exact = self._output.format.name in MOV_FAMILY
             self._write_header()
@@ -141,7 +145,7 @@ class VideoWriter:
     @property
     def warnings(self) -> tuple[str, ...]:
         """What else of the source the output cannot keep, a sentence each."""
-        return self._plan.warnings
+        return self.plan.warnings
 
     def __enter__(self) -> VideoWriter:
         return self
@@ -161,14 +165,14 @@ class VideoWriter:
         """Encode one frame; call in presentation order.
 
         Args:
-            pixels: (scale * H, scale * W, 3) RGB, full range: uint8, or uint16 with white at 65535.
+            pixels: (H, W, 3) RGB of the plan's size, full range: uint8, or uint16 with white at 65535.
             pts: when it is shown, in ticks of `time_base`; greater than the one before.
             duration: for how long, in ticks of `time_base`.
 
         Raises:
             StsrError: the disk is full, or the encoder failed; the temporary file is gone then.
         """
-        shape = (self._plan.height, self._plan.width, 3)
+        shape = (self.plan.height, self.plan.width, 3)
         if pixels.shape != shape:
             raise ValueError(f"a frame must have the shape {shape}, not {pixels.shape}")
         if self._num_frames and pts <= self._last_pts:
@@ -196,6 +200,8 @@ class VideoWriter:
                 raise StsrError(f"no frame was written to {shown(self.target)}; check the source")
             self._follow_header()
             for packet in self._video.encode(None):
+                if self._num_frames < 3:  # nothing to reorder, and libx265 4.2 leaves dts to chance
+                    packet.dts = packet.pts
                 self._mux(packet)
             self._mux(None)
             self._tracks.copy_until(self._output, None)
@@ -225,14 +231,7 @@ class VideoWriter:
 
     def _write_header(self) -> None:
         """Open the encoder and write the header, so that what cannot work fails now."""
-        plan = self._plan
-        try:
-            self._video.codec_context.open(strict=False)
-        except (av.FFmpegError, ValueError) as error:
-            raise UsageError(
-                f"{plan.codec} refuses {plan.width}x{plan.height} in {plan.pix_fmt} "
-                f"({reason(error)}); try another codec, pixel format or scale"
-            ) from error
+        open_encoder(self._video, self.plan)
         if self._is_exact:
             self._output.container_options["movie_timescale"] = str(self._movie_timescale())
         try:

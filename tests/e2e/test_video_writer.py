@@ -232,7 +232,9 @@ def test_rgb_stays_exactly_rgb(make_clip, tmp_path, codec, pix_fmt, kept):
         ("yuv444p", "mpeg4", "yuv420p"),
         ("bgr0", "libx264", "yuv444p"),
         ("gbrp10le", "ffv1", "gbrp10le"),
-        ("gray", "libx264", "yuv420p"),
+        ("gray", "libx264", "yuvj420p"),  # as FFmpeg decodes monochrome H.264
+        ("gray", "mpeg4", "yuv420p"),
+        ("gray10le", "ffv1", "gray10le"),
     ],
 )
 def test_auto_takes_the_sources_format_or_the_nearest(make_clip, tmp_path, pix_fmt, codec, auto):
@@ -294,7 +296,8 @@ def test_any_file_name_is_a_file_name(make_clip, tmp_path, monkeypatch, name):
         ("clip.mp4", FAST, "is the input itself"),
         ("out.mp4", EncodeOptions("nonsense"), "unknown codec 'nonsense'"),
         ("out.mp4", EncodeOptions("aac"), "aac encodes audio"),
-        ("out.webm", FAST, "webm cannot hold libx264"),
+        ("out.webm", EncodeOptions("libx264"), "webm cannot hold libx264"),
+        ("out.webm", FAST, "unknown preset .veryfast.; libvpx-vp9 takes 0 to 8"),
         ("out.mp4", EncodeOptions(crf=52), "crf 52 is out of range; libx264 takes 0"),
         ("out.mp4", EncodeOptions(crf=-1), "crf -1 is out of range"),
         ("out.mp4", EncodeOptions(preset="quick"), "unknown preset 'quick'"),
