@@ -32,7 +32,8 @@ def decoded(container: InputContainer, stream: VideoStream) -> Iterator[VideoFra
         av.FFmpegError, OSError, ValueError: as PyAV's own decoding does.
     """
     name = _DECODERS_WITH_ALPHA.get(stream.codec_context.name)
-    if name is None or stream.metadata.get("alpha_mode") != "1":
+    tags = {key.lower(): value for key, value in stream.metadata.items()}
+    if name is None or tags.get("alpha_mode") != "1":
         yield from container.decode(stream)
         return
     decoder = CodecContext.create(name, "r")
@@ -64,3 +65,8 @@ def stream_tags(codec: str, format_name: str) -> dict[str, str]:
     """Tags of a stream that is written with alpha, without which it is not read."""
     is_told = codec in _VPX and format_name in _MATROSKA
     return {"alpha_mode": "1"} if is_told else {}
+
+
+def encoder_options(codec: str) -> dict[str, str]:
+    """Options without which an encoder refuses alpha."""
+    return {"auto-alt-ref": "0"} if codec == "libvpx" else {}

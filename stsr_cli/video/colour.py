@@ -15,7 +15,11 @@ MATRIX_RGB, MATRIX_BT709, MATRIX_UNSPECIFIED, MATRIX_BT601 = 0, 1, 2, 6
 RANGE_LIMITED, RANGE_FULL = 1, 2
 TRANSFER_LINEAR, TRANSFER_PQ, TRANSFER_HLG = 8, 16, 18
 SD_MAX_HEIGHT = 576
-_GREY_IS_LIMITED = ("libx26", "h264", "hevc")  # untagged, by H.264 and HEVC; FFmpeg takes it for full range
+_GREY_IS_LIMITED = (
+    "libx26",
+    "h264",
+    "hevc",
+)  # untagged, by H.264 and HEVC; FFmpeg takes it for full range
 CONVERTIBLE_MATRICES = frozenset({1, 4, 5, 6, 7, 9, 10})
 
 

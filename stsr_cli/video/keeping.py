@@ -1,12 +1,12 @@
 """Whether an encoder keeps what colours come with: alpha, the depth that HDR needs, its metadata."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from av.video.format import VideoFormat
 
 from stsr_cli.errors import UsageError
-from stsr_cli.video.alpha import can_hold_alpha
-from stsr_cli.video.colour import TRANSFER_PQ, bit_depth, has_alpha, is_float, is_hdr
+from stsr_cli.video.alpha import can_hold_alpha, encoder_options
+from stsr_cli.video.colour import TRANSFER_PQ, bit_depth, has_alpha, is_float, is_grey, is_hdr
 from stsr_cli.video.hdr import hdr_options
 from stsr_cli.video.probe import SourceInfo, shown
 
@@ -28,6 +28,12 @@ class Kept:
     options: dict[str, str] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
+
+
+def canvas(source: SourceInfo, width: int, height: int) -> SourceInfo:
+    """A source of that size in which any opaque picture can be drawn, in colours even if the source is grey."""
+    pix_fmt = "yuv420p" if is_grey(VideoFormat(source.pix_fmt, 8, 8)) else source.pix_fmt
+    return replace(source, width=width, height=height, pix_fmt=pix_fmt, has_alpha=False)
 
 
 def settle_colour(source: SourceInfo, codec: str, pix_fmt: str, format_name: str) -> Kept:
@@ -68,4 +74,6 @@ def settle_colour(source: SourceInfo, codec: str, pix_fmt: str, format_name: str
     options, lost = hdr_options(codec, source.hdr)
     if lost:
         warnings.append(f"{' and '.join(lost)} cannot be kept with {codec}")
+    if keeps_alpha:
+        options = options | encoder_options(codec)
     return Kept(keeps_alpha, options, tuple(notes), tuple(warnings))

@@ -32,8 +32,8 @@ class Frame:
     """One decoded frame.
 
     Attributes:
-        pixels: (H, W, 3) RGB, full range; uint8, or uint16 with white at 65535 for sources of
-            more than 8 bits.
+        pixels: (H, W, 3) RGB, or (H, W, 4) with alpha, straight, where that was asked for; full range; uint8, or
+            uint16 with white at 65535 for sources of more than 8 bits.
         pts: when it is shown, in ticks of `time_base`; strictly increasing within a file.
         duration: for how long, in ticks, or None when the file does not tell.
         time_base: seconds per tick.
@@ -49,6 +49,8 @@ def read_frames(
     source: str | os.PathLike[str] | SourceInfo,
     repair: PtsRepair | None = None,
     start_pts: int | None = None,
+    *,
+    with_alpha: bool = False,
 ) -> Iterator[Frame]:
     """Decode every frame of a video or still image, one at a time, in presentation order.
 
@@ -60,6 +62,7 @@ def read_frames(
         repair: pass one to learn afterwards how many timestamps had to be repaired.
         start_pts: begin with the frame shown at or after this, in ticks; it is reached from the
             keyframe before it, so what lies further back costs nothing.
+        with_alpha: give alpha as a fourth channel; opaque where there is none.
 
     Raises:
         InputError: the file cannot be read, is damaged, or changes its frame size on the way.
@@ -67,7 +70,7 @@ def read_frames(
     if not isinstance(source, SourceInfo):
         source = probe(Path(source))
     repair = repair or PtsRepair(source.start_pts)
-    to_rgb = ToRgb(source.colour, depth=source.bit_depth)
+    to_rgb = ToRgb(source.colour, with_alpha=with_alpha, depth=source.bit_depth)
     for index, frame in enumerate(_decode(source, start_pts)):
         if (frame.width, frame.height) != (source.width, source.height):
             raise InputError(

@@ -165,14 +165,15 @@ class VideoWriter:
         """Encode one frame; call in presentation order.
 
         Args:
-            pixels: (H, W, 3) RGB of the plan's size, full range: uint8, or uint16 with white at 65535.
+            pixels: (H, W, 3) RGB, or (H, W, 4) with alpha, of the plan's size, full range: uint8, or uint16 with white
+                at 65535.
             pts: when it is shown, in ticks of `time_base`; greater than the one before.
             duration: for how long, in ticks of `time_base`.
 
         Raises:
             StsrError: the disk is full, or the encoder failed; the temporary file is gone then.
         """
-        shape = (self.plan.height, self.plan.width, 3)
+        shape = (self.plan.height, self.plan.width, 4 if self.plan.has_alpha else 3)
         if pixels.shape != shape:
             raise ValueError(f"a frame must have the shape {shape}, not {pixels.shape}")
         if self._num_frames and pts <= self._last_pts:
