@@ -28,7 +28,7 @@ from torch import Tensor, nn
 from stsr_cli.errors import UsageError
 from stsr_cli.modules import Card, Config
 from stsr_cli.ops import cubic_weights, upsample
-from stsr_cli.streams import Stream
+from stsr_cli.streams import Stream, Times, even_times
 
 _REACH = 13  # how far a pixel of the input reaches in the output: 4 + 2 + 1 + 0 + 2 + 4
 _STRIP_PIXELS = 2**19  # computed at once: 128 MiB for the 64 channels of a layer
@@ -155,20 +155,23 @@ class CDCA(nn.Module):
         """Given frames, (B, 3, H, W) -> (B, 3, sH, sW): at a whole time tri-cubic interpolation is bicubic."""
         return self(upsample(lr_frames, self.scale))
 
-    def between(self, lr_frame0: Tensor, lr_frame1: Tensor) -> list[Tensor]:
-        """The time_scale - 1 evenly spaced HR frames (B, 3, sH, sW) between two LR ones (B, 3, H, W)."""
-        times = [index / self.time_scale for index in range(1, self.time_scale)]
-        return [self(tricubic(lr_frame0, lr_frame1, t, self.scale)) for t in times]
+    def between(
+        self, lr_frame0: Tensor, lr_frame1: Tensor, *, times: Times | None = None
+    ) -> list[Tensor]:
+        """The HR frames (B, 3, sH, sW) at `times` between two LR ones (B, 3, H, W); None: as of `TwoStream.between`."""
+        times = even_times(self.time_scale) if times is None else times
+        return [self(tricubic(lr_frame0, lr_frame1, float(t), self.scale)) for t in times]
 
     def extend(
         self,
         lr_frames: Tensor,
         stream: Stream = "t2s",
         previous: tuple[Tensor, Tensor] | None = None,
+        times: Times | None = None,
     ) -> tuple[Tensor, list[Tensor]]:
         """Go on along a video; see `TwoStream.extend`. There is one way through: `stream` makes no difference."""
         hr_frames = self.upscale(lr_frames)
         lr_all = lr_frames if previous is None else torch.cat((previous[0], lr_frames))
         if len(lr_all) < 2:
             return hr_frames, []
-        return hr_frames, self.between(lr_all[:-1], lr_all[1:])
+        return hr_frames, self.between(lr_all[:-1], lr_all[1:], times=times)

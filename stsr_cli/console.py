@@ -24,6 +24,8 @@ from rich.table import Column, Table
 from stsr_cli.labels import label
 
 if TYPE_CHECKING:
+    from fractions import Fraction
+
     from stsr_cli.options import UpscaleOptions
     from stsr_cli.self_score import Choice
     from stsr_cli.training.status import StepStatus, TrainStatus
@@ -100,9 +102,10 @@ class UpscaleConsole:
             self._console.print(str(choice), markup=False, soft_wrap=True)
             model = replace(model, stream=choice.stream)
         rate = f" at {float(source.frame_rate):.3f} fps" if source.frame_rate else ""
+        in_time = f"to {_rate(options.fps)}" if options.fps else f"x{options.time_scale}"
         self._console.print(
             f"{options.source.name}: {source.width}x{source.height}{rate}, x{options.scale} in space and "
-            f"x{options.time_scale} in time with {model.title} on {device}",
+            f"{in_time} in time with {model.title} on {device}",
             markup=False,
             soft_wrap=True,
         )
@@ -124,6 +127,17 @@ class UpscaleConsole:
             cuts = "1 cut" if report.num_cuts == 1 else f"{report.num_cuts} cuts"
             instead = "the frame before is held" if self._options.cut == "hold" else "a fade"
             self._console.print(f"{cuts}, {instead} instead of new frames", soft_wrap=True)
+        if self._options.dedup:
+            self._console.print(
+                f"{report.num_repeats} of {report.frames_in} source frames repeat the one before, replaced by new ones",
+                soft_wrap=True,
+            )
+        if report.num_repeated or report.num_dropped:
+            self._console.print(
+                f"for a constant frame rate, {report.num_repeated} frames were shown again and "
+                f"{report.num_dropped} left out",
+                soft_wrap=True,
+            )
         dropped = [track.name for track in report.tracks if track.action == "drop"]
         if dropped:
             self._console.print(f"lost: {', '.join(dropped)}", markup=False, soft_wrap=True)
@@ -144,6 +158,10 @@ class UpscaleConsole:
             markup=False,
             soft_wrap=True,
         )
+
+
+def _rate(fps: "Fraction") -> str:
+    return f"{float(fps):.5g} fps"
 
 
 class TrainConsole:

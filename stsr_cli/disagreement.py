@@ -28,7 +28,8 @@ from stsr_cli.video.hdr import HdrMetadata
 from stsr_cli.video.probe import SourceInfo, shown
 from stsr_cli.video.target import check_target
 from stsr_cli.video.timeline import Slot
-from stsr_cli.video.writer import VideoWriter, open_writer
+from stsr_cli.video.writer import open_writer
+from stsr_cli.video.written import Writer
 
 TABLE_SUFFIX = ".csv"
 VIDEO_SUFFIXES = (".mp4", ".mkv", ".mov")
@@ -159,7 +160,7 @@ class DisagreementFiles:
         """
         self._time_base: Fraction = source.time_base / options.time_scale
         self._tables: list[Path] = []
-        self._videos: list[VideoWriter] = []
+        self._videos: list[Writer] = []
         self._rows: list[str] = [_COLUMNS]
         # A heat map is 8-bit and no HDR, whatever the source is.
         plain = replace(

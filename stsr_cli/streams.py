@@ -6,7 +6,7 @@ Lin, Hsiu, Kuo, Lin: Spatiotemporal Super-Resolution with Cross-Task Consistency
 |---|---|
 | `lr_frame0`, `lr_frame1` | I_{t-1}^L, I_{t+1}^L: two neighbouring frames, a frame interval apart |
 | `upscale` | f_S with padding, applied k times for s^k (Eq. 2) |
-| `interpolate` | f_T with padding (Eq. 3), applied k times for 2^k |
+| `interpolate` | f_T with padding (Eq. 3), applied k times for 2^k in `between` |
 | `t2s`, `s2t` | F_T->S, F_S->T (Eq. 4) |
 
 Padding to what a module needs happens here and nowhere else; nothing is clamped, so gradients live.
@@ -14,7 +14,7 @@ Padding to what a module needs happens here and nowhere else; nothing is clamped
 
 import math
 from collections.abc import Sequence
-from itertools import pairwise
+from fractions import Fraction
 from typing import Literal
 
 import torch
@@ -25,6 +25,7 @@ from stsr_cli.modules import SpatialModule, TemporalModule
 from stsr_cli.ops import pad_to_multiple
 
 Stream = Literal["t2s", "s2t"]
+Times = Sequence[Fraction]
 
 
 class TwoStream(nn.Module):
@@ -53,7 +54,7 @@ class TwoStream(nn.Module):
         self.scale = spatial.scale if scale is None else scale
         self.time_scale = time_scale
         self.spatial_passes = _passes(self.scale, spatial.scale, "scale")
-        self.temporal_passes = _passes(time_scale, 2, "time scale")
+        _passes(time_scale, 2, "time scale")
 
     def upscale(self, lr_frames: Tensor) -> Tensor:
         """(B, 3, H, W) -> (B, 3, scale*H, scale*W): f_S applied k times raises the resolution by s^k (Eq. 2)."""
@@ -74,25 +75,49 @@ class TwoStream(nn.Module):
         padded1 = pad_to_multiple(frame1, card.multiple_of, card.min_size)
         return self.temporal(padded0, padded1, t)[..., :height, :width]
 
-    def between(self, frame0: Tensor, frame1: Tensor) -> list[Tensor]:
-        """The time_scale - 1 evenly spaced frames between two: f_T applied k times gives 2^k (Eq. 3, below)."""
-        frames = [frame0, frame1]
-        for _ in range(self.temporal_passes):
-            middles = [self.interpolate(before, after) for before, after in pairwise(frames)]
-            frames = [frame for pair in zip(frames, middles, strict=False) for frame in pair]
-            frames.append(frame1)
-        return frames[1:-1]
+    def between(
+        self, frame0: Tensor, frame1: Tensor, *, times: Times | None = None
+    ) -> list[Tensor]:
+        """The frames between two at `times`: f_T halves the interval around each until it is there (Eq. 3, below).
 
-    def t2s(self, lr_frame0: Tensor, lr_frame1: Tensor) -> list[Tensor]:
-        """F_T->S: interpolate, then upscale (Eq. 4, first line); the time_scale - 1 new HR frames."""
-        return [self.upscale(lr_frame) for lr_frame in self.between(lr_frame0, lr_frame1)]
+        f_T runs at t = 1/2 alone, which it was trained for; asked for another t at once it does worse
+        (docs/results/dedup.md).
 
-    def s2t(self, hr_frame0: Tensor, hr_frame1: Tensor) -> list[Tensor]:
-        """F_S->T from frames that f_S has already upscaled (Eq. 4, second line); the time_scale - 1 new HR frames."""
-        return self.between(hr_frame0, hr_frame1)
+        Args:
+            frame0: (B, 3, H, W), of any resolution.
+            frame1: likewise.
+            times: in (0, 1), multiples of a power of 1/2; None: the time_scale - 1 evenly spaced ones.
+        """
+        known = {Fraction(0): frame0, Fraction(1): frame1}
+
+        def at(t: Fraction) -> Tensor:
+            if t not in known:
+                step = Fraction(1, t.denominator)
+                known[t] = self.interpolate(at(t - step), at(t + step))
+            return known[t]
+
+        return [at(t) for t in (even_times(self.time_scale) if times is None else times)]
+
+    def t2s(
+        self, lr_frame0: Tensor, lr_frame1: Tensor, *, times: Times | None = None
+    ) -> list[Tensor]:
+        """F_T->S: interpolate, then upscale (Eq. 4, first line); the new HR frames at `times`, as of `between`."""
+        return [
+            self.upscale(lr_frame) for lr_frame in self.between(lr_frame0, lr_frame1, times=times)
+        ]
+
+    def s2t(
+        self, hr_frame0: Tensor, hr_frame1: Tensor, *, times: Times | None = None
+    ) -> list[Tensor]:
+        """F_S->T from frames that f_S has already upscaled (Eq. 4, second line); times as of `between`."""
+        return self.between(hr_frame0, hr_frame1, times=times)
 
     def extend(
-        self, lr_frames: Tensor, stream: Stream, previous: tuple[Tensor, Tensor] | None = None
+        self,
+        lr_frames: Tensor,
+        stream: Stream,
+        previous: tuple[Tensor, Tensor] | None = None,
+        times: Times | None = None,
     ) -> tuple[Tensor, list[Tensor]]:
         """Go on along a video: Eq. 1 for each pair of neighbours at once, f_S of every frame computed once.
 
@@ -100,29 +125,33 @@ class TwoStream(nn.Module):
             lr_frames: (N, 3, H, W) frames in order, [0, 1].
             stream: which order of f_S and f_T makes the new frames.
             previous: the frame before them as (1, 3, H, W) and its f_S, or None at the start of a video.
+            times: where between the frames of each pair the new ones are, as of `between`.
 
         Returns:
-            f_S of the frames, (N, 3, sH, sW), and time_scale - 1 batches (P, 3, sH, sW) of new frames, where P is the
-            number of pairs: N, or N - 1 without `previous`. Batch j - 1 holds those at j / time_scale.
+            f_S of the frames, (N, 3, sH, sW), and for each time a batch (P, 3, sH, sW) of new frames, where P is the
+            number of pairs: N, or N - 1 without `previous`.
         """
         hr_frames = self.upscale(lr_frames)
         if previous is None and len(lr_frames) < 2:
             return hr_frames, []
         lr_before, hr_before = previous or (None, None)
         if stream == "t2s":
-            return hr_frames, self.t2s(*_pairs(lr_before, lr_frames))
-        return hr_frames, self.s2t(*_pairs(hr_before, hr_frames))
+            return hr_frames, self.t2s(*_pairs(lr_before, lr_frames), times=times)
+        return hr_frames, self.s2t(*_pairs(hr_before, hr_frames), times=times)
 
     def extend_both(
-        self, lr_frames: Tensor, previous: tuple[Tensor, Tensor] | None = None
+        self,
+        lr_frames: Tensor,
+        previous: tuple[Tensor, Tensor] | None = None,
+        times: Times | None = None,
     ) -> tuple[Tensor, list[tuple[Tensor, Tensor]]]:
-        """`extend` through both streams: a pair of batches, by T->S and by S->T, for each j; f_S still once a frame."""
+        """`extend` through both streams: for each time a pair of batches, by T->S and S->T; f_S once a frame."""
         hr_frames = self.upscale(lr_frames)
         if previous is None and len(lr_frames) < 2:
             return hr_frames, []
         lr_before, hr_before = previous or (None, None)
-        t2s = self.t2s(*_pairs(lr_before, lr_frames))
-        s2t = self.s2t(*_pairs(hr_before, hr_frames))
+        t2s = self.t2s(*_pairs(lr_before, lr_frames), times=times)
+        s2t = self.s2t(*_pairs(hr_before, hr_frames), times=times)
         return hr_frames, list(zip(t2s, s2t, strict=True))
 
     def forward(
@@ -149,6 +178,11 @@ class TwoStream(nn.Module):
         if stream == "t2s":
             return (hr_frame0, *self.t2s(lr_frame0, lr_frame1), hr_frame1)
         return (hr_frame0, *self.s2t(hr_frame0, hr_frame1), hr_frame1)
+
+
+def even_times(time_scale: int) -> Times:
+    """The time_scale - 1 times that divide an interval evenly."""
+    return [Fraction(index, time_scale) for index in range(1, time_scale)]
 
 
 def _pairs(before: Tensor | None, frames: Tensor) -> tuple[Tensor, Tensor]:

@@ -23,17 +23,11 @@ from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from pathlib import Path
 
-from stsr_cli.data.sources import (
-    IMAGE_SUFFIXES,
-    VIDEO_SUFFIXES,
-    davis_sequences,
-    image_files,
-    vimeo_sequences,
-    visible,
-)
+from stsr_cli.data.sources import VIDEO_SUFFIXES, davis_sequences, vimeo_sequences
 from stsr_cli.errors import InputError, UsageError
 from stsr_cli.video.probe import estimate_num_frames, probe
 from stsr_cli.video.reader import read_frames
+from stsr_cli.video.sequence import IMAGE_SUFFIXES, image_files, visible
 
 _ORIGINALS = frozenset({"gt", "hr", "truth", "sharp"})
 _TRIPLETS = (

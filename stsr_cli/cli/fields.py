@@ -3,12 +3,16 @@
 Also: which of them make no sense together, and the sections of a long help.
 """
 
+import os
 from collections.abc import Callable
 from dataclasses import fields
+from pathlib import Path
 from typing import Any
 
 import click
 from click.core import ParameterSource
+
+from stsr_cli.options import DEFAULT_IMAGE_NAME
 
 Decorator = Callable[[Any], Any]
 
@@ -23,6 +27,16 @@ def option_of(*classes: Any) -> Callable[..., Decorator]:
         return click.option(*names, default=default, show_default=show_default, **attributes)
 
     return option
+
+
+def output_path(
+    context: click.Context, parameter: click.Parameter, value: str | None
+) -> Path | None:
+    """An output as a path, None as None; with a slash at its end it is a folder of images."""
+    if value is None:
+        return None
+    is_folder = value.endswith(("/", os.sep))
+    return Path(value) / DEFAULT_IMAGE_NAME if is_folder else Path(value)
 
 
 class SectionedCommand(click.Command):

@@ -13,8 +13,17 @@ from stsr_cli.cli.encoding import (
     take_tracks,
     track_options,
 )
-from stsr_cli.cli.fields import SectionedCommand, option_of, refuse_given, section, take
+from stsr_cli.cli.fields import (
+    SectionedCommand,
+    is_default,
+    option_of,
+    output_path,
+    refuse_given,
+    section,
+    take,
+)
 from stsr_cli.cli.reading import source_options
+from stsr_cli.cli.units import RATE
 from stsr_cli.options import (
     CutAction,
     DoubtAction,
@@ -25,6 +34,7 @@ from stsr_cli.options import (
     StreamChoice,
     System,
     UpscaleOptions,
+    VariableRate,
 )
 
 _option = option_of(UpscaleOptions, ModelOptions)
@@ -52,7 +62,7 @@ def _on_doubt(
     return OnDoubt(cast(DoubtAction, action), threshold)
 
 
-def _levels(context: click.Context, parameter: click.Parameter, value: float) -> float:
+def levels(context: click.Context, parameter: click.Parameter, value: float) -> float:
     """Refuse what is no number of levels, nan included."""
     if not 0 <= value <= 255:
         raise click.BadParameter(f"{value:g} is no number from 0 to 255; write 10")
@@ -93,7 +103,20 @@ _what_is_computed = section(
     _option(
         "--time-scale",
         type=click.IntRange(1),
-        help="Frame-rate factor: 1 (space only), 2, 4 or 8 (f_T repeated).",
+        help="Frame-rate factor: 1 (space only), 2, 4 or 8 (f_T repeated); with --fps, the smallest that reaches it.",
+    ),
+    _option(
+        "--fps",
+        metavar="RATE",
+        type=RATE,
+        help="Constant frame rate of OUTPUT, such as 60, 59.94 or 60000/1001: each of its ticks shows the nearest "
+        "frame of those that the networks made.",
+    ),
+    _option(
+        "--vfr",
+        type=click.Choice(get_args(VariableRate)),
+        help="Of a variable frame rate: every frame keeps its time (keep), or the rate becomes constant, frames being "
+        "shown again or left out (cfr).",
     ),
     _option(
         "--system",
@@ -132,8 +155,13 @@ _what_is_computed = section(
         "--scene-threshold",
         metavar="LEVELS",
         type=float,
-        callback=_levels,
+        callback=levels,
         help="How far the change at a cut rises above the motion around it, in levels of 255; lower finds more cuts.",
+    ),
+    click.option(
+        "--dedup",
+        is_flag=True,
+        help="Replace the repeated frames of animation on twos and threes by new ones; no frame moves in time.",
     ),
 )
 
@@ -165,7 +193,7 @@ _networks = section(
 
 @click.command(cls=SectionedCommand)
 @click.argument("source", metavar="INPUT", type=click.Path(path_type=Path))
-@click.argument("target", metavar="OUTPUT", type=click.Path(path_type=Path))
+@click.argument("target", metavar="OUTPUT", type=click.Path(), callback=output_path)
 @source_options
 @_what_is_computed
 @_networks
@@ -195,6 +223,14 @@ def command(**values: Any) -> None:
     if height is not None:
         refuse_given("with --height", "size")
         values["size"] = (None, height)
+    if values["fps"] is not None:
+        values["is_time_scale_free"] = is_default("time_scale")
+        if values["vfr"] == "keep":
+            refuse_given("with --fps, which makes the frame rate constant", "vfr")
+    from stsr_cli.video.target import image_pattern
+
+    if image_pattern(values["target"]):
+        refuse_given("for images, whose ending says how to encode", "codec", "crf", "preset")
     is_quiet = values.pop("quiet")
     groups = {
         "read": take(values, SourceOptions),

@@ -12,10 +12,9 @@ from stsr_cli.data.clips import Clip, split
 from stsr_cli.data.frames import Frames, Pixels, degrade
 from stsr_cli.data.load import load_clips
 from stsr_cli.data.scan import find_triplets
-from stsr_cli.data.sources import IMAGE_SUFFIXES, VIDEO_SUFFIXES, natural_order
+from stsr_cli.data.sources import VIDEO_SUFFIXES
 
 __all__ = [
-    "IMAGE_SUFFIXES",
     "VIDEO_SUFFIXES",
     "Clip",
     "Frames",
@@ -24,6 +23,5 @@ __all__ = [
     "degrade",
     "find_triplets",
     "load_clips",
-    "natural_order",
     "split",
 ]

@@ -24,9 +24,9 @@ from pathlib import Path
 from typing import Literal
 
 from stsr_cli.errors import InputError
+from stsr_cli.video.sequence import IMAGE_SUFFIXES, image_files, visible
 
 VIDEO_SUFFIXES = frozenset(".mp4 .mkv .mov .webm .avi .m4v .mpg .ts .y4m .gif".split())
-IMAGE_SUFFIXES = frozenset(".png .jpg .jpeg .webp .bmp .tif .tiff".split())
 
 VIMEO_LIST = re.compile(r"(tri|sep)_(train|test)list\.txt")
 _VIMEO_LENGTHS = {"tri": 3, "sep": 7}
@@ -98,27 +98,6 @@ def find_sources(paths: Iterable[Path]) -> tuple[list[Source], list[str]]:
             )
     _add_stills(stills, found)
     return list(dict.fromkeys(found.sources)), found.problems
-
-
-def natural_order(path: Path) -> list[int | str]:
-    """Key that sorts frame_2 before frame_10."""
-    parts = re.split(r"(\d+)", path.name)
-    return [int(part) if index % 2 else part for index, part in enumerate(parts)]
-
-
-def visible(folder: Path) -> list[Path]:
-    """Return what is in a folder, in natural order, without hidden files and `__MACOSX`.
-
-    Raises:
-        InputError: it cannot be read.
-    """
-    try:
-        paths = [
-            path for path in folder.iterdir() if path.name[0] != "." and path.name != "__MACOSX"
-        ]
-    except OSError as error:
-        raise InputError(f"cannot read folder {folder}: {error.strerror}") from error
-    return sorted(paths, key=natural_order)
 
 
 def _search(folder: Path, found: _Found) -> None:
@@ -228,11 +207,6 @@ def davis_sequences(folder: Path, split: Literal["train", "val"]) -> list[list[P
         for sequence in visible(size)
         if sequence.is_dir() and (names is None or sequence.name in names)
     ]
-
-
-def image_files(folder: Path) -> list[Path]:
-    """Return the images right in a folder, in natural order; `InputError` as of `visible`."""
-    return [path for path in visible(folder) if path.suffix.lower() in IMAGE_SUFFIXES]
 
 
 def _lines(path: Path) -> Iterator[tuple[int, str]]:

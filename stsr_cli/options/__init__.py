@@ -3,6 +3,8 @@
 from stsr_cli.options.results import CompareMode, CompareOptions, EvalOptions, Protocol, PushOptions
 from stsr_cli.options.training import Config, Recipe, ReproduceOptions, Stage, TrainOptions
 from stsr_cli.options.upscale import (
+    DEFAULT_IMAGE_NAME,
+    DEFAULT_IMAGE_RATE,
     DEFAULT_SPATIAL,
     DEFAULT_TEMPORAL,
     CutAction,
@@ -17,9 +19,12 @@ from stsr_cli.options.upscale import (
     System,
     TrackOptions,
     UpscaleOptions,
+    VariableRate,
 )
 
 __all__ = [
+    "DEFAULT_IMAGE_NAME",
+    "DEFAULT_IMAGE_RATE",
     "DEFAULT_SPATIAL",
     "DEFAULT_TEMPORAL",
     "CompareMode",
@@ -44,4 +49,5 @@ __all__ = [
     "TrackOptions",
     "TrainOptions",
     "UpscaleOptions",
+    "VariableRate",
 ]

@@ -1,6 +1,7 @@
 """What runs, how it is encoded, and one `stsr upscale` run."""
 
 from dataclasses import dataclass, field
+from fractions import Fraction
 from pathlib import Path
 from typing import Literal
 
@@ -11,6 +12,8 @@ Precision = Literal["auto", "fp32", "fp16", "bf16"]
 
 DEFAULT_SPATIAL = "span"
 DEFAULT_TEMPORAL = "rife"
+DEFAULT_IMAGE_RATE = 24
+DEFAULT_IMAGE_NAME = "%06d.png"
 
 
 @dataclass(frozen=True)
@@ -19,9 +22,14 @@ class SourceOptions:
 
     Attributes:
         video_index: of the video stream in the file, or None: the one that FFmpeg takes for the best.
+        rate: images per second of an image sequence, or None: DEFAULT_IMAGE_RATE; a video has times of its own.
+        start, end: in seconds from the file's start, or None: nothing is cut off there.
     """
 
     video_index: int | None = None
+    rate: Fraction | None = None
+    start: Fraction | None = None
+    end: Fraction | None = None
 
 
 @dataclass(frozen=True)
@@ -106,6 +114,7 @@ class TrackOptions:
 
 DoubtAction = Literal["hold", "blend"]
 CutAction = Literal["hold", "blend", "off"]
+VariableRate = Literal["keep", "cfr"]
 
 
 @dataclass(frozen=True)
@@ -128,10 +137,14 @@ class UpscaleOptions:
     """One `stsr upscale` run.
 
     Attributes:
-        source: video file to read.
-        target: video file to write.
+        source: video file to read; or a folder of images, or their pattern (`frames/%06d.png`); or `-`, the standard
+            input.
+        target: video file to write; or a pattern or an empty folder for images; or `-`, the standard output.
         scale: spatial factor, a power of the module's (1, 4, 16); 1 leaves the size alone.
         time_scale: frame-rate factor, a power of two; 1 leaves the rate alone.
+        is_time_scale_free: with `fps`, take the smallest `time_scale` that it needs instead.
+        vfr: every frame keeps its time (keep), or a constant rate by choosing a frame for each of its ticks (cfr).
+        fps: frames a second of the output, or None; chosen likewise, from what the networks made.
         batch_size: frame pairs per network call, or None: 1 on a CPU, 4 on a GPU.
         disagreement: files that say where the streams differ: tables (.csv) and heat-map videos. Both streams run.
         on_doubt: what replaces a new frame on which they differ too much, or None. Both streams run.
@@ -142,6 +155,7 @@ class UpscaleOptions:
             were looked at (docs/results/scenes.md).
         size: (width, height) of the output as shown, reached by Lanczos after the network, or None: what the network
             makes. A width of None follows from the picture's shape.
+        dedup: replace frames that repeat the one before, as animation on twos and threes has them, by new ones.
         overwrite: replace existing files, target or disagreement.
         read: what of the source is read.
         model: the networks.
@@ -153,12 +167,16 @@ class UpscaleOptions:
     target: Path
     scale: int = 4
     time_scale: int = 2
+    is_time_scale_free: bool = False
+    vfr: VariableRate = "keep"
+    fps: Fraction | None = None
     batch_size: int | None = None
     disagreement: tuple[Path, ...] = ()
     on_doubt: OnDoubt | None = None
     cut: CutAction = "hold"
     scene_threshold: float = 10.0
     size: tuple[int | None, int] | None = None
+    dedup: bool = False
     overwrite: bool = False
     read: SourceOptions = field(default_factory=SourceOptions)
     model: ModelOptions = field(default_factory=ModelOptions)

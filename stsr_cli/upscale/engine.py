@@ -4,11 +4,14 @@ Time is the timeline's business, colour and tracks are `video/`'s, padding is th
 rounding are in `outputs`, between the network and the encoder.
 """
 
+import math
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from stsr_cli.device import resolve_device, resolve_dtype
 from stsr_cli.disagreement import DisagreementFiles, check_disagreement
@@ -21,12 +24,23 @@ from stsr_cli.upscale.network import Network
 from stsr_cli.upscale.outputs import Output, outputs
 from stsr_cli.upscale.report import UpscaleReport
 from stsr_cli.upscale.transparency import AlphaNetwork
+from stsr_cli.video.excerpt import excerpt
 from stsr_cli.video.plan import Track
 from stsr_cli.video.probe import SourceInfo, probe
 from stsr_cli.video.reader import Frame, read_frames
-from stsr_cli.video.scenes import batches_of_shots, mark_cuts
-from stsr_cli.video.timeline import PtsRepair
-from stsr_cli.video.writer import VideoWriter, open_writer
+from stsr_cli.video.repeats import Step, batches_of_shots, steps
+from stsr_cli.video.retime import (
+    ConstantTimes,
+    SourceTimes,
+    Times,
+    at_rate,
+    output_rate,
+    time_scale_for,
+)
+from stsr_cli.video.scenes import mark_cuts
+from stsr_cli.video.timeline import PtsRepair, Slot
+from stsr_cli.video.writer import open_writer
+from stsr_cli.video.written import Writer
 
 _QUEUE_DEPTH = 4  # frames decoded ahead, frames waiting for the encoder
 _GPU_BATCH = 4
@@ -43,7 +57,7 @@ def upscale(
         lambda tracks, warnings, notes: None
     ),
 ) -> UpscaleReport:
-    """Upscale one video file in space and time.
+    """Upscale one video, or image sequence, in space and time.
 
     Args:
         options: the run.
@@ -59,8 +73,11 @@ def upscale(
         InputError: the source turns out to be damaged; nothing is left behind.
         StsrError: the output could not be written or does not verify; nothing is left behind.
     """
-    source = probe(options.source, options.read)
+    source = excerpt(probe(options.source, options.read), options.read)
+    if options.fps is not None and options.is_time_scale_free:
+        options = replace(options, time_scale=time_scale_for(options.fps, source.frame_rate))
     check_disagreement(options)
+    times, timed, ticks = _output_times(source, options)
     device = resolve_device(options.model.device)
     dtype = resolve_dtype(options.model.precision, device)
     batch_size = options.batch_size or (_GPU_BATCH if device.type == "cuda" else 1)
@@ -68,10 +85,10 @@ def upscale(
     with (
         open_writer(
             options.target,
-            source,
+            timed,
             options.encode,
             scale=options.scale,
-            time_scale=options.time_scale,
+            time_scale=ticks,
             overwrite=options.overwrite,
             tracks=options.tracks,
             size=options.size,
@@ -88,20 +105,22 @@ def upscale(
         kind = AlphaNetwork if writer.plan.has_alpha else Network
         network = kind(model, stream, bool(options.disagreement), options.on_doubt)
         begin = time.perf_counter()
-        with Prefetch(
-            _marked(read_frames(source, repair, with_alpha=writer.plan.has_alpha), options),
-            _QUEUE_DEPTH,
-        ) as frames:
+        decoded = read_frames(source, repair, with_alpha=writer.plan.has_alpha)
+        with Prefetch(_steps(decoded, options), _QUEUE_DEPTH) as frames:
             on_start(source, str(device), choice)
             counted = _Counter(frames, on_frame)
             batches = batches_of_shots(counted, batch_size)
             with (
-                Sink[Output](lambda output: _write(writer, doubts, output), _QUEUE_DEPTH) as sink,
+                Sink[Output](
+                    lambda output: _write(writer, doubts, times, output), _QUEUE_DEPTH
+                ) as sink,
                 torch.inference_mode(),
             ):
                 for output in outputs(network, batches, source, options.cut, device, dtype, size):
                     sink.put(output)
         drain = time.perf_counter()
+        for image, slots in times.flush():
+            _encode(writer, image, slots)
         written = writer.close()
         doubts.close()
     end = time.perf_counter()
@@ -122,11 +141,14 @@ def upscale(
         stream=stream,
         choice=choice,
         tracks=writer.tracks,
-        num_new=(counted.num_frames - 1) * (options.time_scale - 1),
+        num_new=(counted.num_frames - 1) * (options.time_scale - 1) + counted.num_repeats,
         num_cuts=counted.num_cuts,
+        num_repeats=counted.num_repeats,
         num_replaced=doubts.num_replaced,
         mean_disagreement=doubts.mean_levels,
-        warnings=tuple(warnings),
+        warnings=tuple(dict.fromkeys([*warnings, *writer.warnings])),
+        num_repeated=times.num_repeated,
+        num_dropped=times.num_dropped,
     )
 
 
@@ -141,42 +163,57 @@ def _choose(
     """Which stream to use, where that is left to stsr and makes a difference."""
     if options.model.stream != "auto" or not isinstance(model, TwoStream):
         return None
-    if options.time_scale == 1:
+    if options.time_scale == 1 and not options.dedup:
         return Choice("t2s", why="there are no new frames at --time-scale 1")
     if options.scale == 1:
         return Choice("t2s", why="both streams are the same at --scale 1")
     return choose_stream(model, source, device, dtype, on_pair)
 
 
-def _marked(frames: Iterator[Frame], options: UpscaleOptions) -> Iterator[tuple[Frame, bool]]:
-    """Each frame with whether a cut lies before it, where that makes a difference."""
-    if options.cut == "off" or options.time_scale == 1:
-        return ((frame, False) for frame in frames)
-    return mark_cuts(frames, options.scene_threshold)
+def _steps(frames: Iterator[Frame], options: UpscaleOptions) -> Iterator[Step]:
+    """From each frame to the next: cuts are looked for where that makes a difference, repeats if asked for."""
+    is_asked = options.cut != "off" and (options.time_scale > 1 or options.dedup)
+    marked = mark_cuts(frames, options.scene_threshold if is_asked else math.inf)
+    return steps(marked, options.time_scale, dedup=options.dedup)
 
 
 class _Counter:
-    """Passes frames on and reports how many were taken, and how many of them come after a cut."""
+    """Passes steps on and reports how many frames were taken, how many after a cut, how many of them repeats."""
 
-    def __init__(
-        self, frames: Iterable[tuple[Frame, bool]], on_frame: Callable[[int], None]
-    ) -> None:
-        self.num_frames = self.num_cuts = 0
-        self._frames, self._on_frame = frames, on_frame
+    def __init__(self, steps: Iterable[Step], on_frame: Callable[[int], None]) -> None:
+        self.num_frames = self.num_cuts = self.num_repeats = 0
+        self._steps, self._on_frame = steps, on_frame
 
-    def __iter__(self) -> Iterator[tuple[Frame, bool]]:
-        for frame, is_after_cut in self._frames:
-            yield frame, is_after_cut
-            self.num_frames += 1
-            self.num_cuts += is_after_cut
+    def __iter__(self) -> Iterator[Step]:
+        for step in self._steps:
+            yield step
+            self.num_frames += 1 + step.num_repeats
+            self.num_cuts += step.is_after_cut
+            self.num_repeats += step.num_repeats
             self._on_frame(self.num_frames)
 
 
-def _write(writer: VideoWriter, doubts: DisagreementFiles, output: Output) -> None:
+def _output_times(
+    source: SourceInfo, options: UpscaleOptions
+) -> tuple[Times[Tensor], SourceInfo, int]:
+    """What settles when frames are shown, the source on the output's clock, and how its ticks are divided there."""
+    rate = output_rate(source, options)
+    if rate is None:
+        return SourceTimes(), source, options.time_scale
+    timed = at_rate(source, rate)
+    return ConstantTimes(rate, source.time_base / options.time_scale, timed.time_base), timed, 1
+
+
+def _write(writer: Writer, doubts: DisagreementFiles, times: Times[Tensor], output: Output) -> None:
     """Bring a frame to the host and encode it, in the encoder's thread."""
-    pixels = output.image.movedim(0, -1).contiguous().cpu().numpy()
+    for image, slots in times.push(output.image, output.slots):
+        _encode(writer, image, slots)
+    doubts.write(output.doubt, output.slots)
+
+
+def _encode(writer: Writer, image: Tensor, slots: tuple[Slot, ...]) -> None:
+    pixels = image.movedim(0, -1).contiguous().cpu().numpy()
     if pixels.dtype != np.uint8:
         pixels = pixels.astype(np.uint16)
-    for slot in output.slots:
+    for slot in slots:
         writer.write(pixels, slot.pts, slot.duration)
-    doubts.write(output.doubt, output.slots)

@@ -11,9 +11,10 @@ from stsr_cli.disagreement import Doubt
 from stsr_cli.errors import InputError
 from stsr_cli.ops import lanczos, quantise, to_tensor
 from stsr_cli.options import CutAction
+from stsr_cli.streams import even_times
 from stsr_cli.upscale.network import Network
 from stsr_cli.video.probe import SourceInfo
-from stsr_cli.video.reader import Frame
+from stsr_cli.video.repeats import Step
 from stsr_cli.video.timeline import Slot, last_duration, slots
 
 
@@ -31,7 +32,7 @@ class Output:
 
 def outputs(
     network: Network,
-    batches: Iterable[tuple[list[Frame], bool]],
+    batches: Iterable[Sequence[Step]],
     source: SourceInfo,
     cut: CutAction,
     device: torch.device,
@@ -46,43 +47,41 @@ def outputs(
     def finish(image: Tensor, peak: int) -> Tensor:
         return quantise(image if size is None else lanczos(image, size), peak)
 
-    time_scale = network.time_scale
     previous: tuple[Tensor, Tensor] | None = None
-    last: Frame | None = None
+    last: Step | None = None
     last_image: Tensor | None = None
-    interval: int | None = None
-    for batch, is_after_cut in batches:
-        pixels = np.stack([frame.pixels for frame in batch])
+    for batch in batches:
+        is_after_cut, times = batch[0].is_after_cut, batch[-1].times
+        pixels = np.stack([step.frame.pixels for step in batch])
         peak = 255 if pixels.dtype == np.uint8 else 65535
         lr_frames = to_tensor(pixels, device, dtype)
         before = None if is_after_cut else previous
-        hr_frames, middles = network.extend(lr_frames, before)
+        hr_frames, middles = network.extend(lr_frames, before, times)
         fades: list[Tensor] = []
         if is_after_cut and previous is not None and cut == "blend":
-            steps = [index / time_scale for index in range(1, time_scale)]
-            fades = [finish(torch.lerp(previous[1][0], hr_frames[0], t), peak) for t in steps]
+            shares = [float(t) for t in even_times(network.time_scale)]
+            fades = [finish(torch.lerp(previous[1][0], hr_frames[0], t), peak) for t in shares]
         previous = (lr_frames[-1:], hr_frames[-1:])
         images = finish(hr_frames, peak)
         between = [(finish(middle, peak), doubts) for middle, doubts in middles]
         first_pair = 0 if before is not None else -1  # the first frame of a shot has none before it
-        for index, frame in enumerate(batch):
-            if last is not None and last_image is not None:
-                interval = frame.pts - last.pts
-                times = slots(last.pts, frame.pts, time_scale)
-                if is_after_cut and index == 0:
-                    yield from _across_cut(last_image, fades, times)
-                    last, last_image = frame, images[index]
-                    continue
-                yield Output(last_image, times[:1])
-                for (new_images, doubts), slot in zip(between, times[1:], strict=True):
+        for index, step in enumerate(batch):
+            if last_image is not None and step.is_after_cut:
+                yield from _across_cut(last_image, fades, step.slots)
+            elif last_image is not None:
+                yield Output(last_image, step.slots[:1])
+                for (new_images, doubts), slot in zip(between, step.slots[1:], strict=True):
                     pair = index + first_pair
                     yield Output(new_images[pair], (slot,), doubts[pair])
-            last, last_image = frame, images[index]
+            last, last_image = step, images[index]
     if last is None or last_image is None:
         raise InputError(f"{source.path} holds no frame that can be decoded")
     # The last frame has no successor to interpolate towards: it is held, so N frames in give time_scale * N out.
-    duration = last_duration(last.duration, interval, source.frame_rate, source.time_base)
-    yield Output(last_image, slots(last.pts, last.pts + duration, time_scale))
+    frame, interval = last.frame, last.slots[-1].duration if last.slots else None
+    duration = last_duration(frame.duration, interval, source.frame_rate, source.time_base)
+    if source.end_pts is not None:  # a picture that is held for long; a constant rate stays so
+        duration = min(duration, max(source.end_pts - frame.pts, interval or 1))
+    yield Output(last_image, slots(frame.pts, frame.pts + duration, network.time_scale))
 
 
 def _across_cut(

@@ -23,10 +23,13 @@ class UpscaleReport:
         repaired_timestamps: source frames whose time was missing or not later than the one before.
         device: where the network ran.
         stream: whose frames were written, "both" for the mean; of CDCA, which has none, whatever the options say.
+        num_repeated: frames shown for more than one tick of a constant frame rate, each tick but the first counted.
+        num_dropped: frames that were made and left out, since no tick of a constant frame rate shows them.
         choice: how `stream` was chosen, where it was left to stsr.
         tracks: what became of each other track of the source.
-        num_new: new frames between two given ones.
+        num_new: new frames between two given ones, those in the place of repeats included.
         num_cuts: places where time_scale - 1 of them are no new pictures, since one shot ends there and another begins.
+        num_repeats: source frames that repeated the one before and were replaced by new ones.
         num_replaced: how many others were not shown, since the streams disagreed on them too much.
         mean_disagreement: of the streams over the new frames, in levels of 255, or None where it was not asked for;
             at a cut there is nothing to compare.
@@ -49,9 +52,12 @@ class UpscaleReport:
     tracks: tuple[Track, ...]
     num_new: int
     num_cuts: int
+    num_repeats: int
     num_replaced: int
     mean_disagreement: float | None
     warnings: tuple[str, ...] = ()
+    num_repeated: int = 0
+    num_dropped: int = 0
 
     @property
     def frames_per_second(self) -> float:

@@ -8,6 +8,7 @@ from torch import Tensor
 from stsr_cli.disagreement import Doubt
 from stsr_cli.ops import upsample
 from stsr_cli.options import OnDoubt
+from stsr_cli.streams import Times
 from stsr_cli.upscale.network import Network
 
 
@@ -15,17 +16,17 @@ class AlphaNetwork(Network):
     """A `Network` over RGBA: its first three channels go through it, the fourth around it."""
 
     def extend(
-        self, lr_frames: Tensor, previous: tuple[Tensor, Tensor] | None
+        self, lr_frames: Tensor, previous: tuple[Tensor, Tensor] | None, times: Times
     ) -> tuple[Tensor, list[tuple[Tensor, Sequence[Doubt | None]]]]:
         """`Network.extend` with (B, 4, H, W) tensors throughout."""
         before = None if previous is None else (previous[0][:, :3], previous[1][:, :3])
-        hr_colours, middles = super().extend(lr_frames[:, :3], before)
+        hr_colours, middles = super().extend(lr_frames[:, :3], before, times)
         scale = hr_colours.shape[-1] // lr_frames.shape[-1]
         hr_alpha = upsample(lr_frames[:, 3:], scale) if scale > 1 else lr_frames[:, 3:]
         given = hr_alpha if previous is None else torch.cat([previous[1][:, 3:], hr_alpha])
         found: list[tuple[Tensor, Sequence[Doubt | None]]] = []
-        for index, (colours, doubts) in enumerate(middles, 1):
-            alpha = torch.lerp(given[:-1], given[1:], index / self.time_scale)
+        for t, (colours, doubts) in zip(times, middles, strict=False):
+            alpha = torch.lerp(given[:-1], given[1:], float(t))
             for pair, doubt in enumerate(doubts):
                 if doubt is not None and doubt.is_replaced and self._is_held:
                     alpha[pair] = given[pair]

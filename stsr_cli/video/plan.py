@@ -19,10 +19,10 @@ from av.stream import Discard, Stream
 
 from stsr_cli.errors import UsageError
 from stsr_cli.options import TrackOptions
-from stsr_cli.video.probe import SourceInfo, open_input, shown
+from stsr_cli.video.probe import SourceInfo, open_source, shown
 from stsr_cli.video.recode import AudioRecoder, SubtitleRecoder, is_text
 from stsr_cli.video.tags import kept, language_in, lasting
-from stsr_cli.video.target import MOV_FAMILY, new_container
+from stsr_cli.video.target import MOV_FAMILY, image_pattern, new_container
 
 Kind = Literal[
     "audio", "subtitle", "attachment", "cover", "data", "video", "chapters", "tag", "unknown"
@@ -33,6 +33,7 @@ Action = Literal["copy", "convert", "drop", "skip"]
 _AUDIO_CODECS = ("aac", "libopus")
 _TEXT_CODECS = ("srt", "mov_text", "webvtt")
 _EVERYWHERE = frozenset({"aac", "mp2", "mp3", "mp3float", "ac3", "eac3", "dca", "dvbsub"})
+PICTURES_ALONE = {"image2": "images have no room for it", "yuv4mpegpipe": "y4m has no room for it"}
 
 
 @dataclass(frozen=True)
@@ -84,16 +85,18 @@ def plan_output(source: SourceInfo, target: Path, options: TrackOptions) -> tupl
         UsageError: no container is known for the name, or a track is dropped and `options.strict`.
         InputError: the source cannot be opened.
     """
-    with (
-        new_container(target, target) as output,
-        open_input(source.path) as container,
-    ):
-        return plan_tracks(container, source, output.format.name, options)
+    if image_pattern(target):
+        format_name = "image2"
+    else:
+        with new_container(target, target) as output:
+            format_name = output.format.name
+    with open_source(source) as container:
+        return plan_tracks(container, source, format_name, options)
 
 
 def list_tracks(source: SourceInfo) -> tuple[Track, ...]:
     """Every track of a source beside its video, as if all were copied."""
-    with open_input(source.path) as container:
+    with open_source(source) as container:
         tracks = [_describe(stream) for stream in _streams(container, source.stream_index)]
         return (*tracks, *_chapters(container))
 
@@ -109,7 +112,8 @@ def plan_tracks(
     tracks = [
         _decide(stream, format_name, options) for stream in _streams(container, source.stream_index)
     ]
-    tags, has_chapters = kept(container, format_name)
+    is_alone = format_name in PICTURES_ALONE
+    tags, has_chapters = (set(), False) if is_alone else kept(container, format_name)
     for chapters in _chapters(container):
         if not options.chapters:
             chapters = replace(chapters, action="skip", reason="--no-chapters")
@@ -174,6 +178,8 @@ def _decide(stream: Stream, format_name: str, options: TrackOptions) -> Track:
     is_wanted, option = unwanted.get(track.kind, (True, ""))
     if not is_wanted:
         return replace(track, action="skip", reason=option)
+    if format_name in PICTURES_ALONE:
+        return replace(track, action="drop", reason=PICTURES_ALONE[format_name])
     if track.kind == "video":
         return replace(track, action="drop", reason="one video is upscaled and this is another")
     if track.kind == "data":

@@ -2,7 +2,7 @@
 
 import os
 import struct
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -11,18 +11,21 @@ import av
 from av.container import InputContainer
 from av.sidedata.sidedata import Type as SideDataType
 from av.stream import Disposition
+from av.video.format import VideoFormat
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
 from stsr_cli.errors import InputError, UsageError
-from stsr_cli.options import SourceOptions
+from stsr_cli.options import DEFAULT_IMAGE_RATE, SourceOptions
 from stsr_cli.video.alpha import carries_alpha, decoded
-from stsr_cli.video.colour import ColourTags, bit_depth, read_tags
+from stsr_cli.video.colour import ColourTags, bit_depth, is_grey, read_tags
 from stsr_cli.video.hdr import HdrMetadata, read_hdr
+from stsr_cli.video.sequence import find_images
 
 _STILL_CODECS = frozenset({"mjpeg", "webp"})
 _NO_HDR = HdrMetadata()
 _COVER = Disposition.attached_pic
+_NUM_SAMPLED_IMAGES = 5
 _WHOLE_SOURCE = SourceOptions()
 
 
@@ -38,6 +41,9 @@ class SourceInfo:
         time_base: seconds per tick of every pts and duration.
         frame_rate: average frames per second; None when the file does not tell. Never used for
             timestamps, except for the duration of a single frame that has none.
+        shift: pts of the file at which the clock of `start_pts` and of every frame that is read is 0, in ticks.
+        end_pts: frames at or after it are not read, in ticks of that clock; None: all are.
+        nominal_rate: the lowest frame rate on whose grid all timestamps lie, by FFmpeg's estimate, or None.
         start_pts: pts of the first frame, in ticks.
         duration: of the stream, in ticks; None when the header does not tell.
         num_frames_from_header: for progress only: it may be wrong, and 0 is unknown.
@@ -48,6 +54,7 @@ class SourceInfo:
         sample_aspect_ratio: width / height of one pixel; None when the file does not tell.
         rotation: degrees counter-clockwise that a player turns the picture by.
         display_matrix: the nine integers behind `rotation`, flips included, or None.
+        images: of an image sequence, its files in order; `path` is their folder or pattern then.
         has_alpha: whether there is alpha to keep; a palette's, a GIF's, PNG's or WebP's counts if the first frame is
             not opaque.
         hdr: what comes with its colours, if they are HDR.
@@ -69,6 +76,10 @@ class SourceInfo:
     sample_aspect_ratio: Fraction | None
     rotation: int
     display_matrix: tuple[int, ...] | None
+    shift: int = 0
+    end_pts: int | None = None
+    nominal_rate: Fraction | None = None
+    images: tuple[Path, ...] = ()
     has_alpha: bool = False
     hdr: HdrMetadata = _NO_HDR
 
@@ -76,11 +87,22 @@ class SourceInfo:
 def probe(path: str | os.PathLike[str], options: SourceOptions = _WHOLE_SOURCE) -> SourceInfo:
     """Read a file's header and its first video frame.
 
+    Args:
+        path: a video, or a still image; a folder of images or a pattern of their names (`find_images`).
+        options: what of it is to be read.
+
     Raises:
-        InputError: the file is missing, a folder, not readable, not a video, or no frame decodes.
-        UsageError: the file has no video stream of the index asked for.
+        InputError: the file is missing, not readable, not a video, or no frame decodes; or images of a sequence are.
+        UsageError: the file has no video stream of the index asked for, or times of its own and is to get a rate.
     """
     path = Path(path)
+    images = find_images(path, shown(path))
+    if images:
+        return _probe_images(path, images, options)
+    if options.rate is not None:
+        raise UsageError(
+            f"--rate is for image sequences and {shown(path)} has times of its own; leave it out"
+        )
     with open_input(path) as container:
         stream = find_video(container, path, options.video_index)
         frame, colour = first_frame(container, stream, path)
@@ -103,21 +125,46 @@ def probe(path: str | os.PathLike[str], options: SourceOptions = _WHOLE_SOURCE) 
             sample_aspect_ratio=stream.sample_aspect_ratio or None,
             rotation=frame.rotation,
             display_matrix=_display_matrix(frame),
+            nominal_rate=stream.base_rate or None,
             has_alpha=carries_alpha(frame, stream),
             hdr=read_hdr(frame),
         )
+
+
+def _probe_images(path: Path, images: tuple[Path, ...], options: SourceOptions) -> SourceInfo:
+    rate = options.rate or Fraction(DEFAULT_IMAGE_RATE)
+    step = max(1, len(images) // _NUM_SAMPLED_IMAGES)
+    sampled = [probe(image, replace(options, rate=None)) for image in images[::step]]
+    return replace(
+        max(sampled, key=_richness),
+        path=path,
+        has_alpha=any(image.has_alpha for image in sampled),
+        time_base=1 / rate,
+        frame_rate=rate,
+        start_pts=0,
+        duration=len(images),
+        num_frames_from_header=len(images),
+        images=images,
+    )
+
+
+def _richness(image: SourceInfo) -> tuple[bool, int, int]:
+    """How much the format of an image can hold: programs store a black one as grey, one of few colours as a palette."""
+    pixel_format = VideoFormat(image.pix_fmt, 8, 8)
+    return not is_grey(pixel_format), image.bit_depth, len(pixel_format.components)
 
 
 def describe(source: SourceInfo) -> dict[str, Any]:
     """A source's video for programs, as JSON's types; "text" has the same on a line."""
     seconds = None if source.duration is None else float(source.duration * source.time_base)
     if seconds is None:  # Matroska knows the whole file's duration alone
-        with open_input(source.path) as container:
+        with open_source(source) as container:
             seconds = container.duration / av.time_base if container.duration else None
     rate = source.frame_rate
     size = f"{source.width}x{source.height}"
     text = [size, f"{float(rate):.3f} fps" if rate else "", source.pix_fmt]
     text += [f"{seconds:.3f} s" if seconds is not None else ""]
+    text += [f"{len(source.images)} images" if source.images else ""]
     colour = source.colour
     return {
         "index": source.stream_index,
@@ -133,6 +180,7 @@ def describe(source: SourceInfo) -> dict[str, Any]:
         "primaries": colour.primaries,
         "transfer": colour.transfer,
         "rotation": source.rotation,
+        "num_images": len(source.images) or None,
         "text": ", ".join(filter(None, text)),
     }
 
@@ -145,7 +193,7 @@ def estimate_num_frames(source: SourceInfo) -> int | None:
         return None
     if source.duration is not None:
         return round(source.duration * source.time_base * source.frame_rate)
-    with open_input(source.path) as container:  # Matroska knows the whole file's duration alone
+    with open_source(source) as container:  # Matroska knows the whole file's duration alone
         if not container.duration or container.duration < 0:
             return None
         return round(Fraction(container.duration, av.time_base) * source.frame_rate)
@@ -167,7 +215,7 @@ def open_input(path: Path) -> InputContainer:
         InputError: the file is missing, a folder, not readable or in no known format.
     """
     if path.is_dir():
-        raise InputError(f"{shown(path)} is a folder; name a video file")
+        raise InputError(f"{shown(path)} is a folder; name a file")
     if not path.exists():
         raise InputError(f"no such file: {shown(path)}; check the name")
     if not path.is_file():
@@ -185,6 +233,15 @@ def open_input(path: Path) -> InputContainer:
             f"cannot read {shown(path)} as a video: {reason(error)}; "
             "check that the file is complete"
         ) from error
+
+
+def open_source(source: SourceInfo) -> InputContainer:
+    """Open a source again, of an image sequence its first image; the caller closes it.
+
+    Raises:
+        InputError: it cannot be read.
+    """
+    return open_input(source.images[0] if source.images else source.path)
 
 
 def find_video(container: InputContainer, path: Path, index: int | None = None) -> VideoStream:
@@ -245,10 +302,21 @@ def first_frame(
 
 
 def _display_matrix(frame: VideoFrame) -> tuple[int, ...] | None:
-    side_data: Any = frame.side_data
+    try:
+        side_data: Any = frame.side_data
+    except ValueError:  # PyAV 18.1 does not know what TIFF and JPEG carry beside the picture (Exif)
+        return _turn(frame.rotation)
     if SideDataType.DISPLAYMATRIX not in side_data:
         return None
     return struct.unpack("=9i", bytes(side_data[SideDataType.DISPLAYMATRIX]))
+
+
+def _turn(degrees: int) -> tuple[int, ...] | None:
+    """The display matrix of a turn by whole right angles counter-clockwise, as FFmpeg has it."""
+    cosine, sine = {0: (1, 0), 90: (0, 1), 180: (-1, 0), 270: (0, -1)}[degrees % 360 // 90 * 90]
+    one, unit = 1 << 16, 1 << 30
+    matrix = (cosine * one, -sine * one, 0, sine * one, cosine * one, 0, 0, 0, unit)
+    return None if degrees % 360 == 0 else matrix
 
 
 def shown(path: Path) -> str:

@@ -1,7 +1,7 @@
-"""Decoded frames of a local file as RGB arrays with exact timestamps, lazily."""
+"""Decoded frames of a local file, or of a sequence of them, as RGB arrays with exact timestamps, lazily."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from fractions import Fraction
@@ -15,6 +15,7 @@ from av.video.stream import VideoStream
 from stsr_cli.errors import InputError
 from stsr_cli.video.alpha import decoded
 from stsr_cli.video.convert import Pixels, ToRgb
+from stsr_cli.video.image_reader import decode_images
 from stsr_cli.video.probe import (
     SourceInfo,
     find_video,
@@ -25,6 +26,8 @@ from stsr_cli.video.probe import (
     shown,
 )
 from stsr_cli.video.timeline import PtsRepair
+
+_SEEK_SECONDS = (0, 2, 10, 60)
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +54,7 @@ def read_frames(
     start_pts: int | None = None,
     *,
     with_alpha: bool = False,
-) -> Iterator[Frame]:
+) -> Generator[Frame]:
     """Decode every frame of a video or still image, one at a time, in presentation order.
 
     The file is open from the first frame until the iterator ends, fails or is closed. Memory does
@@ -71,15 +74,21 @@ def read_frames(
         source = probe(Path(source))
     repair = repair or PtsRepair(source.start_pts)
     to_rgb = ToRgb(source.colour, with_alpha=with_alpha, depth=source.bit_depth)
-    for index, frame in enumerate(_decode(source, start_pts)):
+    if start_pts is None and source.shift:
+        start_pts = 0
+    first_pts = None if start_pts is None else start_pts + source.shift
+    for index, frame in enumerate(_timed(_decode(source, first_pts), repair)):
         if (frame.width, frame.height) != (source.width, source.height):
             raise InputError(
                 f"{shown(source.path)} changes its size from {source.width}x{source.height} to "
                 f"{frame.width}x{frame.height} at frame {index}; cut it there and run the parts"
             )
-        duration = frame.duration or None
-        pts = repair(frame.pts, duration)
-        yield Frame(to_rgb(frame), pts, duration, source.time_base)
+        assert frame.pts is not None
+        pts = frame.pts - source.shift
+        if source.end_pts is not None and pts >= source.end_pts:
+            return
+        if start_pts is None or pts >= start_pts:
+            yield Frame(to_rgb(frame), pts, frame.duration or None, source.time_base)
 
 
 def read_image(path: Path) -> Pixels:
@@ -96,16 +105,46 @@ def read_image(path: Path) -> Pixels:
         return ToRgb(colour)(frame)
 
 
-def _decode(source: SourceInfo, start_pts: int | None) -> Iterator[VideoFrame]:
-    """Every frame of the stream from `start_pts` on, the decoder drained, errors named by position."""
+def _timed(frames: Iterator[VideoFrame], repair: PtsRepair) -> Iterator[VideoFrame]:
+    """Frames with a pts each, later than the one before."""
+    for frame in frames:
+        frame.pts = repair(frame.pts, frame.duration or None)
+        yield frame
+
+
+def _decode(source: SourceInfo, first_pts: int | None) -> Iterator[VideoFrame]:
+    """Every frame of the stream from some keyframe on, at or before `first_pts`.
+
+    A demuxer may seek to where the frame asked for cannot be decoded any more; then it is asked for an earlier one.
+    """
+    if source.images:
+        yield from decode_images(source, max(first_pts or 0, 0))
+        return
+    for margin in _SEEK_SECONDS if first_pts is not None else ():
+        assert first_pts is not None
+        seek_pts = first_pts - round(margin / source.time_base)
+        if seek_pts <= source.start_pts + source.shift and margin:
+            break
+        frames = _decode_from(source, seek_pts)
+        first = next(frames, None)
+        if first is not None and first.pts is not None and first.pts <= first_pts:
+            yield first
+            yield from frames
+            return
+        frames.close()
+    yield from _decode_from(source, None)
+
+
+def _decode_from(source: SourceInfo, seek_pts: int | None) -> Generator[VideoFrame]:
+    """Every frame of the stream after a seek, the decoder drained, errors named by position."""
     num_decoded, seconds = 0, Fraction(0)
     with open_input(source.path) as container:
         stream = container.streams[source.stream_index]
         assert isinstance(stream, VideoStream)
         stream.codec_context.thread_type = ThreadType.AUTO
-        if start_pts is not None:
+        if seek_pts is not None:
             with suppress(av.FFmpegError, OSError):  # without an index, decode from the beginning
-                container.seek(start_pts, stream=stream)
+                container.seek(seek_pts, stream=stream)
         frames = decoded(container, stream)
         while True:
             try:
@@ -121,6 +160,4 @@ def _decode(source: SourceInfo, start_pts: int | None) -> Iterator[VideoFrame]:
             num_decoded += 1
             if frame.pts is not None:
                 seconds = frame.pts * source.time_base
-                if start_pts is not None and frame.pts < start_pts:
-                    continue
             yield frame

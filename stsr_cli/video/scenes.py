@@ -7,21 +7,24 @@ hold one. Not found: the end of a shot of fewer than four frames, which cannot b
 tests/benchmarks/scenes.py compares this with other detectors (docs/results/scenes.md).
 """
 
-from collections.abc import Iterable, Iterator
-from pathlib import Path
+import math
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from fractions import Fraction
 
 import numpy as np
 from numpy.typing import NDArray
 
 from stsr_cli.options import UpscaleOptions
 from stsr_cli.video.convert import Pixels
-from stsr_cli.video.probe import probe
+from stsr_cli.video.probe import SourceInfo
 from stsr_cli.video.reader import Frame, read_frames
 
 Thumbnail = NDArray[np.float32]
 
 _NUM_ROWS = 6
 _SAMPLES = 15  # pixels along the shorter side of a thumbnail's cell that are looked at
+_ROUNDING_SECONDS = 0.002  # Matroska's clock ticks once a millisecond
 _NUM_PAIRS = 3  # of which the motion is kept, so that animation on threes is no row of cuts
 
 
@@ -91,49 +94,68 @@ def mark_cuts(frames: Iterable[Frame], threshold: float) -> Iterator[tuple[Frame
         yield waiting, rule.push(None)
 
 
-def batches_of_shots(
-    frames: Iterable[tuple[Frame, bool]], batch_size: int
-) -> Iterator[tuple[list[Frame], bool]]:
-    """Group what `mark_cuts` yields, so that no pair of neighbours in a batch belongs to two shots.
+@dataclass(frozen=True)
+class Cut:
+    """The first frame of a shot that follows another.
 
-    Returns:
-        Batches of 1 to `batch_size` frames, each with whether a cut lies before it.
+    Attributes:
+        frame_index: counted from 0.
+        seconds: from the first frame of the video on.
     """
-    batch: list[Frame] = []
-    is_batch_after_cut = False
-    for frame, is_after_cut in frames:
-        if batch and is_after_cut:
-            yield batch, is_batch_after_cut
-            batch = []
-        if not batch:
-            is_batch_after_cut = is_after_cut
-        batch.append(frame)
-        if len(batch) == batch_size:
-            yield batch, is_batch_after_cut
-            batch = []
-    if batch:
-        yield batch, is_batch_after_cut
+
+    frame_index: int
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Shots:
+    """What decoding a whole video tells.
+
+    Attributes:
+        num_frames: in the video.
+        seconds: from the first frame to the last.
+        cuts: where a shot begins, but for the first.
+        shortest, longest: seconds between two neighbouring frames; 0 where there are none.
+    """
+
+    num_frames: int
+    seconds: float
+    cuts: tuple[Cut, ...]
+    shortest: float
+    longest: float
+
+    @property
+    def is_rate_variable(self) -> bool:
+        """Whether frames are unevenly far apart, by more than containers round times."""
+        return self.longest - self.shortest > _ROUNDING_SECONDS
 
 
 def find_cuts(
-    path: Path, threshold: float = UpscaleOptions.scene_threshold
-) -> list[tuple[int, float]]:
-    """Decode a video and return its cuts: the index of the first frame of each shot but the first, and its time.
+    source: SourceInfo,
+    threshold: float = UpscaleOptions.scene_threshold,
+    on_frame: Callable[[int], None] = lambda num_done: None,
+) -> Shots:
+    """Decode a video and say where its cuts are.
 
     Args:
-        path: a local file.
+        source: what `probe` said about the file.
         threshold: as of `CutRule`.
-
-    Returns:
-        (frame index, seconds) of each cut; seconds from the first frame on.
+        on_frame: told how many frames are done.
 
     Raises:
         InputError: the file cannot be read or is damaged.
     """
-    cuts: list[tuple[int, float]] = []
-    first_pts: int | None = None
-    for index, (frame, is_cut) in enumerate(mark_cuts(read_frames(probe(path)), threshold)):
-        first_pts = frame.pts if first_pts is None else first_pts
+    cuts: list[Cut] = []
+    times: list[Fraction] = []  # of the first frame and of the last two
+    shortest, longest, num_frames = math.inf, 0.0, 0
+    for index, (frame, is_cut) in enumerate(mark_cuts(read_frames(source), threshold)):
+        times = [*times[:1], *times[-1:], frame.pts * frame.time_base]
+        if index:
+            interval = float(times[-1] - times[-2])
+            shortest, longest = min(shortest, interval), max(longest, interval)
         if is_cut:
-            cuts.append((index, float((frame.pts - first_pts) * frame.time_base)))
-    return cuts
+            cuts.append(Cut(index, float(times[-1] - times[0])))
+        num_frames = index + 1
+        on_frame(num_frames)
+    seconds = float(times[-1] - times[0]) if times else 0.0
+    return Shots(num_frames, seconds, tuple(cuts), shortest if longest else 0.0, longest)

@@ -8,9 +8,15 @@ from av.container import OutputContainer
 from av.format import Flags
 
 from stsr_cli.errors import UsageError
-from stsr_cli.video.probe import local_url, shown
+from stsr_cli.options import DEFAULT_IMAGE_NAME
+from stsr_cli.video.probe import SourceInfo, local_url, shown
+from stsr_cli.video.sequence import numbers_of, parse_pattern
 
 MOV_FAMILY = frozenset({"mp4", "mov", "ipod", "3gp", "3g2", "psp", "f4v"})
+IMAGE_ENCODERS = {
+    **{".png": "png", ".tif": "tiff", ".tiff": "tiff"},
+    **{".jpg": "mjpeg", ".jpeg": "mjpeg", ".webp": "libwebp", ".bmp": "bmp"},
+}
 _MAX_NAME_BYTES = 255
 
 
@@ -23,7 +29,10 @@ def check_target(target: Path, source: Path, *, overwrite: bool) -> None:
     """
     name, folder = shown(target), target.absolute().parent
     if target.is_dir():
-        raise UsageError(f"the output {name} is a folder; name a file")
+        raise UsageError(
+            f"the output {name} is a folder; name a file, "
+            f"or {shown(target / DEFAULT_IMAGE_NAME)} for images"
+        )
     if not folder.is_dir():
         raise UsageError(f"the folder of {name} does not exist; create it first")
     if target.exists():
@@ -31,6 +40,41 @@ def check_target(target: Path, source: Path, *, overwrite: bool) -> None:
             raise UsageError(f"the output {name} is the input itself; choose another name")
         if not overwrite:
             raise UsageError(f"{name} exists; choose another name or allow overwriting it")
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise UsageError(f"no permission to write in {shown(folder)}; choose another folder")
+
+
+def image_pattern(target: Path) -> Path | None:
+    """The pattern of the images to write, if `target` is one or an empty folder; None: it is a single file."""
+    if target.is_dir():
+        is_meant = not target.suffix and not any(target.iterdir())
+        return target / DEFAULT_IMAGE_NAME if is_meant else None
+    is_image = target.suffix.lower() in IMAGE_ENCODERS
+    return target if is_image and parse_pattern(target.name) else None
+
+
+def check_image_target(pattern: Path, source: SourceInfo, *, overwrite: bool) -> None:
+    """Refuse to write images where they cannot be, or must not be.
+
+    Raises:
+        UsageError: the folder cannot be made or is closed to this user, the images are the source's own, or some of
+            them exist without `overwrite`.
+    """
+    name, folder = shown(pattern), pattern.absolute().parent
+    numbered = parse_pattern(pattern.name)
+    assert numbered is not None
+    if not folder.is_dir():
+        if folder.exists() or not folder.parent.is_dir():
+            raise UsageError(f"the folder of {name} cannot be made; create it first")
+        folder = folder.parent
+    elif numbers := numbers_of(numbered, folder):
+        first = folder / numbered.name(numbers[0])
+        if any(image.resolve() == first.resolve() for image in source.images or (source.path,)):
+            raise UsageError(f"the output {name} is the input itself; choose another folder")
+        if not overwrite:
+            raise UsageError(
+                f"{shown(first)} exists; choose another folder or allow overwriting (-y)"
+            )
     if not os.access(folder, os.W_OK | os.X_OK):
         raise UsageError(f"no permission to write in {shown(folder)}; choose another folder")
 
@@ -62,9 +106,14 @@ def new_container(path: Path, target: Path) -> OutputContainer:
     flags = Flags(output.format.flags)
     is_mov = output.format.name in MOV_FAMILY
     if Flags.no_file in flags or not (is_mov or Flags.variable_fps in flags):
+        images = target.suffix.lower() in IMAGE_ENCODERS
         raise UsageError(
-            f"{output.format.name} ({target.suffix}) keeps no timestamps of its own; "
-            "write a .mkv, .mp4, .mov or .webm"
+            f"{output.format.name} ({target.suffix}) keeps no timestamps of its own; write "
+            + (
+                f"many images, such as %06d{target.suffix}"
+                if images
+                else "a .mkv, .mp4, .mov or .webm"
+            )
         )
     return output
 

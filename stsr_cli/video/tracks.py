@@ -18,8 +18,9 @@ from av.stream import Discard, Stream
 
 from stsr_cli.errors import InputError, UsageError
 from stsr_cli.options import TrackOptions
+from stsr_cli.video.excerpt import Window
 from stsr_cli.video.plan import Track, plan_tracks
-from stsr_cli.video.probe import SourceInfo, open_input, reason, shown
+from stsr_cli.video.probe import SourceInfo, open_source, reason, shown
 from stsr_cli.video.recode import AudioRecoder, Recoder, SubtitleRecoder
 from stsr_cli.video.tags import language_in, lasting, stream_tags
 from stsr_cli.video.verify import ExpectedTrack, payload
@@ -65,7 +66,8 @@ class TrackCopier:
         """
         self.plan: tuple[Track, ...] = ()
         self._source, self._options = source, options
-        self._input: InputContainer = open_input(source.path)
+        self._input: InputContainer = open_source(source)
+        self._window = Window(source)
         self._packets: Any = iter(())
         self._ahead: Packet[Any] | None = None
         self._lanes: dict[int, _Lane] = {}
@@ -85,7 +87,7 @@ class TrackCopier:
     def chapters(self) -> list[Any]:
         """Those that the output must hold."""
         is_kept = any(t.kind == "chapters" and t.action == "copy" for t in self.plan)
-        return list(self._input.chapters()) if is_kept else []
+        return self._window.chapters(self._input.chapters()) if is_kept else []
 
     @property
     def tags(self) -> dict[str, str]:
@@ -146,6 +148,8 @@ class TrackCopier:
         for stream in self._input.streams:
             if stream not in wanted:
                 stream.discard = Discard.all
+        if not any(stream.type == "subtitle" for stream in wanted):
+            self._window.seek(self._input)
         self._packets = self._input.demux(wanted) if wanted else iter(())
 
     def copy_until(self, output: OutputContainer, seconds: Fraction | None) -> None:
@@ -224,7 +228,9 @@ class TrackCopier:
             return packet
         try:
             for packet in self._packets:
-                if packet.size and payload(packet, packet.stream):
+                if self._window.is_over(packet):
+                    return None
+                if packet.size and self._window.take(packet) and payload(packet, packet.stream):
                     return packet
         except (av.FFmpegError, OSError, ValueError) as error:
             raise self._damaged("a track", error) from error
@@ -263,7 +269,7 @@ def _order(packet: Packet[Any], lane: _Lane) -> None:
 
 def _picture(source: SourceInfo, index: int) -> bytes:
     """The attached picture of a stream; a file of its own is opened, so that no other is moved on."""
-    with open_input(source.path) as container:
+    with open_source(source) as container:
         for packet in container.demux(container.streams[index]):
             if packet.size:
                 return bytes(packet)

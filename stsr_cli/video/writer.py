@@ -12,7 +12,6 @@ import errno
 import math
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
@@ -28,31 +27,24 @@ from stsr_cli.video.encoder import EncoderPlan, add_video, open_encoder, plan_en
 from stsr_cli.video.geometry import Size
 from stsr_cli.video.plan import Track
 from stsr_cli.video.probe import SourceInfo, reason, shown
-from stsr_cli.video.target import MOV_FAMILY, check_target, new_container, partial_name, sync
+from stsr_cli.video.sequence_writer import SequenceWriter, plan_images
+from stsr_cli.video.target import (
+    MOV_FAMILY,
+    check_image_target,
+    check_target,
+    image_pattern,
+    new_container,
+    partial_name,
+    sync,
+)
 from stsr_cli.video.tracks import TrackCopier
 from stsr_cli.video.verify import Expected, verify
+from stsr_cli.video.written import Writer, WrittenReport
 
 _ALL_TRACKS = TrackOptions()
 _HIGHEST_TIMESCALE = 2**31 - 1
 _HEADER_ROUNDING = Fraction(1, 1000)
 _DISK_ERRORS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS})
-
-
-@dataclass(frozen=True)
-class WrittenReport:
-    """What became of a finished output.
-
-    Attributes:
-        path: the file.
-        frames: video frames in it.
-        duration: of the video, in seconds, exact.
-        packets_copied: packets of other tracks taken over from the source, converted ones included.
-    """
-
-    path: Path
-    frames: int
-    duration: Fraction
-    packets_copied: int
 
 
 def open_writer(
@@ -65,11 +57,12 @@ def open_writer(
     overwrite: bool,
     tracks: TrackOptions = _ALL_TRACKS,
     size: Size | None = None,
-) -> VideoWriter:
+) -> Writer:
     """Check all that can be wrong with an output, then write its header under a temporary name.
 
     Args:
-        target: file to write; its extension chooses the container.
+        target: file to write; its extension chooses the container. Or a pattern such as `%06d.png` or an empty folder:
+            images.
         source: what the frames come from, and with them time base, colour, pixel shape, rotation,
             metadata and the other tracks.
         encode: codec and its options.
@@ -85,12 +78,19 @@ def open_writer(
         InputError: the source cannot be opened for its tracks.
     """
     target = Path(target)
-    check_target(target, source.path, overwrite=overwrite)
-    with new_container(target, target) as container:
-        format_name = container.format.name
-    plan = plan_encoder(source, encode, scale=scale, format_name=format_name, size=size)
+    pattern = image_pattern(target)
+    if pattern:
+        check_image_target(pattern, source, overwrite=overwrite)
+        plan = plan_images(source, encode, pattern, scale=scale, size=size)
+    else:
+        check_target(target, source.path, overwrite=overwrite)
+        with new_container(target, target) as container:
+            format_name = container.format.name
+        plan = plan_encoder(source, encode, scale=scale, format_name=format_name, size=size)
     if plan.warnings and tracks.strict:
         raise UsageError(f"{'; '.join(plan.warnings)}; leave out --strict to go on all the same")
+    if pattern:
+        return SequenceWriter(pattern, source, plan, tracks, time_scale=time_scale)
     return VideoWriter(target, source, plan, tracks, time_scale=time_scale)
 
 
@@ -281,12 +281,12 @@ class VideoWriter:
         FFmpeg rounds a track's length in MP4 to 1 ms, a fraction of a tick or several; the last frame is
         shown for as much less, so that the lengths of both files are equal. No pts moves.
         """
-        self._coded_end = self._end_pts
         end = self._first_pts + self._header_duration
         is_rounding = abs(end - self._end_pts) * self.time_base <= _HEADER_ROUNDING
         if is_rounding and end > self._last_pts:
             self._end_pts = end
             self._durations[self._last_pts] = end - self._last_pts
+        self._coded_end = self._end_pts
 
     def _expected(self) -> Expected:
         return Expected(

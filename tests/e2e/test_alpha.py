@@ -11,7 +11,7 @@ from stsr_cli.video.reader import read_frames
 
 FAST = ("--spatial", "bicubic", "--temporal", "blend", "--device", "cpu")
 WIDTH, HEIGHT = 64, 48
-OPTIONS = {"libvpx-vp9": {"lossless": "1"}, "libvpx": {"auto-alt-ref": "0", "qmax": "4"}}
+OPTIONS = {"libvpx-vp9": {"lossless": "1"}, "libvpx": {"auto-alt-ref": "0"}}
 
 
 def picture(index):

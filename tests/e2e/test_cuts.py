@@ -1,6 +1,7 @@
 """`stsr upscale` at cuts: what stands between two shots, what is counted, what is refused."""
 
 import itertools
+import json
 
 import numpy as np
 import pytest
@@ -104,3 +105,17 @@ def test_bad_options_are_one_line(call, clip, tmp_path, options, words):
     for word in words:
         assert word in line
     assert not (tmp_path / "out.mp4").exists()
+
+
+def test_probe_lists_the_cuts(call, clip):
+    source, _ = clip
+    table = call("probe", source, "--scenes").stderr
+    assert f"2 cuts in {LENGTH} frames, at a constant rate" in table
+    scenes = json.loads(call("probe", source, "--scenes", "--json").stdout)["scenes"]
+    assert scenes["num_frames"] == LENGTH
+    assert [cut["frame_index"] for cut in scenes["cuts"]] == [*CUTS]
+    assert [cut["seconds"] for cut in scenes["cuts"]] == [3 / 25, 7 / 25]
+    none = json.loads(call("probe", source, "--scenes", "--scene-threshold", 200, "--json").stdout)
+    assert none["scenes"]["cuts"] == []
+    assert "scenes" not in json.loads(call("probe", source, "--json").stdout)
+    call("probe", source, "--scene-threshold", 9, code=USAGE)

@@ -310,7 +310,7 @@ def test_what_cannot_work_is_refused_before_the_first_frame(
 ):
     path = make_clip(num_frames=1)
     (tmp_path / "exists.mp4").write_bytes(b"precious")
-    (tmp_path / "folder").mkdir()
+    (tmp_path / "folder" / "with something in it").mkdir(parents=True)
     before = names_in(tmp_path)
     overwrite = name == "clip.mp4"
     with pytest.raises(UsageError, match=message) as caught:

@@ -6,10 +6,10 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from stsr_cli.errors import InputError
 from stsr_cli.options import UpscaleOptions
+from stsr_cli.video.probe import probe
 from stsr_cli.video.reader import Frame
-from stsr_cli.video.scenes import batches_of_shots, find_cuts, mark_cuts, thumbnail
+from stsr_cli.video.scenes import Cut, find_cuts, mark_cuts, thumbnail
 
 THRESHOLD = UpscaleOptions.scene_threshold
 WIDTH, HEIGHT = 160, 90
@@ -108,22 +108,21 @@ def test_hardly_any_frames(frames):
     assert cuts_of(frames) == []
 
 
-def test_batches_end_at_cuts():
-    marked = [(index, index in (0, 3, 4, 9)) for index in range(12)]
-    batches = list(batches_of_shots(marked, 4))
-    assert batches == [
-        ([0, 1, 2], True),
-        ([3], True),
-        ([4, 5, 6, 7], True),
-        ([8], False),
-        ([9, 10, 11], True),
-    ]
-
-
-def test_cuts_of_a_file(make_clip, tmp_path):
+def test_cuts_of_a_file(make_clip):
     frames = [frame.round().astype(np.uint8) for frame in (*shot(0, 6), *shot(1, 5))]
-    clip = make_clip("in.mp4", frames=frames, frame_rate=Fraction(24))
-    assert find_cuts(clip) == [(6, 0.25)]
-    assert find_cuts(clip, threshold=255) == []
-    with pytest.raises(InputError):
-        find_cuts(tmp_path / "missing.mp4")
+    source = probe(make_clip("in.mp4", frames=frames, frame_rate=Fraction(24)))
+    done = []
+    shots = find_cuts(source, on_frame=done.append)
+    assert shots.cuts == (Cut(6, 0.25),)
+    assert (shots.num_frames, shots.seconds) == (11, float(Fraction(10, 24)))
+    assert not shots.is_rate_variable
+    assert done == [*range(1, 12)]
+    assert find_cuts(source, threshold=255).cuts == ()
+
+
+def test_a_variable_rate_is_seen(make_clip):
+    frames = [frame.round().astype(np.uint8) for frame in shot(0, 4)]
+    source = probe(make_clip("in.mp4", frames=frames, frame_pts=[0, 1, 3, 4]))
+    shots = find_cuts(source)
+    assert (shots.shortest, shots.longest) == (0.04, 0.08)
+    assert shots.is_rate_variable

@@ -114,7 +114,7 @@ def test_a_missing_file_is_named(tmp_path):
 
 
 def test_a_folder_is_named(tmp_path):
-    with pytest.raises(InputError, match="is a folder; name a video file"):
+    with pytest.raises(InputError, match=r"is a folder without images .*; name a video file"):
         probe(tmp_path)
 
 

@@ -1,0 +1,78 @@
+"""What every kind of output has in common: how it is written, and what became of it."""
+
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from types import TracebackType
+from typing import Protocol, Self
+
+from stsr_cli.video.convert import Pixels
+from stsr_cli.video.encoder import EncoderPlan
+from stsr_cli.video.plan import Track
+
+
+@dataclass(frozen=True)
+class WrittenReport:
+    """What became of a finished output.
+
+    Attributes:
+        path: the file.
+        frames: video frames in it.
+        duration: of the video, in seconds, exact.
+        packets_copied: packets of other tracks taken over from the source, converted ones included.
+    """
+
+    path: Path
+    frames: int
+    duration: Fraction
+    packets_copied: int
+
+
+class Writer(Protocol):
+    """An output that is being written, as a context manager: an exception removes what there is of it.
+
+    Leaving the block without an exception closes the writer, unless `close` was called already.
+    """
+
+    @property
+    def plan(self) -> EncoderPlan:
+        """How the frames are encoded; its width and height are those that `write` takes."""
+
+    @property
+    def tracks(self) -> tuple[Track, ...]:
+        """What becomes of each other track of the source."""
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What else of the source the output cannot keep, a sentence each; some is only known after `close`."""
+
+    def write(self, pixels: Pixels, pts: int, duration: int) -> None:
+        """Encode one frame; call in presentation order.
+
+        Args:
+            pixels: (H, W, 3) RGB, full range: uint8, or uint16 with white at 65535.
+            pts: when it is shown, in ticks of the source's time base / time_scale; greater than the one before.
+            duration: for how long, in the same ticks.
+
+        Raises:
+            StsrError: it could not be written; nothing is left behind then.
+        """
+
+    def close(self) -> WrittenReport:
+        """Finish, verify, and give the output its name.
+
+        Raises:
+            StsrError: it could not be written or does not verify; nothing is left behind then.
+        """
+
+    def abort(self) -> None:
+        """Give up: remove what there is, leave the target alone. Safe to repeat."""
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None: ...

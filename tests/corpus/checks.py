@@ -1,0 +1,186 @@
+"""Checks of time, geometry and messages. Each is made by calling its function without the case: `times()`, `size(96, 64)`."""
+
+import json
+from fractions import Fraction
+from typing import Any
+
+from . import readers
+from .case import Case, check
+
+
+@check("{factor} times as many frames", "ffprobe")
+def frames(case: Case, factor: int = 2) -> None:
+    source = len(readers.frame_times(case.source))
+    output = len(readers.packet_times(case.output))
+    decoded = len(readers.frame_times(case.output))
+    assert source > 0
+    assert output == decoded == factor * source, f"{source} in, {output} out, {decoded} decoded"
+
+
+@check("{number} frames", "ffprobe")
+def frame_count(case: Case, number: int) -> None:
+    assert len(readers.packet_times(case.output)) == number
+    assert len(readers.frame_times(case.output)) == number
+
+
+@check("every pts is the source's or the midpoint between two, to the tick", "ffprobe")
+def times(case: Case, index: int | None = None) -> None:
+    source = readers.frame_times(case.source, index)
+    assert None not in source, "the source has frames without a time: use repaired()"
+    _compare_times(case, [time for time in source if time is not None])
+
+
+@check("frames are shown at {ticks} ticks of 1/{per_second} s and halfway between", "ffprobe")
+def repaired(case: Case, ticks: list[int], per_second: int) -> None:
+    _compare_times(case, [Fraction(tick, per_second) for tick in ticks])
+
+
+def _compare_times(case: Case, source: list[Fraction]) -> None:
+    scale = case.row.time_scale
+    expected = []
+    for before, after in zip(source, source[1:], strict=False):
+        assert after > before, "the source's times do not increase: use repaired()"
+        expected += [before + (after - before) * step / scale for step in range(scale)]
+    found = readers.packet_times(case.output)
+    tick = readers.time_base(readers.video_stream(case.output))
+    expected = [time - source[0] for time in expected]
+    shifted = [time - found[0] for time in found]
+    assert len(found) == scale * len(source), f"{len(found)} frames of {scale * len(source)}"
+    for number, (have, want) in enumerate(zip(shifted, expected, strict=False)):
+        is_held = want % tick == 0 and expected[0] % tick == 0
+        assert abs(have - want) <= (0 if is_held else tick), f"frame {number}: {have} s, not {want}"
+    steps = [after - before for before, after in zip(found, found[1:], strict=False)]
+    assert all(step > 0 for step in steps), f"times do not increase: {found}"
+
+
+@check("every frame lasts {numerator}/{denominator} s", "ffprobe")
+def constant(case: Case, numerator: int, denominator: int) -> None:
+    found = readers.packet_times(case.output)
+    tick = readers.time_base(readers.video_stream(case.output))
+    step = Fraction(numerator, denominator)
+    for number, time in enumerate(found):
+        assert abs(time - found[0] - number * step) <= (0 if step % tick == 0 else tick), number
+
+
+@check("the first frame is shown at {seconds} s", "ffprobe")
+def starts_at(case: Case, seconds: float | Fraction) -> None:
+    found = readers.packet_times(case.output)[0]
+    assert abs(found - Fraction(seconds)) <= Fraction(1, 1000), found
+
+
+@check("each sound starts as long after the video as before", "ffprobe")
+def sync(case: Case) -> None:
+    before, after = _offsets(case.source), _offsets(case.output)
+    assert before, "the source has no sound"
+    assert len(before) == len(after)
+    for want, have in zip(before, after, strict=True):
+        assert abs(have - want) <= Fraction(2, 1000), f"{float(have)} s after the video, not {want}"
+
+
+@check("each sound starts as long after the video as before, to a tick of both clocks", "ffprobe")
+def exact_sync(case: Case) -> None:
+    ticks = [readers.time_base(s) for s in readers.ffprobe(case.output)["streams"][:2]]
+    before, after = _offsets(case.source), _offsets(case.output)
+    assert before
+    for want, have in zip(before, after, strict=True):
+        assert abs(have - want) <= max(ticks), f"{have} s after the video, not {want}"
+
+
+def _offsets(path: Any) -> list[Fraction]:
+    found = readers.ffprobe(path)
+    video = readers.packet_times(path)[0]
+    offsets = []
+    for stream in found["streams"]:
+        if stream["codec_type"] == "audio":
+            own = [p for p in found["packets"] if p["stream_index"] == stream["index"]]
+            offsets.append(min(p["pts"] for p in own) * readers.time_base(stream) - video)
+    return offsets
+
+
+@check("the video lasts {seconds} s", "MediaInfo")
+def lasts(case: Case, seconds: float) -> None:
+    video = next(t for t in readers.mediainfo(case.output) if t["@type"] == "Video")
+    assert abs(float(video["Duration"]) - seconds) <= 0.002, video["Duration"]
+
+
+@check("{width}x{height}", "ffprobe, MediaInfo")
+def size(case: Case, width: int, height: int) -> None:
+    video = readers.video_stream(case.output)
+    assert (video["width"], video["height"]) == (width, height)
+    track = next(t for t in readers.mediainfo(case.output) if t["@type"] in ("Video", "Image"))
+    coded = (int(track["Width"]), int(track["Height"]))
+    assert coded in ((width, height), (height, width)), coded  # some versions turn the picture
+
+
+@check("sample aspect ratio {ratio}", "ffprobe")
+def sample_aspect(case: Case, ratio: str) -> None:
+    assert readers.video_stream(case.output).get("sample_aspect_ratio") == ratio
+
+
+@check("display matrix: {degrees} degrees", "ffprobe")
+def rotation(case: Case, degrees: int) -> None:
+    data = readers.video_stream(case.output).get("side_data_list", [])
+    found = [item["rotation"] for item in data if "rotation" in item]
+    assert [turn % 360 for turn in found] == [degrees % 360], found
+
+
+@check("the display matrix is the source's", "ffprobe")
+def same_matrix(case: Case) -> None:
+    matrices = []
+    for path in (case.source, case.output):
+        data = readers.video_stream(path).get("side_data_list", [])
+        matrices.append([item["displaymatrix"] for item in data if "displaymatrix" in item])
+    assert matrices[0]
+    # the third row is the translation, which is in pixels
+    lines = [[line.split(":")[1].split()[:2] for line in m[0].strip().splitlines()][:2] for m in matrices]
+    assert lines[0] == lines[1]
+
+
+@check("{key} is {value}", "ffprobe")
+def stream_is(case: Case, key: str, value: object) -> None:
+    found = readers.video_stream(case.output).get(key)
+    assert found == value, f"{key} is {found}"
+
+
+@check("{wanted}", "ffprobe")
+def tagged(case: Case, wanted: dict[str, str | None]) -> None:
+    video = readers.video_stream(case.output)
+    names = {"matrix": "color_space", "range": "color_range", "primaries": "color_primaries"}
+    names |= {"transfer": "color_transfer", "location": "chroma_location"}
+    for name, value in wanted.items():
+        found = video.get(names[name])
+        assert found == value, f"{name} is {found}, not {value}"
+
+
+@check("{wanted}", "MediaInfo")
+def described(case: Case, wanted: dict[str, str]) -> None:
+    video = next(t for t in readers.mediainfo(case.output) if t["@type"] == "Video")
+    for key, value in wanted.items():
+        assert video.get(key) == value, f"{key} is {video.get(key)}, not {value}"
+
+
+@check("it says: {words}", "its messages")
+def says(case: Case, words: list[str] | str) -> None:
+    said = " ".join((case.stderr + case.stdout).split())
+    for word in [words] if isinstance(words, str) else words:
+        assert word in said, f"{word!r} is not in {said!r}"
+
+
+@check("one line, exit code {code}: {words}; nothing is written", "its messages")
+def refused(case: Case, code: int, words: list[str]) -> None:
+    assert case.code == code
+    lines = case.stderr.strip().splitlines()
+    assert lines[-1].startswith(("stsr: ", "Error: ")), case.stderr
+    for word in words:
+        assert word in lines[-1], lines[-1]
+    assert not case.output.exists()
+
+
+@check("the report says {wanted}", "JSON")
+def reported(case: Case, wanted: dict[str, object], name: str = "report.json") -> None:
+    report: Any = json.loads((case.output.parent / name).read_text(encoding="utf-8"))
+    for path, value in wanted.items():
+        found = report
+        for key in path.split("."):
+            found = found[int(key) if isinstance(found, list) else key]
+        assert found == value, f"{path} is {found}"
