@@ -23,6 +23,7 @@ from stsr_cli.streams import TwoStream
 from stsr_cli.upscale.network import Network
 from stsr_cli.upscale.outputs import Output, outputs
 from stsr_cli.upscale.report import UpscaleReport
+from stsr_cli.upscale.transparency import AlphaNetwork
 from stsr_cli.video.excerpt import excerpt
 from stsr_cli.video.hardware import accelerated, decoder_note
 from stsr_cli.video.plan import Track
@@ -104,9 +105,11 @@ def upscale(
         model = to_device(system, device, dtype)
         choice = _choose(options, model, source, device, dtype, on_pair)
         stream = choice.stream if choice else options.model.stream
-        network = Network(model, stream, bool(options.disagreement), options.on_doubt)
+        kind = AlphaNetwork if writer.plan.has_alpha else Network
+        network = kind(model, stream, bool(options.disagreement), options.on_doubt)
         begin = time.perf_counter()
-        with Prefetch(_steps(read_frames(source, repair), options), _QUEUE_DEPTH) as frames:
+        decoded = read_frames(source, repair, with_alpha=writer.plan.has_alpha)
+        with Prefetch(_steps(decoded, options), _QUEUE_DEPTH) as frames:
             on_start(source, str(device), choice)
             counted = _Counter(frames, on_frame)
             batches = batches_of_shots(counted, batch_size)

@@ -18,10 +18,13 @@ from av.video.stream import VideoStream
 
 from stsr_cli.errors import InputError, UsageError
 from stsr_cli.options import DEFAULT_IMAGE_RATE, SourceOptions
-from stsr_cli.video.colour import ColourTags, bit_depth, has_colours, read_tags
+from stsr_cli.video.alpha import carries_alpha, decoded
+from stsr_cli.video.colour import ColourTags, bit_depth, is_grey, read_tags
+from stsr_cli.video.hdr import HdrMetadata, read_hdr
 from stsr_cli.video.sequence import find_images
 
 _STILL_CODECS = frozenset({"mjpeg", "webp"})
+_NO_HDR = HdrMetadata()
 _COVER = Disposition.attached_pic
 _NUM_SAMPLED_IMAGES = 5
 _WHOLE_SOURCE = SourceOptions()
@@ -54,6 +57,9 @@ class SourceInfo:
         display_matrix: the nine integers behind `rotation`, flips included, or None.
         hwaccel: kind of device that decodes it, as FFmpeg names it, or None: software.
         images: of an image sequence, its files in order; `path` is their folder or pattern then.
+        has_alpha: whether there is alpha to keep; a palette's, a GIF's, PNG's or WebP's counts if the first frame is
+            not opaque.
+        hdr: what comes with its colours, if they are HDR.
     """
 
     path: Path
@@ -77,6 +83,8 @@ class SourceInfo:
     nominal_rate: Fraction | None = None
     hwaccel: str | None = None
     images: tuple[Path, ...] = ()
+    has_alpha: bool = False
+    hdr: HdrMetadata = _NO_HDR
 
 
 def probe(path: str | os.PathLike[str], options: SourceOptions = _WHOLE_SOURCE) -> SourceInfo:
@@ -121,6 +129,8 @@ def probe(path: str | os.PathLike[str], options: SourceOptions = _WHOLE_SOURCE) 
             rotation=frame.rotation,
             display_matrix=_display_matrix(frame),
             nominal_rate=stream.base_rate or None,
+            has_alpha=carries_alpha(frame, stream),
+            hdr=read_hdr(frame),
         )
 
 
@@ -131,6 +141,7 @@ def _probe_images(path: Path, images: tuple[Path, ...], options: SourceOptions) 
     return replace(
         max(sampled, key=_richness),
         path=path,
+        has_alpha=any(image.has_alpha for image in sampled),
         time_base=1 / rate,
         frame_rate=rate,
         start_pts=0,
@@ -143,7 +154,7 @@ def _probe_images(path: Path, images: tuple[Path, ...], options: SourceOptions) 
 def _richness(image: SourceInfo) -> tuple[bool, int, int]:
     """How much the format of an image can hold: programs store a black one as grey, one of few colours as a palette."""
     pixel_format = VideoFormat(image.pix_fmt, 8, 8)
-    return has_colours(pixel_format), image.bit_depth, len(pixel_format.components)
+    return not is_grey(pixel_format), image.bit_depth, len(pixel_format.components)
 
 
 def describe(source: SourceInfo) -> dict[str, Any]:
@@ -282,7 +293,7 @@ def first_frame(
         InputError: there is none, it does not decode, or its colours are of a kind that cannot be read.
     """
     try:
-        frame = next(iter(container.decode(stream)), None)
+        frame = next(decoded(container, stream), None)
     except (av.FFmpegError, OSError, ValueError) as error:
         raise InputError(
             f"cannot decode {shown(path)}: {reason(error)}; check that the file is complete"

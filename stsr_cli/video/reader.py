@@ -10,8 +10,10 @@ from pathlib import Path
 import av
 from av.codec.context import ThreadType
 from av.video.frame import VideoFrame
+from av.video.stream import VideoStream
 
 from stsr_cli.errors import InputError
+from stsr_cli.video.alpha import decoded
 from stsr_cli.video.convert import Pixels, ToRgb
 from stsr_cli.video.hardware import accelerator, on_host
 from stsr_cli.video.image_reader import decode_images
@@ -34,8 +36,8 @@ class Frame:
     """One decoded frame.
 
     Attributes:
-        pixels: (H, W, 3) RGB, full range; uint8, or uint16 with white at 65535 for sources of
-            more than 8 bits.
+        pixels: (H, W, 3) RGB, or (H, W, 4) with alpha, straight, where that was asked for; full range; uint8, or
+            uint16 with white at 65535 for sources of more than 8 bits.
         pts: when it is shown, in ticks of `time_base`; strictly increasing within a file.
         duration: for how long, in ticks, or None when the file does not tell.
         time_base: seconds per tick.
@@ -51,6 +53,8 @@ def read_frames(
     source: str | os.PathLike[str] | SourceInfo,
     repair: PtsRepair | None = None,
     start_pts: int | None = None,
+    *,
+    with_alpha: bool = False,
 ) -> Generator[Frame]:
     """Decode every frame of a video or still image, one at a time, in presentation order.
 
@@ -62,6 +66,7 @@ def read_frames(
         repair: pass one to learn afterwards how many timestamps had to be repaired.
         start_pts: begin with the frame shown at or after this, in ticks; it is reached from the
             keyframe before it, so what lies further back costs nothing.
+        with_alpha: give alpha as a fourth channel; opaque where there is none.
 
     Raises:
         InputError: the file cannot be read, is damaged, or changes its frame size on the way.
@@ -69,7 +74,7 @@ def read_frames(
     if not isinstance(source, SourceInfo):
         source = probe(Path(source))
     repair = repair or PtsRepair(source.start_pts)
-    to_rgb = ToRgb(source.colour)
+    to_rgb = ToRgb(source.colour, with_alpha=with_alpha, depth=source.bit_depth)
     if start_pts is None and source.shift:
         start_pts = 0
     first_pts = None if start_pts is None else start_pts + source.shift
@@ -136,11 +141,12 @@ def _decode_from(source: SourceInfo, seek_pts: int | None) -> Generator[VideoFra
     num_decoded, seconds = 0, Fraction(0)
     with open_input(source.path, accelerator(source)) as container:
         stream = container.streams[source.stream_index]
+        assert isinstance(stream, VideoStream)
         stream.codec_context.thread_type = ThreadType.AUTO
         if seek_pts is not None:
             with suppress(av.FFmpegError, OSError):  # without an index, decode from the beginning
                 container.seek(seek_pts, stream=stream)
-        frames = container.decode(stream)
+        frames = decoded(container, stream)
         while True:
             try:
                 frame = next(frames, None)

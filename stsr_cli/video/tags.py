@@ -20,6 +20,7 @@ _STALE_METADATA = frozenset(
         "minor_version",
         "compatible_brands",
         "encoder",
+        "alpha_mode",
         "duration",
         "vendor_id",
         "software",
