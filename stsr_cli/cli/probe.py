@@ -46,9 +46,10 @@ def command(source: Path, target: Path | None, **values: Any) -> None:
     """
     if not values["is_decoded"]:
         refuse_given("without --scenes, which looks for cuts", "scene_threshold")
+    from stsr_cli.video.describe import describe
     from stsr_cli.video.excerpt import excerpt
     from stsr_cli.video.plan import list_tracks, plan_output
-    from stsr_cli.video.probe import describe, probe
+    from stsr_cli.video.probe import probe
 
     options = take(values, SourceOptions)
     info = excerpt(probe(source, options), options)

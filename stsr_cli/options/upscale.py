@@ -16,12 +16,17 @@ DEFAULT_IMAGE_RATE = 24
 DEFAULT_IMAGE_NAME = "%06d.png"
 
 
+Deinterlace = Literal["auto", "off", "bwdif", "fields"]
+
+
 @dataclass(frozen=True)
 class SourceOptions:
     """What of a file is read, and how.
 
     Attributes:
         video_index: of the video stream in the file, or None: the one that FFmpeg takes for the best.
+        deinterlace: which frames are made progressive: those that are flagged as interlaced (auto), none (off), all
+            (bwdif), or all and one for each field, twice as many (fields).
         rate: images per second of an image sequence, or None: DEFAULT_IMAGE_RATE; a video has times of its own.
         hwaccel: where it is decoded: "off": in software; "auto": on a device if one can; or FFmpeg's name of a kind of
             device, e.g. "cuda".
@@ -29,6 +34,7 @@ class SourceOptions:
     """
 
     video_index: int | None = None
+    deinterlace: Deinterlace = "auto"
     rate: Fraction | None = None
     hwaccel: str = "off"
     start: Fraction | None = None

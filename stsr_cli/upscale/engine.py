@@ -25,6 +25,7 @@ from stsr_cli.upscale.outputs import Output, outputs
 from stsr_cli.upscale.report import UpscaleReport
 from stsr_cli.upscale.transparency import AlphaNetwork
 from stsr_cli.video.excerpt import excerpt
+from stsr_cli.video.filters import FrameFlags
 from stsr_cli.video.hardware import accelerated, decoder_note
 from stsr_cli.video.plan import Track
 from stsr_cli.video.probe import SourceInfo, probe
@@ -83,7 +84,7 @@ def upscale(
     device = resolve_device(options.model.device)
     dtype = resolve_dtype(options.model.precision, device)
     batch_size = options.batch_size or (_GPU_BATCH if device.type == "cuda" else 1)
-    repair = PtsRepair(source.start_pts)
+    repair, flags = PtsRepair(source.start_pts), FrameFlags()
     with (
         open_writer(
             options.target,
@@ -108,7 +109,7 @@ def upscale(
         kind = AlphaNetwork if writer.plan.has_alpha else Network
         network = kind(model, stream, bool(options.disagreement), options.on_doubt)
         begin = time.perf_counter()
-        decoded = read_frames(source, repair, with_alpha=writer.plan.has_alpha)
+        decoded = read_frames(source, repair, flags=flags, with_alpha=writer.plan.has_alpha)
         with Prefetch(_steps(decoded, options), _QUEUE_DEPTH) as frames:
             on_start(source, str(device), choice)
             counted = _Counter(frames, on_frame)
@@ -140,6 +141,7 @@ def upscale(
         network_share=1 - (decode + encode) / seconds,
         encode_share=encode / seconds,
         repaired_timestamps=repair.num_repaired,
+        missing_timestamps=repair.num_missing,
         device=str(device),
         stream=stream,
         choice=choice,
@@ -149,7 +151,8 @@ def upscale(
         num_repeats=counted.num_repeats,
         num_replaced=doubts.num_replaced,
         mean_disagreement=doubts.mean_levels,
-        warnings=tuple(dict.fromkeys([*warnings, *writer.warnings])),
+        warnings=tuple(dict.fromkeys([*warnings, *writer.warnings, *flags.warnings])),
+        num_deinterlaced=flags.num_deinterlaced,
         num_repeated=times.num_repeated,
         num_dropped=times.num_dropped,
     )

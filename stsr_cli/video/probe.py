@@ -17,7 +17,7 @@ from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
 from stsr_cli.errors import InputError, UsageError
-from stsr_cli.options import DEFAULT_IMAGE_RATE, SourceOptions
+from stsr_cli.options import DEFAULT_IMAGE_RATE, Deinterlace, SourceOptions
 from stsr_cli.video.alpha import carries_alpha, decoded
 from stsr_cli.video.colour import ColourTags, bit_depth, is_grey, read_tags
 from stsr_cli.video.hdr import HdrMetadata, read_hdr
@@ -26,6 +26,7 @@ from stsr_cli.video.sequence import find_images
 _STILL_CODECS = frozenset({"mjpeg", "webp"})
 _NO_HDR = HdrMetadata()
 _COVER = Disposition.attached_pic
+_INTERLACED = (2, 3, 4, 5)  # AV_FIELD_TT, BB, TB, BT
 _NUM_SAMPLED_IMAGES = 5
 _WHOLE_SOURCE = SourceOptions()
 
@@ -42,6 +43,9 @@ class SourceInfo:
         time_base: seconds per tick of every pts and duration.
         frame_rate: average frames per second; None when the file does not tell. Never used for
             timestamps, except for the duration of a single frame that has none.
+        is_interlaced: whether the header or the first frame says so.
+        deinterlace: what is done about it while the frames are read.
+        dts_delay: ticks from a frame's dts to its pts, for a file that has dts alone (AVI); else None.
         shift: pts of the file at which the clock of `start_pts` and of every frame that is read is 0, in ticks.
         end_pts: frames at or after it are not read, in ticks of that clock; None: all are.
         nominal_rate: the lowest frame rate on whose grid all timestamps lie, by FFmpeg's estimate, or None.
@@ -78,6 +82,9 @@ class SourceInfo:
     sample_aspect_ratio: Fraction | None
     rotation: int
     display_matrix: tuple[int, ...] | None
+    is_interlaced: bool = False
+    deinterlace: Deinterlace = "auto"
+    dts_delay: int | None = None
     shift: int = 0
     end_pts: int | None = None
     nominal_rate: Fraction | None = None
@@ -110,7 +117,10 @@ def probe(path: str | os.PathLike[str], options: SourceOptions = _WHOLE_SOURCE) 
         stream = find_video(container, path, options.video_index)
         frame, colour = first_frame(container, stream, path)
         time_base = stream.time_base or Fraction(1, 1000)
+        dts_delay = _dts_delay(path, stream, frame) if container.format.name == "avi" else None
         start_pts = frame.pts if frame.pts is not None else (stream.start_time or 0)
+        if dts_delay is not None and frame.dts is not None:
+            start_pts = frame.dts - dts_delay
         return SourceInfo(
             path=path,
             stream_index=stream.index,
@@ -128,10 +138,24 @@ def probe(path: str | os.PathLike[str], options: SourceOptions = _WHOLE_SOURCE) 
             sample_aspect_ratio=stream.sample_aspect_ratio or None,
             rotation=frame.rotation,
             display_matrix=_display_matrix(frame),
+            is_interlaced=frame.interlaced_frame or stream.codec_context.field_order in _INTERLACED,
+            dts_delay=dts_delay,
             nominal_rate=stream.base_rate or None,
             has_alpha=carries_alpha(frame, stream),
             hdr=read_hdr(frame),
         )
+
+
+def _dts_delay(path: Path, stream: VideoStream, first: VideoFrame) -> int | None:
+    """By how much the frames of a file without pts leave the decoder later than their packets came in.
+
+    That is because they are reordered; what FFmpeg takes for their pts is wrong then.
+    """
+    with open_input(path) as container:
+        packet = next(container.demux(container.streams[stream.index]))
+    if first.dts is None or packet.dts is None:
+        return None
+    return max(0, first.dts - packet.dts) if packet.is_keyframe else 0
 
 
 def _probe_images(path: Path, images: tuple[Path, ...], options: SourceOptions) -> SourceInfo:
@@ -155,37 +179,6 @@ def _richness(image: SourceInfo) -> tuple[bool, int, int]:
     """How much the format of an image can hold: programs store a black one as grey, one of few colours as a palette."""
     pixel_format = VideoFormat(image.pix_fmt, 8, 8)
     return not is_grey(pixel_format), image.bit_depth, len(pixel_format.components)
-
-
-def describe(source: SourceInfo) -> dict[str, Any]:
-    """A source's video for programs, as JSON's types; "text" has the same on a line."""
-    seconds = None if source.duration is None else float(source.duration * source.time_base)
-    if seconds is None:  # Matroska knows the whole file's duration alone
-        with open_source(source) as container:
-            seconds = container.duration / av.time_base if container.duration else None
-    rate = source.frame_rate
-    size = f"{source.width}x{source.height}"
-    text = [size, f"{float(rate):.3f} fps" if rate else "", source.pix_fmt]
-    text += [f"{seconds:.3f} s" if seconds is not None else ""]
-    text += [f"{len(source.images)} images" if source.images else ""]
-    colour = source.colour
-    return {
-        "index": source.stream_index,
-        "width": source.width,
-        "height": source.height,
-        "frame_rate": str(rate) if rate else None,
-        "time_base": str(source.time_base),
-        "duration_seconds": seconds,
-        "pix_fmt": source.pix_fmt,
-        "bit_depth": source.bit_depth,
-        "matrix": colour.matrix,
-        "range": colour.range,
-        "primaries": colour.primaries,
-        "transfer": colour.transfer,
-        "rotation": source.rotation,
-        "num_images": len(source.images) or None,
-        "text": ", ".join(filter(None, text)),
-    }
 
 
 def estimate_num_frames(source: SourceInfo) -> int | None:

@@ -15,6 +15,7 @@ from av.video.stream import VideoStream
 from stsr_cli.errors import InputError
 from stsr_cli.video.alpha import decoded
 from stsr_cli.video.convert import Pixels, ToRgb
+from stsr_cli.video.filters import FrameFlags, deinterlace
 from stsr_cli.video.hardware import accelerator, on_host
 from stsr_cli.video.image_reader import decode_images
 from stsr_cli.video.probe import (
@@ -53,6 +54,7 @@ def read_frames(
     source: str | os.PathLike[str] | SourceInfo,
     repair: PtsRepair | None = None,
     start_pts: int | None = None,
+    flags: FrameFlags | None = None,
     *,
     with_alpha: bool = False,
 ) -> Generator[Frame]:
@@ -66,6 +68,7 @@ def read_frames(
         repair: pass one to learn afterwards how many timestamps had to be repaired.
         start_pts: begin with the frame shown at or after this, in ticks; it is reached from the
             keyframe before it, so what lies further back costs nothing.
+        flags: likewise of interlaced frames.
         with_alpha: give alpha as a fourth channel; opaque where there is none.
 
     Raises:
@@ -73,18 +76,25 @@ def read_frames(
     """
     if not isinstance(source, SourceInfo):
         source = probe(Path(source))
-    repair = repair or PtsRepair(source.start_pts)
+    repair, flags = repair or PtsRepair(source.start_pts), flags or FrameFlags()
     to_rgb = ToRgb(source.colour, with_alpha=with_alpha, depth=source.bit_depth)
     if start_pts is None and source.shift:
         start_pts = 0
-    first_pts = None if start_pts is None else start_pts + source.shift
-    for index, frame in enumerate(_timed(_decode(source, first_pts), repair)):
+    first_pts, time_base = None, source.time_base
+    if start_pts is not None:
+        first_pts = start_pts + source.shift
+    if source.deinterlace == "fields":  # the file counts in ticks of twice the length
+        first_pts, time_base = first_pts and first_pts // 2, 2 * time_base
+    timed = _timed(_decode(source, first_pts, time_base), repair)
+    frames = deinterlace(timed, source.deinterlace, time_base, flags)
+    for index, frame in enumerate(frames):
         if (frame.width, frame.height) != (source.width, source.height):
             raise InputError(
                 f"{shown(source.path)} changes its size from {source.width}x{source.height} to "
                 f"{frame.width}x{frame.height} at frame {index}; cut it there and run the parts"
             )
         assert frame.pts is not None
+        flags.num_corrupt += bool(frame.is_corrupt)
         pts = frame.pts - source.shift
         if source.end_pts is not None and pts >= source.end_pts:
             return
@@ -113,7 +123,7 @@ def _timed(frames: Iterator[VideoFrame], repair: PtsRepair) -> Iterator[VideoFra
         yield frame
 
 
-def _decode(source: SourceInfo, first_pts: int | None) -> Iterator[VideoFrame]:
+def _decode(source: SourceInfo, first_pts: int | None, time_base: Fraction) -> Iterator[VideoFrame]:
     """Every frame of the stream from some keyframe on, at or before `first_pts`.
 
     A demuxer may seek to where the frame asked for cannot be decoded any more; then it is asked for an earlier one.
@@ -123,22 +133,23 @@ def _decode(source: SourceInfo, first_pts: int | None) -> Iterator[VideoFrame]:
         return
     for margin in _SEEK_SECONDS if first_pts is not None else ():
         assert first_pts is not None
-        seek_pts = first_pts - round(margin / source.time_base)
-        if seek_pts <= source.start_pts + source.shift and margin:
-            break
-        frames = _decode_from(source, seek_pts)
+        seek_pts = first_pts - round(margin / time_base)
+        frames = _decode_from(source, seek_pts, time_base)
         first = next(frames, None)
         if first is not None and first.pts is not None and first.pts <= first_pts:
             yield first
             yield from frames
             return
         frames.close()
-    yield from _decode_from(source, None)
+    yield from _decode_from(source, None, time_base)
 
 
-def _decode_from(source: SourceInfo, seek_pts: int | None) -> Generator[VideoFrame]:
+def _decode_from(
+    source: SourceInfo, seek_pts: int | None, time_base: Fraction
+) -> Generator[VideoFrame]:
     """Every frame of the stream after a seek, the decoder drained, errors named by position."""
     num_decoded, seconds = 0, Fraction(0)
+    last_pts: int | None = None
     with open_input(source.path, accelerator(source)) as container:
         stream = container.streams[source.stream_index]
         assert isinstance(stream, VideoStream)
@@ -159,6 +170,16 @@ def _decode_from(source: SourceInfo, seek_pts: int | None) -> Generator[VideoFra
                 return
             assert isinstance(frame, VideoFrame)
             num_decoded += 1
+            if source.dts_delay is not None:
+                frame.pts = _pts_from_dts(frame, source.dts_delay, last_pts)
+                last_pts = frame.pts
             if frame.pts is not None:
-                seconds = frame.pts * source.time_base
+                seconds = frame.pts * time_base
             yield on_host(frame, source)
+
+
+def _pts_from_dts(frame: VideoFrame, dts_delay: int, last_pts: int | None) -> int | None:
+    """When a frame of a file without pts is shown; the last ones leave the decoder without a dts."""
+    if frame.dts is not None:
+        return frame.dts - dts_delay
+    return None if last_pts is None else last_pts + (frame.duration or 1)
