@@ -8,6 +8,7 @@ from typing import Literal
 Stream = Literal["t2s", "s2t"]
 StreamChoice = Literal["t2s", "s2t", "both", "auto"]
 System = Literal["streams", "baseline", "cdca"]
+HdrAction = Literal["keep", "tonemap"]
 Precision = Literal["auto", "fp32", "fp16", "bf16"]
 
 DEFAULT_SPATIAL = "span"
@@ -43,6 +44,7 @@ class EncodeOptions:
         preset: speed on the encoder's own scale, or None: its default.
         pix_fmt: pixel format of the output, or "auto": the source's family at a depth the encoder takes.
         options: of the encoder, (key, value); these win over crf and preset.
+        hdr: what becomes of PQ and HLG: "keep" (in 10 bits or more) or "tonemap" (to BT.709 SDR, before the networks).
     """
 
     codec: str = "auto"
@@ -50,6 +52,7 @@ class EncodeOptions:
     preset: str | None = None
     pix_fmt: str = "auto"
     options: tuple[tuple[str, str], ...] = ()
+    hdr: HdrAction = "keep"
 
 
 @dataclass(frozen=True)

@@ -25,6 +25,7 @@ from stsr_cli.upscale.outputs import Output, outputs
 from stsr_cli.upscale.report import UpscaleReport
 from stsr_cli.upscale.transparency import AlphaNetwork
 from stsr_cli.video.excerpt import excerpt
+from stsr_cli.video.keeping import tone_mapped
 from stsr_cli.video.plan import Track
 from stsr_cli.video.probe import SourceInfo, probe
 from stsr_cli.video.reader import Frame, read_frames
@@ -74,6 +75,8 @@ def upscale(
         StsrError: the output could not be written or does not verify; nothing is left behind.
     """
     source = excerpt(probe(options.source, options.read), options.read)
+    if options.encode.hdr == "tonemap":
+        source = tone_mapped(source)
     if options.fps is not None and options.is_time_scale_free:
         options = replace(options, time_scale=time_scale_for(options.fps, source.frame_rate))
     check_disagreement(options)

@@ -21,6 +21,7 @@ from stsr_cli.video.alpha import carries_alpha, decoded
 from stsr_cli.video.colour import ColourTags, bit_depth, is_grey, read_tags
 from stsr_cli.video.hdr import HdrMetadata, read_hdr
 from stsr_cli.video.sequence import find_images
+from stsr_cli.video.tonemap import ToneMapping
 
 _STILL_CODECS = frozenset({"mjpeg", "webp"})
 _NO_HDR = HdrMetadata()
@@ -58,6 +59,7 @@ class SourceInfo:
         has_alpha: whether there is alpha to keep; a palette's, a GIF's, PNG's or WebP's counts if the first frame is
             not opaque.
         hdr: what comes with its colours, if they are HDR.
+        tone_mapping: how frames are mapped to SDR as they are read, or None; `colour` is what they are afterwards.
     """
 
     path: Path
@@ -82,6 +84,7 @@ class SourceInfo:
     images: tuple[Path, ...] = ()
     has_alpha: bool = False
     hdr: HdrMetadata = _NO_HDR
+    tone_mapping: ToneMapping | None = None
 
 
 def probe(path: str | os.PathLike[str], options: SourceOptions = _WHOLE_SOURCE) -> SourceInfo:

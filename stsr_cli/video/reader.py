@@ -1,7 +1,7 @@
 """Decoded frames of a local file, or of a sequence of them, as RGB arrays with exact timestamps, lazily."""
 
 import os
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from fractions import Fraction
@@ -16,6 +16,7 @@ from stsr_cli.errors import InputError
 from stsr_cli.video.alpha import decoded
 from stsr_cli.video.convert import Pixels, ToRgb
 from stsr_cli.video.image_reader import decode_images
+from stsr_cli.video.levels import to_depth
 from stsr_cli.video.probe import (
     SourceInfo,
     find_video,
@@ -26,6 +27,7 @@ from stsr_cli.video.probe import (
     shown,
 )
 from stsr_cli.video.timeline import PtsRepair
+from stsr_cli.video.tonemap import ToneMapper
 
 _SEEK_SECONDS = (0, 2, 10, 60)
 
@@ -73,7 +75,7 @@ def read_frames(
     if not isinstance(source, SourceInfo):
         source = probe(Path(source))
     repair = repair or PtsRepair(source.start_pts)
-    to_rgb = ToRgb(source.colour, with_alpha=with_alpha, depth=source.bit_depth)
+    to_rgb = _converter(source, with_alpha=with_alpha)
     if start_pts is None and source.shift:
         start_pts = 0
     first_pts = None if start_pts is None else start_pts + source.shift
@@ -89,6 +91,15 @@ def read_frames(
             return
         if start_pts is None or pts >= start_pts:
             yield Frame(to_rgb(frame), pts, frame.duration or None, source.time_base)
+
+
+def _converter(source: SourceInfo, *, with_alpha: bool) -> Callable[[VideoFrame], Pixels]:
+    """From decoded frames to those that `read_frames` gives."""
+    mapping, depth = source.tone_mapping, source.bit_depth
+    if mapping is None:
+        return ToRgb(source.colour, with_alpha=with_alpha, depth=depth)
+    to_rgb, tone_map = ToRgb(mapping.tags, with_alpha=with_alpha), ToneMapper(mapping)
+    return lambda frame: to_depth(tone_map(to_rgb(frame)), depth)
 
 
 def read_image(path: Path) -> Pixels:
