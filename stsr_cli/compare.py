@@ -270,7 +270,7 @@ def _paired(videos: Sequence[_Video]) -> Iterator[list[Frame]]:
 def _moment(videos: Sequence[_Video], frames: Sequence[Frame], duration: int) -> _Moment:
     is_deep = frames[0].pixels.dtype == np.uint16
     pixels = [
-        (_to_uint16 if is_deep else _to_uint8)(upright(frame.pixels, video.source))
+        (_to_uint16 if is_deep else _to_uint8)(upright(frame.pixels, video.source.display_matrix))
         for video, frame in zip(videos, frames, strict=True)
     ]
     return _Moment(pixels, frames[0].pts, duration)

@@ -119,10 +119,8 @@ class UpscaleConsole:
 
     def summarise(self, report: "UpscaleReport") -> None:
         """Say what came out and where the time went."""
-        if report.repaired_timestamps:
-            self._console.print(
-                f"{report.repaired_timestamps} source frames had broken timestamps, repaired"
-            )
+        for note in report.notes:
+            self._console.print(note, soft_wrap=True)
         if report.num_cuts:
             cuts = "1 cut" if report.num_cuts == 1 else f"{report.num_cuts} cuts"
             instead = "the frame before is held" if self._options.cut == "hold" else "a fade"
@@ -130,12 +128,6 @@ class UpscaleConsole:
         if self._options.dedup:
             self._console.print(
                 f"{report.num_repeats} of {report.frames_in} source frames repeat the one before, replaced by new ones",
-                soft_wrap=True,
-            )
-        if report.num_repeated or report.num_dropped:
-            self._console.print(
-                f"for a constant frame rate, {report.num_repeated} frames were shown again and "
-                f"{report.num_dropped} left out",
                 soft_wrap=True,
             )
         dropped = [track.name for track in report.tracks if track.action == "drop"]
@@ -151,6 +143,8 @@ class UpscaleConsole:
                 f"{f'; {replaced}' if self._options.on_doubt else ''}",
                 soft_wrap=True,
             )
+        if str(report.target) == "-":
+            self._console.print("frames and packets were counted; a pipe cannot be read back")
         self._console.print(
             f"{report.target}: {report.frames_out} frames of {report.width}x{report.height} in {report.seconds:.1f} s, "
             f"{report.frames_per_second:.1f} frames/s; time spent waiting for decode {report.decode_share:.0%}, "

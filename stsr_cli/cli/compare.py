@@ -5,7 +5,7 @@ from typing import Any, get_args
 
 import click
 
-from stsr_cli.cli.encoding import encoder_option
+from stsr_cli.cli.encoding import LIST, encoder_option, print_encoder_options
 from stsr_cli.cli.fields import option_of, refuse_given, take
 from stsr_cli.options import CompareMode, CompareOptions, EncodeOptions
 
@@ -83,6 +83,9 @@ def command(**values: Any) -> None:
     if values["page"] is None:
         refuse_given("without --html, which writes a page", *_OF_THE_PAGE)
     encode = take(values, EncodeOptions)
+    if (LIST, "") in encode.options:
+        print_encoder_options(encode.codec, values["target"])
+        return
     options = CompareOptions(has_labels=not values.pop("no_labels"), encode=encode, **values)
     from stsr_cli.compare import compare
     from stsr_cli.console import Counter

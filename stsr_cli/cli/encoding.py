@@ -6,7 +6,7 @@ from typing import Any, get_args
 import click
 
 from stsr_cli.cli.fields import Decorator, option_of, section
-from stsr_cli.options import EncodeOptions, HdrAction, TrackOptions
+from stsr_cli.options import EncodeOptions, HdrAction, PipeFormat, TrackOptions
 
 _option = option_of(EncodeOptions)
 _TRACKS = ("audio", "subs", "chapters", "attachments")
@@ -61,6 +61,11 @@ encode_options = section(
         type=click.Choice(get_args(HdrAction)),
         help="PQ and HLG: kept in 10 bits with their metadata, or mapped to BT.709 SDR before the networks, which were "
         "trained on SDR.",
+    ),
+    _option(
+        "--format",
+        type=click.Choice(get_args(PipeFormat)),
+        help="Of the standard output (-): nut and y4m hold raw video, matroska FFV1; y4m has neither sound nor times.",
     ),
     encoder_option(
         f"Option of the encoder, which wins over --crf and --preset; -e {LIST} shows all (repeatable).",

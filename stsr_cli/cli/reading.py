@@ -1,10 +1,12 @@
 """Options that say what of a video is read, and how: of `stsr upscale` and `stsr probe`."""
 
+from typing import get_args
+
 import click
 
 from stsr_cli.cli.fields import option_of, section
 from stsr_cli.cli.units import RATE, TIME
-from stsr_cli.options import DEFAULT_IMAGE_RATE, SourceOptions
+from stsr_cli.options import DEFAULT_IMAGE_RATE, Deinterlace, SourceOptions
 
 _option = option_of(SourceOptions)
 
@@ -31,4 +33,21 @@ source_options = section(
         "INPUT; sound, subtitles and chapters are cut, too.",
     ),
     _option("--end", metavar="TIME", type=TIME, help="End before TIME, likewise."),
+    _option(
+        "--deinterlace",
+        type=click.Choice(get_args(Deinterlace)),
+        help="Make progressive (with bwdif) the frames that are flagged as interlaced (auto), none (off) or all "
+        "(bwdif); a frame stays a frame, and --time-scale 2 makes 50 of 25. fields: all, and each field becomes a "
+        "frame: the rate doubles before the networks, so 50 come from 25 at --time-scale 1.",
+    ),
+)
+# Of `stsr upscale` alone.
+decoding_options = section(
+    "Reading",
+    _option(
+        "--hwaccel",
+        metavar="auto|off|NAME",
+        help="Decode on a device: auto takes one that can, else software; NAME (cuda, videotoolbox, d3d11va) must be "
+        "there. The pixels are the same.",
+    ),
 )

@@ -9,6 +9,7 @@ Stream = Literal["t2s", "s2t"]
 StreamChoice = Literal["t2s", "s2t", "both", "auto"]
 System = Literal["streams", "baseline", "cdca"]
 HdrAction = Literal["keep", "tonemap"]
+PipeFormat = Literal["nut", "y4m", "matroska"]
 Precision = Literal["auto", "fp32", "fp16", "bf16"]
 
 DEFAULT_SPATIAL = "span"
@@ -17,18 +18,27 @@ DEFAULT_IMAGE_RATE = 24
 DEFAULT_IMAGE_NAME = "%06d.png"
 
 
+Deinterlace = Literal["auto", "off", "bwdif", "fields"]
+
+
 @dataclass(frozen=True)
 class SourceOptions:
     """What of a file is read, and how.
 
     Attributes:
         video_index: of the video stream in the file, or None: the one that FFmpeg takes for the best.
+        deinterlace: which frames are made progressive: those that are flagged as interlaced (auto), none (off), all
+            (bwdif), or all and one for each field, twice as many (fields).
         rate: images per second of an image sequence, or None: DEFAULT_IMAGE_RATE; a video has times of its own.
+        hwaccel: where it is decoded: "off": in software; "auto": on a device if one can; or FFmpeg's name of a kind of
+            device, e.g. "cuda".
         start, end: in seconds from the file's start, or None: nothing is cut off there.
     """
 
     video_index: int | None = None
+    deinterlace: Deinterlace = "auto"
     rate: Fraction | None = None
+    hwaccel: str = "off"
     start: Fraction | None = None
     end: Fraction | None = None
 
@@ -45,6 +55,7 @@ class EncodeOptions:
         pix_fmt: pixel format of the output, or "auto": the source's family at a depth the encoder takes.
         options: of the encoder, (key, value); these win over crf and preset.
         hdr: what becomes of PQ and HLG: "keep" (in 10 bits or more) or "tonemap" (to BT.709 SDR, before the networks).
+        format: container on the standard output.
     """
 
     codec: str = "auto"
@@ -53,6 +64,7 @@ class EncodeOptions:
     pix_fmt: str = "auto"
     options: tuple[tuple[str, str], ...] = ()
     hdr: HdrAction = "keep"
+    format: PipeFormat = "nut"
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from stsr_cli.device import resolve_device, resolve_dtype
 from stsr_cli.disagreement import DisagreementFiles, check_disagreement
+from stsr_cli.errors import UsageError
 from stsr_cli.options import UpscaleOptions
 from stsr_cli.pairs import System, load_system, to_device
 from stsr_cli.pipeline import Prefetch, Sink
@@ -25,7 +26,10 @@ from stsr_cli.upscale.outputs import Output, outputs
 from stsr_cli.upscale.report import UpscaleReport
 from stsr_cli.upscale.transparency import AlphaNetwork
 from stsr_cli.video.excerpt import excerpt
+from stsr_cli.video.filters import FrameFlags
+from stsr_cli.video.hardware import accelerated, decoder_note
 from stsr_cli.video.keeping import tone_mapped
+from stsr_cli.video.pipe import PIPE
 from stsr_cli.video.plan import Track
 from stsr_cli.video.probe import SourceInfo, probe
 from stsr_cli.video.reader import Frame, read_frames
@@ -74,7 +78,12 @@ def upscale(
         InputError: the source turns out to be damaged; nothing is left behind.
         StsrError: the output could not be written or does not verify; nothing is left behind.
     """
-    source = excerpt(probe(options.source, options.read), options.read)
+    if options.source == PIPE and options.model.stream == "auto":
+        raise UsageError(
+            "--stream auto looks at pairs from all over the video, and - is read once; choose t2s, s2t or both"
+        )
+    source = accelerated(probe(options.source, options.read), options.read.hwaccel)
+    source = excerpt(source, options.read)
     if options.encode.hdr == "tonemap":
         source = tone_mapped(source)
     if options.fps is not None and options.is_time_scale_free:
@@ -84,7 +93,7 @@ def upscale(
     device = resolve_device(options.model.device)
     dtype = resolve_dtype(options.model.precision, device)
     batch_size = options.batch_size or (_GPU_BATCH if device.type == "cuda" else 1)
-    repair = PtsRepair(source.start_pts)
+    repair, flags = PtsRepair(source.start_pts), FrameFlags()
     with (
         open_writer(
             options.target,
@@ -99,8 +108,9 @@ def upscale(
         DisagreementFiles(options, source) as doubts,
     ):
         warnings = [*writer.warnings]
-        on_plan(writer.tracks, warnings, writer.plan.notes)
-        size = (writer.plan.height, writer.plan.width)
+        notes = (*decoder_note(source, options.read.hwaccel), *writer.plan.notes)
+        on_plan(writer.tracks, warnings, notes)
+        size = writer.plan.frame_size
         system = load_system(options.model, options.scale, options.time_scale)
         model = to_device(system, device, dtype)
         choice = _choose(options, model, source, device, dtype, on_pair)
@@ -108,7 +118,7 @@ def upscale(
         kind = AlphaNetwork if writer.plan.has_alpha else Network
         network = kind(model, stream, bool(options.disagreement), options.on_doubt)
         begin = time.perf_counter()
-        decoded = read_frames(source, repair, with_alpha=writer.plan.has_alpha)
+        decoded = read_frames(source, repair, flags=flags, with_alpha=writer.plan.has_alpha)
         with Prefetch(_steps(decoded, options), _QUEUE_DEPTH) as frames:
             on_start(source, str(device), choice)
             counted = _Counter(frames, on_frame)
@@ -140,6 +150,7 @@ def upscale(
         network_share=1 - (decode + encode) / seconds,
         encode_share=encode / seconds,
         repaired_timestamps=repair.num_repaired,
+        missing_timestamps=repair.num_missing,
         device=str(device),
         stream=stream,
         choice=choice,
@@ -149,7 +160,8 @@ def upscale(
         num_repeats=counted.num_repeats,
         num_replaced=doubts.num_replaced,
         mean_disagreement=doubts.mean_levels,
-        warnings=tuple(dict.fromkeys([*warnings, *writer.warnings])),
+        warnings=tuple(dict.fromkeys([*warnings, *writer.warnings, *flags.warnings])),
+        num_deinterlaced=flags.num_deinterlaced,
         num_repeated=times.num_repeated,
         num_dropped=times.num_dropped,
     )

@@ -21,8 +21,10 @@ class UpscaleReport:
         decode_share, network_share, encode_share: how the wall time divides into waiting for the decoder, running the
             network, and waiting for the encoder; they sum to 1.
         repaired_timestamps: source frames whose time was missing or not later than the one before.
+        missing_timestamps: those of them that had none.
         device: where the network ran.
         stream: whose frames were written, "both" for the mean; of CDCA, which has none, whatever the options say.
+        num_deinterlaced: source frames that were made progressive.
         num_repeated: frames shown for more than one tick of a constant frame rate, each tick but the first counted.
         num_dropped: frames that were made and left out, since no tick of a constant frame rate shows them.
         choice: how `stream` was chosen, where it was left to stsr.
@@ -56,8 +58,31 @@ class UpscaleReport:
     num_replaced: int
     mean_disagreement: float | None
     warnings: tuple[str, ...] = ()
+    missing_timestamps: int = 0
+    num_deinterlaced: int = 0
     num_repeated: int = 0
     num_dropped: int = 0
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What became of the source's times and fields, a sentence each; none for most videos."""
+        notes = []
+        if self.repaired_timestamps:
+            missing = self.missing_timestamps
+            moved = self.repaired_timestamps - missing
+            what = [f"{missing} source frames had no timestamp" if missing else ""]
+            what += [
+                f"{moved} source frames were timed no later than the one before" if moved else ""
+            ]
+            notes.append(f"{' and '.join(filter(None, what))}: repaired")
+        if self.num_deinterlaced:
+            notes.append(f"{self.num_deinterlaced} interlaced frames were deinterlaced")
+        if self.num_repeated or self.num_dropped:
+            notes.append(
+                f"for a constant frame rate, {self.num_repeated} frames were shown again and "
+                f"{self.num_dropped} left out"
+            )
+        return tuple(notes)
 
     @property
     def frames_per_second(self) -> float:

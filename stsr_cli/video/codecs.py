@@ -139,6 +139,7 @@ _ENCODERS = {
         largest=(65535, 65535),
     ),
     "libvpx": Encoder(crf=_crf(63, 10, lowest=4), fixed={"b": "100M"}, largest=(16383, 16383)),
+    "ffv1": Encoder(fixed={"level": "3", "g": "1"}),  # with checksums, and every frame a keyframe
     "prores_ks": Encoder(fixed={"vendor": "apl0"}, largest=(65535, 65535)),
     "mpeg4": Encoder(largest=(8191, 8191)),
     "h264_nvenc": _nvenc(51, 19, 4096),

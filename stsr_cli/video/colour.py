@@ -78,6 +78,11 @@ def bit_depth(pixel_format: VideoFormat) -> int:
     return min(max((component.bits for component in pixel_format.components), default=8), 16)
 
 
+def richness(pixel_format: VideoFormat) -> tuple[bool, int, int]:
+    """How much a format can hold, for comparisons: colours, depth, components."""
+    return not is_grey(pixel_format), bit_depth(pixel_format), len(pixel_format.components)
+
+
 def guess_matrix(height: int) -> int:
     """The AVCOL_SPC_* that players assume for an untagged stream of `height` pixels."""
     return MATRIX_BT601 if height <= SD_MAX_HEIGHT else MATRIX_BT709

@@ -1,7 +1,7 @@
 """Which pixel format, tags and options the output's encoder gets, settled before anything is opened."""
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 
 import av
@@ -17,21 +17,21 @@ from stsr_cli.video.chroma import tag_options
 from stsr_cli.video.codecs import encoder_of, find_encoder
 from stsr_cli.video.colour import ColourTags, is_grey, is_rgb, output_tags
 from stsr_cli.video.encoder_options import settle_options
-from stsr_cli.video.geometry import Size, check_limits, settle_geometry
+from stsr_cli.video.geometry import (
+    Size,
+    check_limits,
+    keeps_pixel_shape,
+    settle_geometry,
+    squared,
+)
+from stsr_cli.video.hardware import PLANAR
 from stsr_cli.video.hdr import appended
 from stsr_cli.video.keeping import settle_colour
+from stsr_cli.video.orientation import keeps_display_matrix, swaps_axes, upright_source
 from stsr_cli.video.pixel_format import auto_pix_fmt, checked_pix_fmt
 from stsr_cli.video.probe import SourceInfo, reason
 from stsr_cli.video.target import MOV_FAMILY
 
-# Formats that only lay out anew what a planar one has: frames are made planar and FFmpeg packs them.
-_PLANAR = {
-    "nv12": "yuv420p",
-    "nv16": "yuv422p",
-    "p010le": "yuv420p10le",
-    "p210le": "yuv422p10le",
-    "p012le": "yuv420p12le",
-}
 _COMPLAINTS = ("Error parsing option", "Unknown option", "Invalid value")
 
 
@@ -49,6 +49,8 @@ class EncoderPlan:
         coded_pix_fmt: name of the pixel format that the encoder takes: `pix_fmt`, or the same laid out in another way.
         sample_aspect_ratio: width / height of one pixel, or None where it is left untold.
         display_matrix: as in `SourceInfo`, or None.
+        turn: display matrix that frames are turned by before they are encoded, since the container cannot say it, or
+            None. Width, height and sample aspect ratio are those after it.
         has_alpha: whether frames are written with the source's alpha.
         is_grey: whether the source is grey, so that the output's chroma is neutral.
         notes: what a user should know that loses nothing, a sentence each.
@@ -64,10 +66,17 @@ class EncoderPlan:
     coded_pix_fmt: str
     sample_aspect_ratio: Fraction | None
     display_matrix: tuple[int, ...] | None
+    turn: tuple[int, ...] | None = None
     has_alpha: bool = False
     is_grey: bool = False
     notes: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
+
+    @property
+    def frame_size(self) -> tuple[int, int]:
+        """(height, width) of the frames to be written, before they are turned."""
+        is_swapped = self.turn is not None and swaps_axes(self.turn)
+        return (self.width, self.height) if is_swapped else (self.height, self.width)
 
 
 def plan_encoder(
@@ -93,8 +102,16 @@ def plan_encoder(
     """
     codec = find_encoder(encode.codec, format_name)
     options, notes = settle_options(codec, encode)
+    turn = None
+    if source.display_matrix and not keeps_display_matrix(format_name):
+        turn, source = source.display_matrix, upright_source(source)
+        notes.append(f"{format_name} cannot say how to turn the picture: its pixels are turned")
+    mute = f"{codec.name} in {format_name} cannot say that pixels are not square"
+    if size is None and not _is_kept(source.sample_aspect_ratio, codec.name, format_name):
+        size = squared(source, scale)
+        notes.append(f"{mute}: they are made square")
     coded = [pixel_format.name for pixel_format in codec.video_formats or ()]
-    supported = [*coded, *(_PLANAR[name] for name in coded if name in _PLANAR)]
+    supported = [*coded, *(PLANAR[name] for name in coded if name in PLANAR)]
     # A size that is asked for is rounded to what the pixel format needs; another one the format must follow.
     width, height = (8, 8) if size else (source.width * scale, source.height * scale)
     if encode.pix_fmt == "auto":
@@ -111,7 +128,11 @@ def plan_encoder(
     geometry = settle_geometry(source, scale, size, multiple_of, pix_fmt)
     width, height = geometry.width, geometry.height
     check_limits(codec.name, width, height)
-    packed = (name for name in coded if _PLANAR.get(name) == pix_fmt)
+    warnings = []
+    if not _is_kept(geometry.sample_aspect_ratio, codec.name, format_name):
+        geometry = replace(geometry, sample_aspect_ratio=None)
+        warnings.append(f"{mute}, so the picture changes its shape; --height makes them square")
+    packed = (name for name in coded if PLANAR.get(name) == pix_fmt)
     tags = output_tags(source.colour, VideoFormat(pix_fmt, width, height), height, codec.name)
     kept = settle_colour(source, codec.name, pix_fmt, format_name)
     options = appended(options | tag_options(tags.chroma_location), kept.options)
@@ -125,11 +146,16 @@ def plan_encoder(
         display_matrix=geometry.display_matrix,
         tags=tags,
         options=options,
+        turn=turn,
         has_alpha=kept.has_alpha,
         is_grey=is_grey(VideoFormat(source.pix_fmt, 8, 8)),
         notes=(*notes, *geometry.notes, *kept.notes),
-        warnings=kept.warnings,
+        warnings=(*warnings, *kept.warnings),
     )
+
+
+def _is_kept(shape: Fraction | None, codec: str, format_name: str) -> bool:
+    return shape in (None, 1) or keeps_pixel_shape(codec, format_name)
 
 
 def add_video(

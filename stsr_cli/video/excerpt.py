@@ -12,6 +12,7 @@ from av.packet import Packet
 
 from stsr_cli.errors import UsageError
 from stsr_cli.options import SourceOptions
+from stsr_cli.video.filters import deinterlaced
 from stsr_cli.video.probe import SourceInfo, find_video, open_source, shown
 from stsr_cli.video.reader import read_frames
 
@@ -20,15 +21,16 @@ _INTERLEAVED = Fraction(10)  # seconds that tracks of one time lie apart in a fi
 
 
 def excerpt(source: SourceInfo, options: SourceOptions) -> SourceInfo:
-    """The part of `source` that the options ask for, on a clock that is 0 at its beginning.
+    """`source` as the options have it read: deinterlaced, and the part that they ask for on a clock of its own.
 
     Times count from the file's start, as players show them. The first frame is the first that begins at or after the
     start; the clock is 0 there, or at the start itself if that frame is more than an interval away.
 
     Raises:
-        UsageError: there is no frame in that part.
+        UsageError: there is no frame in that part, or its format cannot be deinterlaced.
         InputError: the file is damaged before it.
     """
+    source = deinterlaced(source, options.deinterlace)
     start, end = options.start, options.end
     if start is None and end is None:
         return source

@@ -3,8 +3,14 @@
 A size that is asked for counts as shown: after the turn that the file leaves to its player.
 """
 
+import functools
+import io
+import os
 from dataclasses import dataclass
 from fractions import Fraction
+
+import av
+from av.video.stream import VideoStream
 
 from stsr_cli.errors import UsageError
 from stsr_cli.video.codecs import encoder_of
@@ -14,6 +20,7 @@ from stsr_cli.video.probe import SourceInfo
 Size = tuple[int | None, int]  # as shown; a width of None follows from the picture's shape
 
 _HIGHEST_RATIO = 4096  # of a pixel's sides, in lowest terms, that every encoder can say
+_TRIAL_SIZE = (192, 128)  # pixels; hardware encoders take none much smaller
 _FFMPEG_BYTES = 2**31 - 1
 
 
@@ -89,6 +96,40 @@ def settle_geometry(
         notes.append(f"from the networks' {width}x{height} on, the picture is enlarged by Lanczos")
     matrix = _scaled_matrix(source, new_width, new_height)
     return Geometry(new_width, new_height, ratio, matrix, tuple(notes))
+
+
+def squared(source: SourceInfo, scale: int) -> Size:
+    """The size as shown, in square pixels, of what the networks make; the longer side of a pixel gets more of them."""
+    shape = source.sample_aspect_ratio or Fraction(1)
+    width = round(source.width * scale * max(shape, Fraction(1)))
+    height = round(source.height * scale / min(shape, Fraction(1)))
+    return (height, width) if is_turned(source) else (width, height)
+
+
+@functools.cache
+def keeps_pixel_shape(codec: str, format_name: str) -> bool:
+    """Whether pixels that are not square come back from a container of a format: it is tried, in memory.
+
+    Some codings say it themselves; of the others PyAV 18 tells it to the muxers of MP4 and QuickTime alone.
+    """
+    data, shape = io.BytesIO(), Fraction(4, 3)
+    os.environ.setdefault("SVT_LOG", "1")  # SVT-AV1 writes its banner past FFmpeg's log
+    try:
+        with av.open(data, mode="w", format=format_name) as output:
+            video = output.add_stream(codec, rate=25)
+            assert isinstance(video, VideoStream)
+            formats = video.codec_context.codec.video_formats
+            video.width, video.height = _TRIAL_SIZE
+            video.pix_fmt = formats[0].name if formats else "yuv420p"
+            video.codec_context.sample_aspect_ratio = shape
+            frame = av.VideoFrame(*_TRIAL_SIZE, video.pix_fmt)
+            output.mux([*video.encode(frame), *video.encode(None)])
+        data.seek(0)
+        with av.open(data, mode="r") as back:
+            next(back.decode(video=0))
+            return back.streams.video[0].sample_aspect_ratio == shape
+    except (av.FFmpegError, OSError, ValueError, StopIteration):
+        return False
 
 
 def check_limits(codec: str, width: int, height: int) -> None:

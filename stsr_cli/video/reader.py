@@ -6,15 +6,17 @@ from contextlib import suppress
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import av
 from av.codec.context import ThreadType
 from av.video.frame import VideoFrame
-from av.video.stream import VideoStream
 
 from stsr_cli.errors import InputError
 from stsr_cli.video.alpha import decoded
 from stsr_cli.video.convert import Pixels, ToRgb
+from stsr_cli.video.filters import FrameFlags, deinterlace
+from stsr_cli.video.hardware import accelerator, on_host
 from stsr_cli.video.image_reader import decode_images
 from stsr_cli.video.levels import to_depth
 from stsr_cli.video.probe import (
@@ -54,6 +56,7 @@ def read_frames(
     source: str | os.PathLike[str] | SourceInfo,
     repair: PtsRepair | None = None,
     start_pts: int | None = None,
+    flags: FrameFlags | None = None,
     *,
     with_alpha: bool = False,
 ) -> Generator[Frame]:
@@ -67,6 +70,7 @@ def read_frames(
         repair: pass one to learn afterwards how many timestamps had to be repaired.
         start_pts: begin with the frame shown at or after this, in ticks; it is reached from the
             keyframe before it, so what lies further back costs nothing.
+        flags: likewise of interlaced frames.
         with_alpha: give alpha as a fourth channel; opaque where there is none.
 
     Raises:
@@ -74,18 +78,25 @@ def read_frames(
     """
     if not isinstance(source, SourceInfo):
         source = probe(Path(source))
-    repair = repair or PtsRepair(source.start_pts)
+    repair, flags = repair or PtsRepair(source.start_pts), flags or FrameFlags()
     to_rgb = _converter(source, with_alpha=with_alpha)
     if start_pts is None and source.shift:
         start_pts = 0
-    first_pts = None if start_pts is None else start_pts + source.shift
-    for index, frame in enumerate(_timed(_decode(source, first_pts), repair)):
+    first_pts, time_base = None, source.time_base
+    if start_pts is not None:
+        first_pts = start_pts + source.shift
+    if source.deinterlace == "fields":  # the file counts in ticks of twice the length
+        first_pts, time_base = first_pts and first_pts // 2, 2 * time_base
+    timed = _timed(_decode(source, first_pts, time_base), repair)
+    frames = deinterlace(timed, source.deinterlace, time_base, flags)
+    for index, frame in enumerate(frames):
         if (frame.width, frame.height) != (source.width, source.height):
             raise InputError(
                 f"{shown(source.path)} changes its size from {source.width}x{source.height} to "
                 f"{frame.width}x{frame.height} at frame {index}; cut it there and run the parts"
             )
         assert frame.pts is not None
+        flags.num_corrupt += bool(frame.is_corrupt)
         pts = frame.pts - source.shift
         if source.end_pts is not None and pts >= source.end_pts:
             return
@@ -112,7 +123,8 @@ def read_image(path: Path) -> Pixels:
         InputError: the file cannot be read or is damaged.
     """
     with open_input(path) as container:
-        frame, colour = first_frame(container, find_video(container, path), path)
+        video = find_video(container, path)
+        frame, colour = first_frame(container.decode(video), video, path)
         return ToRgb(colour)(frame)
 
 
@@ -123,7 +135,7 @@ def _timed(frames: Iterator[VideoFrame], repair: PtsRepair) -> Iterator[VideoFra
         yield frame
 
 
-def _decode(source: SourceInfo, first_pts: int | None) -> Iterator[VideoFrame]:
+def _decode(source: SourceInfo, first_pts: int | None, time_base: Fraction) -> Iterator[VideoFrame]:
     """Every frame of the stream from some keyframe on, at or before `first_pts`.
 
     A demuxer may seek to where the frame asked for cannot be decoded any more; then it is asked for an earlier one.
@@ -131,44 +143,62 @@ def _decode(source: SourceInfo, first_pts: int | None) -> Iterator[VideoFrame]:
     if source.images:
         yield from decode_images(source, max(first_pts or 0, 0))
         return
+    if source.pipe is not None:
+        yield from _naming_damage(source.pipe.frames(), source, time_base)
+        return
     for margin in _SEEK_SECONDS if first_pts is not None else ():
         assert first_pts is not None
-        seek_pts = first_pts - round(margin / source.time_base)
-        if seek_pts <= source.start_pts + source.shift and margin:
-            break
-        frames = _decode_from(source, seek_pts)
+        seek_pts = first_pts - round(margin / time_base)
+        frames = _decode_from(source, seek_pts, time_base)
         first = next(frames, None)
         if first is not None and first.pts is not None and first.pts <= first_pts:
             yield first
             yield from frames
             return
         frames.close()
-    yield from _decode_from(source, None)
+    yield from _decode_from(source, None, time_base)
 
 
-def _decode_from(source: SourceInfo, seek_pts: int | None) -> Generator[VideoFrame]:
-    """Every frame of the stream after a seek, the decoder drained, errors named by position."""
-    num_decoded, seconds = 0, Fraction(0)
-    with open_input(source.path) as container:
-        stream = container.streams[source.stream_index]
-        assert isinstance(stream, VideoStream)
+def _decode_from(
+    source: SourceInfo, seek_pts: int | None, time_base: Fraction
+) -> Generator[VideoFrame]:
+    """Every frame of the stream after a seek, the decoder drained."""
+    with open_input(source.path, accelerator(source)) as container:
+        stream = find_video(container, source.path, source.stream_index)
         stream.codec_context.thread_type = ThreadType.AUTO
         if seek_pts is not None:
             with suppress(av.FFmpegError, OSError):  # without an index, decode from the beginning
                 container.seek(seek_pts, stream=stream)
-        frames = decoded(container, stream)
-        while True:
-            try:
-                frame = next(frames, None)
-            except (av.FFmpegError, OSError, ValueError) as error:
-                raise InputError(
-                    f"{shown(source.path)} is damaged after frame {num_decoded} "
-                    f"(at {float(seconds):.3f} s): {reason(error)}; repair or cut it"
-                ) from error
-            if frame is None:
-                return
-            assert isinstance(frame, VideoFrame)
-            num_decoded += 1
-            if frame.pts is not None:
-                seconds = frame.pts * source.time_base
-            yield frame
+        yield from _naming_damage(decoded(container, stream), source, time_base)
+
+
+def _naming_damage(
+    frames: Iterator[Any], source: SourceInfo, time_base: Fraction
+) -> Iterator[VideoFrame]:
+    """The frames; an error says where it is."""
+    num_decoded, seconds = 0, Fraction(0)
+    last_pts: int | None = None
+    while True:
+        try:
+            frame = next(frames, None)
+        except (av.FFmpegError, OSError, ValueError) as error:
+            raise InputError(
+                f"{shown(source.path)} is damaged after frame {num_decoded} "
+                f"(at {float(seconds):.3f} s): {reason(error)}; repair or cut it"
+            ) from error
+        if frame is None:
+            return
+        num_decoded += 1
+        if source.dts_delay is not None:
+            frame.pts = _pts_from_dts(frame, source.dts_delay, last_pts)
+            last_pts = frame.pts
+        if frame.pts is not None:
+            seconds = frame.pts * time_base
+        yield on_host(frame, source)
+
+
+def _pts_from_dts(frame: VideoFrame, dts_delay: int, last_pts: int | None) -> int | None:
+    """When a frame of a file without pts is shown; the last ones leave the decoder without a dts."""
+    if frame.dts is not None:
+        return frame.dts - dts_delay
+    return None if last_pts is None else last_pts + (frame.duration or 1)

@@ -30,7 +30,7 @@ from stsr_cli.options import EncodeOptions, TrackOptions
 from stsr_cli.video.convert import FromRgb, Pixels
 from stsr_cli.video.encoder import EncoderPlan, plan_encoder
 from stsr_cli.video.geometry import Size
-from stsr_cli.video.orientation import is_turned, upright
+from stsr_cli.video.orientation import upright
 from stsr_cli.video.plan import Track, plan_tracks
 from stsr_cli.video.probe import (
     SourceInfo,
@@ -105,7 +105,7 @@ class SequenceWriter:
 
     Attributes:
         target: pattern of their names.
-        plan: how they are encoded; its size is that of the frames as they come, not yet upright.
+        plan: how they are encoded.
         time_base: seconds per tick of the pts and durations that `write` takes.
         tracks: what is lost of the source.
         warnings: likewise, beside whole tracks.
@@ -128,12 +128,8 @@ class SequenceWriter:
         self.target = pattern
         self.time_base = source.time_base / time_scale
         self.plan, self.warnings = plan, plan.warnings
-        self._source, self._time_scale = source, time_scale
+        self._time_scale = time_scale
         self._size = (plan.width, plan.height)
-        shape = plan.sample_aspect_ratio
-        if is_turned(source):
-            self._size = (plan.height, plan.width)
-            shape = 1 / shape if shape else None
         name = parse_pattern(pattern.name)
         assert name is not None
         self._name, self._folder = name, pattern.absolute().parent
@@ -144,7 +140,7 @@ class SequenceWriter:
         self._sums: dict[int, int] = {}
         with open_source(source) as container:
             self.tracks: tuple[Track, ...] = plan_tracks(container, source, "image2", tracks)
-        self._encoder = _open_encoder(plan, *self._size, shape)
+        self._encoder = _open_encoder(plan, *self._size, plan.sample_aspect_ratio)
         self._has_made_folder = not self._folder.exists()
         try:
             shutil.rmtree(self._partial, ignore_errors=True)  # of a run that was killed
@@ -173,7 +169,7 @@ class SequenceWriter:
         """See `Writer`."""
         if self._pts and pts <= self._pts[-1]:
             raise ValueError(f"pts {pts} does not come after {self._pts[-1]}")
-        image: Any = np.ascontiguousarray(upright(pixels, self._source))
+        image: Any = np.ascontiguousarray(upright(pixels, self.plan.turn))
         if image.shape[1::-1] != self._size:
             raise ValueError(f"a frame must not have the shape {image.shape}")
         with self._removing_on_failure():
@@ -231,7 +227,8 @@ class SequenceWriter:
         name = shown(self._folder / path.name)
         try:
             with open_input(path) as container:
-                frame, _ = first_frame(container, find_video(container, path), path)
+                video = find_video(container, path)
+                frame, _ = first_frame(container.decode(video), video, path)
         except InputError as error:
             raise StsrError(f"written file does not verify: {error}; check the disk") from error
         is_size = (frame.width, frame.height) == self._size

@@ -65,15 +65,21 @@ class PtsRepair:
     timestamps are never moved, so what follows a damaged stretch is in sync again.
 
     Attributes:
-        num_repaired: frames whose pts was changed.
+        num_missing: frames that had no pts.
+        num_moved: frames whose pts was not later than the one before.
     """
 
     def __init__(self, start_pts: int = 0) -> None:
         """Take `start_pts`, in ticks, for a first frame that has none."""
-        self.num_repaired = 0
+        self.num_missing = self.num_moved = 0
         self._expected = start_pts
         self._previous: int | None = None
         self._interval = 1
+
+    @property
+    def num_repaired(self) -> int:
+        """Frames whose pts was changed."""
+        return self.num_missing + self.num_moved
 
     def __call__(self, pts: int | None, duration: int | None) -> int:
         """The pts to use for the next frame, from what the file says, both in ticks."""
@@ -81,7 +87,8 @@ class PtsRepair:
         if self._previous is not None:
             repaired = max(repaired, self._previous + 1)
             self._interval = repaired - self._previous
-        self.num_repaired += repaired != pts
+        self.num_missing += pts is None
+        self.num_moved += pts is not None and repaired != pts
         self._previous = repaired
         self._expected = repaired + (duration or self._interval)
         return repaired

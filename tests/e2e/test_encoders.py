@@ -69,6 +69,12 @@ def test_an_encoder_writes_what_other_readers_see(
         assert stream["codec_tag_string"] == tag
 
 
+@pytest.mark.parametrize("codec", ["libx264", "libx265", "libsvtav1", "libvpx-vp9"])
+def test_encoders_write_nothing_on_the_terminal(make_clip, tmp_path, capfd, codec):
+    write(make_clip(), tmp_path / "out.mkv", EncodeOptions(codec, preset=QUICK[codec]))
+    assert capfd.readouterr() == ("", "")
+
+
 @pytest.mark.parametrize("codec", ["libx265", "libsvtav1", "ffv1"])
 def test_ten_bits_stay_ten_bits(make_clip, tmp_path, codec):
     clip = make_clip(
@@ -127,6 +133,23 @@ def test_what_is_given_wins_over_crf_and_preset(make_clip, tmp_path, codec, opti
     plan = write(make_clip(num_frames=1), tmp_path / "out.mkv", encode)
     assert plan.options.items() >= expected.items()
     assert "crf" not in plan.options or "b" not in options
+
+
+def test_a_bit_rate_is_kept_to(make_clip, tmp_path):
+    clip = make_clip(width=320, height=192, num_frames=25, options={"crf": "1"})
+    for rate in ("100k", "800k"):
+        options = (("b", rate), ("maxrate", rate), ("bufsize", rate))
+        write(clip, tmp_path / f"{rate}.mkv", EncodeOptions(options=options))
+    small, large = ((tmp_path / f"{rate}.mkv").stat().st_size for rate in ("100k", "800k"))
+    assert small < 0.4 * large
+
+
+def test_the_list_of_options_names_them_with_their_values(call, make_clip, tmp_path):
+    make_clip("in.mp4", num_frames=1)
+    ran = call("upscale", "in.mp4", "out.webm", "-e", "list")
+    assert ran.stdout.startswith("options of libvpx-vp9\n")
+    assert "  row-mt " in ran.stdout and "cyclic" in ran.stdout and "  time_base" not in ran.stdout
+    assert not (tmp_path / "out.webm").exists()
 
 
 def test_crf_and_preset_without_effect_are_said(make_clip, tmp_path):

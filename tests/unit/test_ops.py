@@ -1,5 +1,7 @@
 """Tensor operations against closed forms and hand-computed values."""
 
+import math
+
 import numpy as np
 import pytest
 import torch
@@ -211,3 +213,38 @@ def test_a_flow_that_is_not_finite_shows_and_has_a_gradient(outside, value):
     torch.testing.assert_close(warped[..., ~is_bad], image[..., ~is_bad])
     warped.sum().backward()
     assert image.grad.shape == image.shape
+
+
+@pytest.mark.parametrize(("size", "new_size"), [((40, 60), (97, 45)), ((50, 33), (20, 70))])
+def test_lanczos_is_pillows_inside(size, new_size) -> None:
+    image = pytest.importorskip("PIL.Image", reason="needs Pillow, an independent Lanczos")
+    pixels = np.random.default_rng(0).random(size).astype(np.float32)
+    width_first = (new_size[1], new_size[0])
+    expected = np.asarray(image.fromarray(pixels).resize(width_first, image.Resampling.LANCZOS))
+    found = ops.lanczos(torch.from_numpy(pixels), new_size).numpy()
+    inside = tuple(
+        slice(border, -border)
+        for border in (
+            math.ceil(3 * max(1, new / old)) for old, new in zip(size, new_size, strict=True)
+        )
+    )
+    assert np.abs(found - expected)[inside].max() < 1e-5
+
+
+@given(st.integers(1, 40), st.integers(1, 90))
+def test_lanczos_keeps_a_constant_and_a_mirror_image(length: int, new_length: int) -> None:
+    flat = torch.full((1, length), 0.7, dtype=torch.float64)
+    torch.testing.assert_close(
+        ops.lanczos(flat, (1, new_length)), torch.full((1, new_length), 0.7, dtype=torch.float64)
+    )
+    line = torch.rand(1, length, dtype=torch.float64)
+    mirrored = ops.lanczos(line.flip(-1), (1, new_length)).flip(-1)
+    torch.testing.assert_close(ops.lanczos(line, (1, new_length)), mirrored, atol=1e-9, rtol=0)
+
+
+def test_lanczos_of_the_same_size_copies_nothing_and_half_precision_is_computed_in_single() -> None:
+    image = torch.rand(1, 3, 8, 9)
+    assert ops.lanczos(image, (8, 9)) is image
+    half = ops.lanczos(image.half(), (16, 5))
+    assert half.dtype == torch.float32
+    torch.testing.assert_close(half, ops.lanczos(image.half().float(), (16, 5)))

@@ -1,0 +1,149 @@
+"""Deinterlacing, by FFmpeg's bwdif. Knows frames, not files."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+from fractions import Fraction
+
+import av
+from av.filter import Graph
+from av.video.frame import VideoFrame
+
+from stsr_cli.errors import UsageError
+from stsr_cli.options import Deinterlace
+from stsr_cli.video.probe import SourceInfo, shown
+
+
+@dataclass
+class FrameFlags:
+    """What the decoder says of the frames that were read.
+
+    Attributes:
+        num_deinterlaced: frames of the source that were made progressive.
+        num_interlaced: frames that are flagged as interlaced and were left as they are.
+        num_corrupt: frames that did not decode without errors.
+    """
+
+    num_deinterlaced: int = 0
+    num_interlaced: int = 0
+    num_corrupt: int = 0
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What the output shows of it, a sentence each."""
+        warnings = []
+        if self.num_interlaced:
+            warnings.append(
+                f"{self.num_interlaced} frames are interlaced and were upscaled as they are, combs included; "
+                "see --deinterlace"
+            )
+        if self.num_corrupt:
+            warnings.append(
+                f"{self.num_corrupt} frames of the source are damaged; they are shown as far as they could be decoded"
+            )
+        return tuple(warnings)
+
+
+def deinterlaced(source: SourceInfo, mode: Deinterlace) -> SourceInfo:
+    """The source as it is read with that mode; "fields" doubles its rate.
+
+    Raises:
+        UsageError: the pixel format is none that can be deinterlaced.
+    """
+    is_forced = mode in ("bwdif", "fields")
+    if is_forced and not _is_supported(source.pix_fmt):
+        raise UsageError(
+            f"{shown(source.path)} is {source.pix_fmt}, which bwdif does not take; "
+            "leave out --deinterlace"
+        )
+    source = replace(source, deinterlace=mode)
+    if mode != "fields":
+        return source
+    return replace(
+        source,
+        time_base=source.time_base / 2,
+        frame_rate=source.frame_rate and 2 * source.frame_rate,
+        nominal_rate=source.nominal_rate and 2 * source.nominal_rate,
+        start_pts=2 * source.start_pts,
+        duration=source.duration and 2 * source.duration,
+        num_frames_from_header=2 * source.num_frames_from_header,
+    )
+
+
+def deinterlace(
+    frames: Iterable[VideoFrame], mode: Deinterlace, time_base: Fraction, flags: FrameFlags
+) -> Iterator[VideoFrame]:
+    """Make frames progressive, one for one at the same pts; of "fields", two for one at half the interval.
+
+    Args:
+        frames: with a pts each, in ticks of `time_base`.
+        mode: "auto" touches those that are flagged as interlaced, and no other; "bwdif" and "fields" all.
+        time_base: of the frames; of "fields", those that come out count in half of it.
+        flags: is told how many there were.
+    """
+    frames = iter(frames)
+    before: VideoFrame | None = None
+    if mode in ("auto", "off"):
+        for frame in frames:
+            if frame.interlaced_frame:
+                if mode == "auto" and _is_supported(frame.format.name):
+                    frames = itertools.chain([frame], frames)
+                    break
+                flags.num_interlaced += 1
+            yield frame
+            before = frame
+        else:
+            return
+    given = frames if before is None else itertools.chain([before], frames)
+    made = _filtered(given, mode, time_base, flags)
+    if before is not None:
+        next(made)  # the one before serves as bwdif's neighbour only
+        flags.num_deinterlaced -= bool(before.interlaced_frame)
+    yield from made
+
+
+def _filtered(
+    frames: Iterable[VideoFrame], mode: Deinterlace, time_base: Fraction, flags: FrameFlags
+) -> Iterator[VideoFrame]:
+    graph: Graph | None = None
+    halves = 1 if mode == "fields" else 2  # bwdif counts in halves of a tick
+    for frame in itertools.chain(frames, [None]):
+        if graph is None:
+            if frame is None:
+                return
+            graph = _graph(frame, mode, time_base)
+        if frame is not None:
+            frame.time_base = time_base
+            flags.num_deinterlaced += bool(mode != "auto" or frame.interlaced_frame)
+        graph.vpush(frame)
+        while True:
+            try:
+                made = graph.vpull()
+            except (av.BlockingIOError, EOFError):
+                break
+            assert made.pts is not None
+            made.pts, made.duration = made.pts // halves, (made.duration or 0) // halves
+            made.time_base = time_base * halves / 2
+            yield made
+
+
+def _graph(frame: VideoFrame, mode: Deinterlace, time_base: Fraction) -> Graph:
+    graph = Graph()
+    source = graph.add_buffer(
+        width=frame.width, height=frame.height, format=frame.format, time_base=time_base
+    )
+    which = "interlaced" if mode == "auto" else "all"
+    rate = "send_field" if mode == "fields" else "send_frame"
+    bwdif = graph.add("bwdif", f"mode={rate}:parity=auto:deint={which}")
+    sink = graph.add("buffersink")
+    source.link_to(bwdif)
+    bwdif.link_to(sink)
+    graph.configure()
+    return graph
+
+
+def _is_supported(pix_fmt: str) -> bool:
+    """Whether bwdif takes a format as it is: planar YUV, gray, planar RGB."""
+    return pix_fmt.startswith(("yuv", "gbrp", "gray")) and not pix_fmt.startswith("yuyv")
