@@ -143,6 +143,8 @@ class UpscaleConsole:
                 f"{f'; {replaced}' if self._options.on_doubt else ''}",
                 soft_wrap=True,
             )
+        if str(report.target) == "-":
+            self._console.print("frames and packets were counted; a pipe cannot be read back")
         self._console.print(
             f"{report.target}: {report.frames_out} frames of {report.width}x{report.height} in {report.seconds:.1f} s, "
             f"{report.frames_per_second:.1f} frames/s; time spent waiting for decode {report.decode_share:.0%}, "

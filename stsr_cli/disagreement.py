@@ -186,7 +186,7 @@ class DisagreementFiles:
                     scale=options.scale,
                     time_scale=options.time_scale,
                     overwrite=options.overwrite,
-                    tracks=TrackOptions(subs=False, attachments=False),
+                    tracks=TrackOptions(audio=source.pipe is None, subs=False, attachments=False),
                 )
                 self._videos.append(writer)
         except BaseException:

@@ -59,7 +59,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "pairs": BASE | NETWORK | {"checkpoint", "hub"},
     "disagreement": BASE | {"checkpoint", "video"},
     "self_score": BASE | NETWORK | {"data", "metrics", "video"},
-    "upscale": BELOW_ENGINES | {"hub", "pairs", "disagreement", "self_score"},
+    "upscale": BELOW_ENGINES | {"hub", "pairs", "disagreement", "self_score", "report"},
     "training": BELOW_ENGINES | {"hub", "pairs", "card", "report"},
     "report": BELOW_ENGINES,
     "evaluation": BELOW_ENGINES | {"hub", "pairs", "testsets", "upscale", "report"},

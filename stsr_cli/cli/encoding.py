@@ -1,12 +1,12 @@
 """Options that say how the output of `stsr upscale` is encoded, and what else of the source goes into it."""
 
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import click
 
 from stsr_cli.cli.fields import Decorator, option_of, section
-from stsr_cli.options import EncodeOptions, TrackOptions
+from stsr_cli.options import EncodeOptions, HdrAction, PipeFormat, TrackOptions
 
 _option = option_of(EncodeOptions)
 _TRACKS = ("audio", "subs", "chapters", "attachments")
@@ -56,6 +56,17 @@ encode_options = section(
         "NVENC  [default: medium, 6, 2, p5]",
     ),
     _option("--pix-fmt", help="Pixel format; auto follows the source."),
+    _option(
+        "--hdr",
+        type=click.Choice(get_args(HdrAction)),
+        help="PQ and HLG: kept in 10 bits with their metadata, or mapped to BT.709 SDR before the networks, which were "
+        "trained on SDR.",
+    ),
+    _option(
+        "--format",
+        type=click.Choice(get_args(PipeFormat)),
+        help="Of the standard output (-): nut and y4m hold raw video, matroska FFV1; y4m has neither sound nor times.",
+    ),
     encoder_option(
         f"Option of the encoder, which wins over --crf and --preset; -e {LIST} shows all (repeatable).",
     ),

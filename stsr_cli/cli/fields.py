@@ -72,6 +72,19 @@ def section(title: str, *options: Decorator) -> Decorator:
     return decorate
 
 
+def hidden(options: Decorator, *shown: str) -> Decorator:
+    """The same options, of which a help lists those named alone."""
+
+    def decorate(command: Any) -> Any:
+        num_before = len(getattr(command, "__click_params__", ()))
+        command = options(command)
+        for parameter in command.__click_params__[num_before:]:
+            parameter.hidden = parameter.name not in shown
+        return command
+
+    return decorate
+
+
 def take(values: dict[str, Any], options: Any) -> Any:
     """An instance of the dataclass `options`, with those of its fields that are among `values`, which lose them."""
     return options(

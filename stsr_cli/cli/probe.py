@@ -8,17 +8,17 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from stsr_cli.cli.fields import SectionedCommand, option_of, output_path, refuse_given, take
-from stsr_cli.cli.reading import source_options
-from stsr_cli.cli.upscale import levels
-from stsr_cli.options import SourceOptions, TrackOptions, UpscaleOptions
+from stsr_cli.cli.fields import SectionedCommand, hidden, output_path, refuse_given
+from stsr_cli.cli.upscale import run_options, take_run
+from stsr_cli.options import SourceOptions, UpscaleOptions
 
 if TYPE_CHECKING:
+    from stsr_cli.upscale.estimate import Estimate
     from stsr_cli.video.plan import Track
     from stsr_cli.video.probe import SourceInfo
     from stsr_cli.video.scenes import Shots
 
-_option = option_of(UpscaleOptions)
+_SHOWN = (*SourceOptions.__dataclass_fields__, "strict", "scene_threshold")
 
 
 @click.command(cls=SectionedCommand)
@@ -26,56 +26,48 @@ _option = option_of(UpscaleOptions)
 @click.argument(
     "target", metavar="[OUTPUT]", type=click.Path(), callback=output_path, required=False
 )
-@source_options
-@click.option("--strict", is_flag=True, help="Fail if OUTPUT cannot hold a track.")
+@hidden(run_options, *_SHOWN)
 @click.option(
     "--scenes", "is_decoded", is_flag=True, help="Decode INPUT to the end and list its cuts."
 )
-@_option(
-    "--scene-threshold",
-    metavar="LEVELS",
-    type=float,
-    callback=levels,
-    help="As of `upscale`, for --scenes.",
+@click.option(
+    "--no-trial", is_flag=True, help="With OUTPUT: run no frames to estimate time, disk and memory."
 )
 @click.option("--json", "is_json", is_flag=True, help="Print one object on stdout.")
-def command(source: Path, target: Path | None, **values: Any) -> None:
-    """Say what the video INPUT holds and, track by track, what `stsr upscale INPUT OUTPUT` would make of it.
+def command(is_decoded: bool, no_trial: bool, is_json: bool, **values: Any) -> None:
+    """Say what the video INPUT holds and what `stsr upscale INPUT OUTPUT` would make of it, track by track.
 
-    Nothing is written: of OUTPUT only the name's ending counts.
+    A few frames of INPUT are run and encoded to estimate what the whole takes; give the options of `stsr upscale` for
+    that. Nothing is written.
     """
-    if not values["is_decoded"]:
-        refuse_given("without --scenes, which looks for cuts", "scene_threshold")
+    is_planned = values["target"] is not None
+    if not is_decoded and not is_planned:
+        refuse_given("without --scenes and OUTPUT: no cuts are looked for", "scene_threshold")
+    options = take_run({**values, "target": values["target"] or values["source"]})
     from stsr_cli.video.describe import describe
     from stsr_cli.video.excerpt import excerpt
     from stsr_cli.video.plan import list_tracks, plan_output
     from stsr_cli.video.probe import probe
 
-    options = take(values, SourceOptions)
-    info = excerpt(probe(source, options), options)
-    if target is None:
-        tracks = list_tracks(info)
-    else:
-        tracks = plan_output(info, target, TrackOptions(strict=values["strict"]))
+    info = excerpt(probe(options.source, options.read), options.read)
+    tracks = plan_output(info, options.target, options.tracks) if is_planned else list_tracks(info)
     video = describe(info)
-    shots = _find_cuts(info, values["scene_threshold"]) if values["is_decoded"] else None
-    if values["is_json"]:
+    if not is_json:
+        _print_tracks(video, tracks, options, is_planned)
+    shots = _find_cuts(info, options.scene_threshold) if is_decoded else None
+    if shots and not is_json:
+        _print_cuts(shots)
+    needed = _estimate(options, tracks) if is_planned and not no_trial else None
+    if needed and not is_json:
+        _print_estimate(needed)
+    if is_json:
         found: dict[str, Any] = {"video": video}
-        found["tracks"] = [_as_json(track, bool(target)) for track in tracks]
+        found["tracks"] = [_as_json(track, is_planned) for track in tracks]
         if shots:
             found["scenes"] = {**asdict(shots), "is_rate_variable": shots.is_rate_variable}
+        if needed:
+            found["estimate"] = {**asdict(needed), "output_bytes": needed.output_bytes}
         click.echo(json.dumps(found, indent=1))
-        return
-    from stsr_cli.console import print_table
-
-    _print_tracks(source.name, video, tracks, target)
-    if shots:
-        rows = [[str(cut.frame_index), f"{cut.seconds:.3f}"] for cut in shots.cuts]
-        number = "1 cut" if len(rows) == 1 else f"{len(rows)} cuts"
-        rate = "variable" if shots.is_rate_variable else "constant"
-        click.echo(f"{number} in {shots.num_frames} frames, at a {rate} rate", err=True)
-        if rows:
-            print_table("", ["first frame of a shot", "seconds"], rows, "")
 
 
 def _find_cuts(source: "SourceInfo", threshold: float) -> "Shots":
@@ -89,6 +81,87 @@ def _find_cuts(source: "SourceInfo", threshold: float) -> "Shots":
         return find_cuts(source, threshold, lambda num_done: counter.update(num_done, num_all))
 
 
+def _estimate(options: UpscaleOptions, tracks: "Sequence[Track]") -> "Estimate":
+    """As the library does, with a bar."""
+    from stsr_cli.console import Counter
+    from stsr_cli.upscale.estimate import estimate
+
+    with Counter("running a few frames") as counter:
+        return estimate(options, tracks, counter.update)
+
+
+def _print_tracks(
+    video: dict[str, Any], tracks: "Sequence[Track]", options: UpscaleOptions, is_planned: bool
+) -> None:
+    from stsr_cli.console import print_table
+
+    first = ["video", str(video["index"]), video["text"], "", "", "upscaled" if is_planned else ""]
+    others = [
+        [
+            track.kind,
+            "" if track.index is None else str(track.index),
+            track.codec,
+            track.language or "",
+            track.title or "",
+            track.fate if is_planned else "",
+        ]
+        for track in tracks
+    ]
+    last = f"in {options.target.name}" if is_planned else ""
+    columns = ["track", "index", "what", "language", "title", last]
+    print_table(options.source.name, columns, [first, *others], "")
+
+
+def _print_cuts(shots: "Shots") -> None:
+    from stsr_cli.console import print_table
+
+    rows = [[str(cut.frame_index), f"{cut.seconds:.3f}"] for cut in shots.cuts]
+    number = "1 cut" if len(rows) == 1 else f"{len(rows)} cuts"
+    rate = "variable" if shots.is_rate_variable else "constant"
+    click.echo(f"{number} in {shots.num_frames} frames, at a {rate} rate", err=True)
+    if rows:
+        print_table("", ["first frame of a shot", "seconds"], rows, "")
+
+
+def _print_estimate(needed: "Estimate") -> None:
+    """What a run will take, a line each; how far off that may be."""
+    from stsr_cli.upscale.estimate import SIZE_SPREAD, TIME_SPREAD
+
+    lines = []
+    if needed.seconds is not None:
+        low, high = needed.seconds / TIME_SPREAD, needed.seconds * TIME_SPREAD
+        lines.append(
+            f"time: about {_time(needed.seconds)} ({_time(low)} to {_time(high)}) if nothing else runs"
+        )
+    size = needed.output_bytes
+    if size is not None:
+        low, high = size / SIZE_SPREAD, size * SIZE_SPREAD
+        free = "" if needed.free_bytes is None else f"; {_size(needed.free_bytes)} are free"
+        lines.append(f"disk: about {_size(size)} ({_size(low)} to {_size(high)}){free}")
+    gpu = "" if needed.gpu_bytes is None else f", and {_size(needed.gpu_bytes)} on the GPU"
+    lines.append(f"memory: about {_size(needed.memory_bytes)}{gpu}")
+    if needed.seconds is None:
+        lines.append("time and disk: unknown, since INPUT does not say how long it is")
+    lines.append(f"estimated from {needed.num_tried} frames that were run; scenes differ")
+    click.echo("\n".join(lines), err=True)
+
+
+def _time(seconds: float) -> str:
+    """12 s, 3 min, 5 h 20 min."""
+    if seconds < 100:
+        return f"{max(seconds, 1):.0f} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 100 else f"{minutes // 60} h {minutes % 60:02d} min"
+
+
+def _size(num_bytes: float) -> str:
+    """640 kB, 12 MB, 3.4 GB."""
+    for unit, size in (("GB", 1e9), ("MB", 1e6)):
+        if num_bytes >= size:
+            return f"{num_bytes / size:.{1 if num_bytes < 10 * size else 0}f} {unit}"
+    return f"{num_bytes / 1e3:.0f} kB"
+
+
 def _as_json(track: "Track", is_planned: bool) -> dict[str, Any]:
     return {
         "kind": track.kind,
@@ -100,24 +173,3 @@ def _as_json(track: "Track", is_planned: bool) -> dict[str, Any]:
         "target": track.target,
         "reason": track.reason,
     }
-
-
-def _print_tracks(
-    name: str, video: dict[str, Any], tracks: "Sequence[Track]", target: Path | None
-) -> None:
-    from stsr_cli.console import print_table
-
-    first = ["video", str(video["index"]), video["text"], "", "", "upscaled" if target else ""]
-    others = [
-        [
-            track.kind,
-            "" if track.index is None else str(track.index),
-            track.codec,
-            track.language or "",
-            track.title or "",
-            track.fate if target else "",
-        ]
-        for track in tracks
-    ]
-    columns = ["track", "index", "what", "language", "title", f"in {target.name}" if target else ""]
-    print_table(name, columns, [first, *others], "")

@@ -1,6 +1,7 @@
 """`stsr upscale`."""
 
 import math
+from fractions import Fraction
 from pathlib import Path
 from typing import Any, cast, get_args
 
@@ -23,7 +24,7 @@ from stsr_cli.cli.fields import (
     take,
 )
 from stsr_cli.cli.reading import decoding_options, source_options
-from stsr_cli.cli.units import RATE
+from stsr_cli.cli.units import RATE, TIME
 from stsr_cli.options import (
     CutAction,
     DoubtAction,
@@ -191,24 +192,23 @@ _networks = section(
 )
 
 
-@click.command(cls=SectionedCommand)
-@click.argument("source", metavar="INPUT", type=click.Path(path_type=Path))
-@click.argument("target", metavar="OUTPUT", type=click.Path(), callback=output_path)
-@source_options
-@decoding_options
-@_what_is_computed
-@_networks
-@encode_options
-@track_options
-@click.option("-y", "--overwrite", is_flag=True, help="Replace OUTPUT and FILE if they exist.")
-@click.option("-q", "--quiet", is_flag=True, help="No progress bar, no summary.")
-def command(**values: Any) -> None:
-    """Upscale the video INPUT to OUTPUT: 4x the resolution and 2x the frame rate.
+def run_options(command: Any) -> Any:
+    """Every option that says how a run goes; `take_run` reads them."""
+    groups = (
+        source_options,
+        decoding_options,
+        _what_is_computed,
+        _networks,
+        encode_options,
+        track_options,
+    )
+    for group in reversed(groups):
+        command = group(command)
+    return command
 
-    Sound, subtitles, chapters, attachments and tags are copied as they are where OUTPUT can hold them, else converted
-    or left out with a warning; `stsr probe INPUT OUTPUT` says beforehand. Colours and timestamps are kept. OUTPUT
-    appears under its name when it is complete and has been checked.
-    """
+
+def take_run(values: dict[str, Any]) -> UpscaleOptions:
+    """The run that `values` describe; refuses what makes no sense together."""
     if values["system"] == "cdca":
         refuse_given(
             "with --system cdca, which has no modules and no streams",
@@ -232,16 +232,47 @@ def command(**values: Any) -> None:
 
     if image_pattern(values["target"]):
         refuse_given("for images, whose ending says how to encode", "codec", "crf", "preset")
-    is_quiet = values.pop("quiet")
+    if str(values["target"]) != "-":
+        refuse_given("without - as OUTPUT, since a file's ending says it", "format")
     groups = {
         "read": take(values, SourceOptions),
         "model": take(values, ModelOptions),
         "encode": take(values, EncodeOptions),
         "tracks": take_tracks(values),
     }
-    options = UpscaleOptions(**values, **groups)
+    return UpscaleOptions(**values, **groups)
+
+
+@click.command(cls=SectionedCommand)
+@click.argument("source", metavar="INPUT", type=click.Path(path_type=Path))
+@click.argument("target", metavar="OUTPUT", type=click.Path(), callback=output_path)
+@run_options
+@click.option(
+    "--preview",
+    "preview_seconds",
+    metavar="SECONDS",
+    type=TIME,
+    help="Write three excerpts of SECONDS each instead, every frame beside what bicubic and blend make of it.",
+)
+@click.option("-y", "--overwrite", is_flag=True, help="Replace OUTPUT and FILE if they exist.")
+@click.option("-q", "--quiet", is_flag=True, help="No progress bar, no summary.")
+def command(**values: Any) -> None:
+    """Upscale the video INPUT to OUTPUT: 4x the resolution and 2x the frame rate.
+
+    Sound, subtitles, chapters, attachments and tags are copied as they are where OUTPUT can hold them, else converted
+    or left out with a warning; `stsr probe INPUT OUTPUT` says beforehand. Colours and timestamps are kept. OUTPUT
+    appears under its name when it is complete and has been checked.
+
+    Both may be images, numbered (frames/%06d.png) or all in a folder (frames/), or - for a stream from or to another
+    program.
+    """
+    is_quiet, preview_seconds = values.pop("quiet"), values.pop("preview_seconds")
+    options = take_run(values)
     if (LIST, "") in options.encode.options:
         print_encoder_options(options.encode.codec, options.target)
+        return
+    if preview_seconds is not None:
+        _preview(options, preview_seconds, is_quiet)
         return
     from stsr_cli.console import UpscaleConsole
     from stsr_cli.upscale import upscale
@@ -251,3 +282,29 @@ def command(**values: Any) -> None:
             options, console.on_start, console.on_frame, console.on_pair, console.on_plan
         )
     console.summarise(report)
+
+
+def _preview(options: UpscaleOptions, seconds: Fraction, is_quiet: bool) -> None:
+    """As the library does, with a bar; says where the excerpts are."""
+    if not seconds:
+        raise click.UsageError("--preview 0 shows nothing; write --preview 2")
+    refuse_given("with --preview, which is a video to look at", "disagreement")
+    from stsr_cli.console import Counter
+    from stsr_cli.upscale.preview import preview
+
+    with Counter("runs") as counter:
+        report = preview(
+            options, seconds, lambda *done: None if is_quiet else counter.update(*done)
+        )
+    if is_quiet:
+        return
+    parts = [
+        f"{float(start):.3f} s to {'the end' if end is None else f'{float(end):.3f} s'}"
+        for start, end in report.parts
+    ]
+    click.echo(f"excerpts of {options.source.name}: {', '.join(parts)}", err=True)
+    click.echo(
+        f"{report.target}: {report.num_frames} frames of {report.width}x{report.height}, "
+        f"left bicubic + blend, right {options.model.title}",
+        err=True,
+    )

@@ -44,7 +44,10 @@ def decoded(container: InputContainer, stream: VideoStream) -> Iterator[VideoFra
 
 
 def carries_alpha(frame: VideoFrame, stream: VideoStream) -> bool:
-    """Whether a stream has alpha to keep, by its first frame."""
+    """Whether a stream has alpha to keep, by its first frame.
+
+    That of a palette, a GIF, a PNG or a WebP counts if this frame is not opaque.
+    """
     if not has_alpha(frame.format):
         return False
     if not (frame.format.has_palette or stream.codec_context.name in _MAYBE_OPAQUE):

@@ -13,7 +13,8 @@ from stsr_cli.video.chroma import UNSPECIFIED, output_location, read_chroma_loca
 
 MATRIX_RGB, MATRIX_BT709, MATRIX_UNSPECIFIED, MATRIX_BT601 = 0, 1, 2, 6
 RANGE_LIMITED, RANGE_FULL = 1, 2
-TRANSFER_LINEAR, TRANSFER_PQ, TRANSFER_HLG = 8, 16, 18
+PRIMARIES_BT709, PRIMARIES_BT2020 = 1, 9
+TRANSFER_BT709, TRANSFER_LINEAR, TRANSFER_PQ, TRANSFER_HLG = 1, 8, 16, 18
 SD_MAX_HEIGHT = 576
 _GREY_IS_LIMITED = (
     "libx26",
@@ -75,6 +76,11 @@ def is_hdr(tags: ColourTags) -> bool:
 def bit_depth(pixel_format: VideoFormat) -> int:
     """Bits of the deepest component, e.g. 8 or 10; 16 of what has more, floating-point numbers included."""
     return min(max((component.bits for component in pixel_format.components), default=8), 16)
+
+
+def richness(pixel_format: VideoFormat) -> tuple[bool, int, int]:
+    """How much a format can hold, for comparisons: colours, depth, components."""
+    return not is_grey(pixel_format), bit_depth(pixel_format), len(pixel_format.components)
 
 
 def guess_matrix(height: int) -> int:

@@ -1,4 +1,4 @@
-"""A source's video in words and as JSON's types, for `stsr probe`."""
+"""What a source is, in words and for programs."""
 
 from typing import Any
 

@@ -6,10 +6,11 @@ Sources: SMPTE ST 2086 (mastering display), CTA-861.3 (MaxCLL, MaxFALL), ITU-R B
 import struct
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import Any
 
 from av.sidedata.sidedata import Type as SideDataType
 from av.video.frame import VideoFrame
+
+from stsr_cli.video.side_data import side_data
 
 _MASTERING = struct.Struct(
     "=20i2i"
@@ -64,16 +65,13 @@ class HdrMetadata:
 def read_hdr(frame: VideoFrame) -> HdrMetadata:
     """What a decoded frame carries; the container's metadata is on the frames, too."""
     mastering, light = None, None
-    try:
-        side_data: Any = frame.side_data
-    except ValueError:  # PyAV 18.1 does not know what TIFF and JPEG carry beside the picture (Exif)
-        return HdrMetadata()
-    if SideDataType.MASTERING_DISPLAY_METADATA in side_data:
-        mastering = _mastering(bytes(side_data[SideDataType.MASTERING_DISPLAY_METADATA]))
-    if SideDataType.CONTENT_LIGHT_LEVEL in side_data:
-        data = bytes(side_data[SideDataType.CONTENT_LIGHT_LEVEL])
+    found = side_data(frame)
+    if SideDataType.MASTERING_DISPLAY_METADATA in found:
+        mastering = _mastering(bytes(found[SideDataType.MASTERING_DISPLAY_METADATA]))
+    if SideDataType.CONTENT_LIGHT_LEVEL in found:
+        data = bytes(found[SideDataType.CONTENT_LIGHT_LEVEL])
         light = _LIGHT.unpack_from(data)
-    names = dict.fromkeys(name for kind, name in _DYNAMIC.items() if kind in side_data)
+    names = dict.fromkeys(name for kind, name in _DYNAMIC.items() if kind in found)
     return HdrMetadata(mastering, light if light and any(light) else None, tuple(names))
 
 

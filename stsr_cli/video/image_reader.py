@@ -22,7 +22,8 @@ def decode_images(source: SourceInfo, start: int = 0) -> Iterator[VideoFrame]:
     """
     for index, path in enumerate(source.images[start:], start):
         with open_input(path) as container:
-            frame, _ = first_frame(container, find_video(container, path), path)
+            video = find_video(container, path)
+            frame, _ = first_frame(container.decode(video), video, path)
         if (frame.width, frame.height) != (source.width, source.height):
             raise InputError(
                 f"{shown(path)} is {frame.width}x{frame.height} and {shown(source.images[0])} is "

@@ -6,9 +6,18 @@ from av.video.format import VideoFormat
 
 from stsr_cli.errors import UsageError
 from stsr_cli.video.alpha import can_hold_alpha, encoder_options
-from stsr_cli.video.colour import TRANSFER_PQ, bit_depth, has_alpha, is_float, is_grey, is_hdr
-from stsr_cli.video.hdr import hdr_options
+from stsr_cli.video.colour import (
+    TRANSFER_PQ,
+    ColourTags,
+    bit_depth,
+    has_alpha,
+    is_float,
+    is_grey,
+    is_hdr,
+)
+from stsr_cli.video.hdr import HdrMetadata, hdr_options
 from stsr_cli.video.probe import SourceInfo, shown
+from stsr_cli.video.tonemap import sdr_tags, tone_mapping
 
 _LEAST_DEPTH = 10  # of PQ and HLG, by BT.2100
 
@@ -36,6 +45,14 @@ def canvas(source: SourceInfo, width: int, height: int) -> SourceInfo:
     return replace(source, width=width, height=height, pix_fmt=pix_fmt, has_alpha=False)
 
 
+def tone_mapped(source: SourceInfo) -> SourceInfo:
+    """The same source read as BT.709 SDR, if it is HDR."""
+    mapping = tone_mapping(source.colour, source.hdr)
+    if mapping is None:
+        return source
+    return replace(source, colour=sdr_tags(source.colour), hdr=HdrMetadata(), tone_mapping=mapping)
+
+
 def settle_colour(source: SourceInfo, codec: str, pix_fmt: str, format_name: str) -> Kept:
     """What an output keeps of a source's alpha and HDR.
 
@@ -61,8 +78,11 @@ def settle_colour(source: SourceInfo, codec: str, pix_fmt: str, format_name: str
         warnings.append(
             "floating-point values below 0 and above 1 are clipped, the others have 16 bits in the networks"
         )
+    if source.tone_mapping:
+        name, peak = _name(source.tone_mapping.tags), source.tone_mapping.peak
+        notes.append(f"HDR ({name}, up to {peak:g} cd/m2) is mapped to BT.709 SDR")
     if is_hdr(source.colour):
-        name = "PQ" if source.colour.transfer == TRANSFER_PQ else "HLG"
+        name = _name(source.colour)
         if bit_depth(layout) < _LEAST_DEPTH:
             raise UsageError(
                 f"{shown(source.path)} is HDR ({name}) and {codec} with {pix_fmt} has 8 bits, where it needs 10; "
@@ -77,3 +97,7 @@ def settle_colour(source: SourceInfo, codec: str, pix_fmt: str, format_name: str
     if keeps_alpha:
         options = options | encoder_options(codec)
     return Kept(keeps_alpha, options, tuple(notes), tuple(warnings))
+
+
+def _name(tags: ColourTags) -> str:
+    return "PQ" if tags.transfer == TRANSFER_PQ else "HLG"

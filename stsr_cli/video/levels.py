@@ -127,3 +127,8 @@ def to_uint8(pixels: Pixels) -> NDArray[np.uint8]:
 def to_uint16(pixels: Pixels) -> NDArray[np.uint16]:
     """Full-range pixels in 16 bits."""
     return pixels.astype(np.uint16) * np.uint16(257) if pixels.dtype == np.uint8 else pixels  # type: ignore[return-value]
+
+
+def to_depth(pixels: Pixels, depth: int) -> Pixels:
+    """Full-range pixels in 8 bits for a source of up to 8, else in 16."""
+    return to_uint8(pixels) if depth <= 8 else to_uint16(pixels)

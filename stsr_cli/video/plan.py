@@ -18,7 +18,8 @@ from av.container import InputContainer, OutputContainer
 from av.stream import Discard, Stream
 
 from stsr_cli.errors import UsageError
-from stsr_cli.options import TrackOptions
+from stsr_cli.options import PipeFormat, TrackOptions
+from stsr_cli.video.pipe import FORMATS, PIPE
 from stsr_cli.video.probe import SourceInfo, open_source, shown
 from stsr_cli.video.recode import AudioRecoder, SubtitleRecoder, is_text
 from stsr_cli.video.tags import kept, language_in, lasting
@@ -78,8 +79,10 @@ class Track:
         }[self.action]
 
 
-def plan_output(source: SourceInfo, target: Path, options: TrackOptions) -> tuple[Track, ...]:
-    """What becomes of each track of `source` in `target`, whose extension chooses the container.
+def plan_output(
+    source: SourceInfo, target: Path, options: TrackOptions, pipe_format: PipeFormat = "nut"
+) -> tuple[Track, ...]:
+    """What becomes of each track of `source` in `target`, whose extension chooses the container (`-`: `pipe_format`).
 
     Raises:
         UsageError: no container is known for the name, or a track is dropped and `options.strict`.
@@ -87,6 +90,8 @@ def plan_output(source: SourceInfo, target: Path, options: TrackOptions) -> tupl
     """
     if image_pattern(target):
         format_name = "image2"
+    elif target == PIPE:
+        format_name = FORMATS[pipe_format]
     else:
         with new_container(target, target) as output:
             format_name = output.format.name
@@ -112,6 +117,8 @@ def plan_tracks(
     tracks = [
         _decide(stream, format_name, options) for stream in _streams(container, source.stream_index)
     ]
+    if source.pipe is not None:
+        tracks = [_without_pictures(track) for track in tracks]
     is_alone = format_name in PICTURES_ALONE
     tags, has_chapters = (set(), False) if is_alone else kept(container, format_name)
     for chapters in _chapters(container):
@@ -184,7 +191,7 @@ def _decide(stream: Stream, format_name: str, options: TrackOptions) -> Track:
         return replace(track, action="drop", reason="one video is upscaled and this is another")
     if track.kind == "data":
         return _decide_data(track, stream, format_name)
-    is_known = format_name in MOV_FAMILY or format_name in ("matroska", "webm")
+    is_known = format_name in MOV_FAMILY or format_name in ("matroska", "webm", "nut")
     if track.kind == "attachment" or (track.kind == "cover" and format_name == "matroska"):
         is_held = format_name == "matroska"
     elif track.kind == "cover":  # QuickTime's muxer takes it and does not write it
@@ -214,6 +221,13 @@ def _decide_data(track: Track, stream: Stream, format_name: str) -> Track:
     if "timecode" in stream.metadata and format_name == "matroska":
         return replace(track, action="convert", target="a tag of the video")
     return replace(track, action="drop", reason="data of this kind is not carried over")
+
+
+def _without_pictures(track: Track) -> Track:
+    """Of a pipe, an attached picture has passed before it is known that it is wanted."""
+    if track.kind != "cover" or track.action == "skip":
+        return track
+    return replace(track, action="drop", target=None, reason="a pipe is read only once")
 
 
 def _chapters(container: InputContainer) -> list[Track]:

@@ -1,16 +1,16 @@
 """What a video file holds, as a frozen `SourceInfo`. Knows nothing of outputs."""
 
 import os
-import struct
-from dataclasses import dataclass, replace
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from pathlib import Path
-from typing import Any
 
 import av
+from av.codec.context import Flags
 from av.codec.hwaccel import HWAccel
 from av.container import InputContainer
-from av.sidedata.sidedata import Type as SideDataType
 from av.stream import Disposition
 from av.video.format import VideoFormat
 from av.video.frame import VideoFrame
@@ -19,12 +19,14 @@ from av.video.stream import VideoStream
 from stsr_cli.errors import InputError, UsageError
 from stsr_cli.options import DEFAULT_IMAGE_RATE, Deinterlace, SourceOptions
 from stsr_cli.video.alpha import carries_alpha, decoded
-from stsr_cli.video.colour import ColourTags, bit_depth, is_grey, read_tags
+from stsr_cli.video.colour import ColourTags, bit_depth, read_tags, richness
 from stsr_cli.video.hdr import HdrMetadata, read_hdr
+from stsr_cli.video.pipe import PIPE, InputPipe
 from stsr_cli.video.sequence import find_images
+from stsr_cli.video.side_data import display_matrix
+from stsr_cli.video.tonemap import ToneMapping
 
 _STILL_CODECS = frozenset({"mjpeg", "webp"})
-_NO_HDR = HdrMetadata()
 _COVER = Disposition.attached_pic
 _INTERLACED = (2, 3, 4, 5)  # AV_FIELD_TT, BB, TB, BT
 _NUM_SAMPLED_IMAGES = 5
@@ -61,9 +63,10 @@ class SourceInfo:
         display_matrix: the nine integers behind `rotation`, flips included, or None.
         hwaccel: kind of device that decodes it, as FFmpeg names it, or None: software.
         images: of an image sequence, its files in order; `path` is their folder or pattern then.
-        has_alpha: whether there is alpha to keep; a palette's, a GIF's, PNG's or WebP's counts if the first frame is
-            not opaque.
+        pipe: what there is of a source that can be read only once; `path` is `-` then.
+        has_alpha: whether there is alpha to keep, see `alpha.carries_alpha`.
         hdr: what comes with its colours, if they are HDR.
+        tone_mapping: how frames are mapped to SDR as they are read, or None; `colour` is what they are afterwards.
     """
 
     path: Path
@@ -90,15 +93,18 @@ class SourceInfo:
     nominal_rate: Fraction | None = None
     hwaccel: str | None = None
     images: tuple[Path, ...] = ()
+    pipe: InputPipe | None = field(default=None, repr=False, compare=False)
     has_alpha: bool = False
-    hdr: HdrMetadata = _NO_HDR
+    hdr: HdrMetadata = field(default_factory=HdrMetadata)
+    tone_mapping: ToneMapping | None = None
 
 
 def probe(path: str | os.PathLike[str], options: SourceOptions = _WHOLE_SOURCE) -> SourceInfo:
     """Read a file's header and its first video frame.
 
     Args:
-        path: a video, or a still image; a folder of images or a pattern of their names (`find_images`).
+        path: a video, or a still image; a folder of images or a pattern of their names (`find_images`); or `-`, the
+            standard input.
         options: what of it is to be read.
 
     Raises:
@@ -106,6 +112,8 @@ def probe(path: str | os.PathLike[str], options: SourceOptions = _WHOLE_SOURCE) 
         UsageError: the file has no video stream of the index asked for, or times of its own and is to get a rate.
     """
     path = Path(path)
+    if path == PIPE:
+        return _probe_pipe(options)
     images = find_images(path, shown(path))
     if images:
         return _probe_images(path, images, options)
@@ -115,35 +123,64 @@ def probe(path: str | os.PathLike[str], options: SourceOptions = _WHOLE_SOURCE) 
         )
     with open_input(path) as container:
         stream = find_video(container, path, options.video_index)
-        frame, colour = first_frame(container, stream, path)
-        time_base = stream.time_base or Fraction(1, 1000)
-        dts_delay = _dts_delay(path, stream, frame) if container.format.name == "avi" else None
-        start_pts = frame.pts if frame.pts is not None else (stream.start_time or 0)
-        if dts_delay is not None and frame.dts is not None:
-            start_pts = frame.dts - dts_delay
-        return SourceInfo(
-            path=path,
-            stream_index=stream.index,
-            width=frame.width,
-            height=frame.height,
-            time_base=time_base,
-            frame_rate=stream.average_rate or stream.guessed_rate or None,
-            start_pts=start_pts,
-            duration=stream.duration if stream.duration and stream.duration > 0 else None,
-            num_frames_from_header=stream.frames,
-            pix_fmt=frame.format.name,
-            bit_depth=bit_depth(frame.format),
-            colour=colour,
-            has_audio=bool(container.streams.audio),
-            sample_aspect_ratio=stream.sample_aspect_ratio or None,
-            rotation=frame.rotation,
-            display_matrix=_display_matrix(frame),
-            is_interlaced=frame.interlaced_frame or stream.codec_context.field_order in _INTERLACED,
-            dts_delay=dts_delay,
-            nominal_rate=stream.base_rate or None,
-            has_alpha=carries_alpha(frame, stream),
-            hdr=read_hdr(frame),
+        frame, colour = first_frame(decoded(container, stream), stream, path)
+        return _info(container, stream, frame, colour, path)
+
+
+def _info(
+    container: InputContainer,
+    stream: VideoStream,
+    frame: VideoFrame,
+    colour: ColourTags,
+    path: Path,
+) -> SourceInfo:
+    time_base = stream.time_base or Fraction(1, 1000)
+    dts_delay = _dts_delay(path, stream, frame) if container.format.name == "avi" else None
+    start_pts = frame.pts if frame.pts is not None else (stream.start_time or 0)
+    if dts_delay is not None and frame.dts is not None:
+        start_pts = frame.dts - dts_delay
+    return SourceInfo(
+        path=path,
+        stream_index=stream.index,
+        width=frame.width,
+        height=frame.height,
+        time_base=time_base,
+        frame_rate=stream.average_rate or stream.guessed_rate or None,
+        start_pts=start_pts,
+        duration=stream.duration if stream.duration and stream.duration > 0 else None,
+        num_frames_from_header=stream.frames,
+        pix_fmt=frame.format.name,
+        bit_depth=bit_depth(frame.format),
+        colour=colour,
+        has_audio=bool(container.streams.audio),
+        sample_aspect_ratio=stream.sample_aspect_ratio or None,
+        rotation=frame.rotation,
+        display_matrix=display_matrix(frame),
+        is_interlaced=frame.interlaced_frame or stream.codec_context.field_order in _INTERLACED,
+        dts_delay=dts_delay,
+        nominal_rate=stream.base_rate or None,
+        has_alpha=carries_alpha(frame, stream),
+        hdr=read_hdr(frame),
+    )
+
+
+def _probe_pipe(options: SourceOptions) -> SourceInfo:
+    """Read the header and the first frame of the standard input; what is read stays in its one demuxer."""
+    if options.start is not None:
+        raise UsageError(
+            "--start cannot be used with -, which is read once; let the program before it begin there"
         )
+    try:
+        pipe = InputPipe()
+    except (av.FFmpegError, OSError, ValueError) as error:
+        raise InputError(
+            f"cannot read a video from {shown(PIPE)}: {reason(error)}; a pipe takes NUT, y4m, Matroska, "
+            "MPEG-TS and the like, but no MP4"
+        ) from error
+    stream = find_video(pipe.container, PIPE, options.video_index)
+    pipe.start(stream)
+    frame, colour = first_frame(pipe.peek(), stream, PIPE)
+    return replace(_info(pipe.container, stream, frame, colour, PIPE), pipe=pipe)
 
 
 def _dts_delay(path: Path, stream: VideoStream, first: VideoFrame) -> int | None:
@@ -163,7 +200,7 @@ def _probe_images(path: Path, images: tuple[Path, ...], options: SourceOptions) 
     step = max(1, len(images) // _NUM_SAMPLED_IMAGES)
     sampled = [probe(image, replace(options, rate=None)) for image in images[::step]]
     return replace(
-        max(sampled, key=_richness),
+        max(sampled, key=lambda image: richness(VideoFormat(image.pix_fmt, 8, 8))),
         path=path,
         has_alpha=any(image.has_alpha for image in sampled),
         time_base=1 / rate,
@@ -173,12 +210,6 @@ def _probe_images(path: Path, images: tuple[Path, ...], options: SourceOptions) 
         num_frames_from_header=len(images),
         images=images,
     )
-
-
-def _richness(image: SourceInfo) -> tuple[bool, int, int]:
-    """How much the format of an image can hold: programs store a black one as grey, one of few colours as a palette."""
-    pixel_format = VideoFormat(image.pix_fmt, 8, 8)
-    return not is_grey(pixel_format), image.bit_depth, len(pixel_format.components)
 
 
 def estimate_num_frames(source: SourceInfo) -> int | None:
@@ -215,7 +246,9 @@ def open_input(path: Path, hwaccel: HWAccel | None = None) -> InputContainer:
     if not path.exists():
         raise InputError(f"no such file: {shown(path)}; check the name")
     if not path.is_file():
-        raise InputError(f"{shown(path)} is not a regular file; save the video to a file first")
+        raise InputError(
+            f"{shown(path)} is not a regular file; use it as the standard input: stsr upscale - OUTPUT < NAME"
+        )
     # pattern_type: a picture called a%03d.png is that file and not a sequence.
     options = {"protocol_whitelist": "file", "pattern_type": "none"}
     try:
@@ -235,12 +268,14 @@ def open_input(path: Path, hwaccel: HWAccel | None = None) -> InputContainer:
         ) from error
 
 
-def open_source(source: SourceInfo) -> InputContainer:
-    """Open a source again, of an image sequence its first image; the caller closes it.
+def open_source(source: SourceInfo) -> AbstractContextManager[InputContainer]:
+    """Open a source once more: of an image sequence its first image; of a pipe, what is open stays so.
 
     Raises:
         InputError: it cannot be read.
     """
+    if source.pipe is not None:
+        return nullcontext(source.pipe.container)
     return open_input(source.images[0] if source.images else source.path)
 
 
@@ -260,7 +295,7 @@ def find_video(container: InputContainer, path: Path, index: int | None = None) 
         videos = [s for s in container.streams.video if not s.disposition & _COVER]
         for video in videos:
             if video.index == index:
-                return video
+                return _cropping(video)
         indexes = ", ".join(str(video.index) for video in videos) or "there is none"
         raise UsageError(f"stream {index} of {shown(path)} is no video; choose from: {indexes}")
     stream = container.streams.best("video")
@@ -269,6 +304,12 @@ def find_video(container: InputContainer, path: Path, index: int | None = None) 
         raise InputError(
             f"no video in {shown(path)}, only {kinds}; name a file with a video stream"
         )
+    return _cropping(stream)
+
+
+def _cropping(stream: VideoStream) -> VideoStream:
+    """The stream, its decoder told to cut off every column that is not shown, even where lines lose their alignment."""
+    stream.codec_context.flags |= Flags.unaligned
     return stream
 
 
@@ -278,15 +319,15 @@ def reason(error: Exception) -> str:
 
 
 def first_frame(
-    container: InputContainer, stream: VideoStream, path: Path
+    frames: Iterator[VideoFrame], stream: VideoStream, path: Path
 ) -> tuple[VideoFrame, ColourTags]:
-    """The first frame of a stream that was just opened, and what its colour tags mean.
+    """The first of the frames of a stream, and what its colour tags mean.
 
     Raises:
         InputError: there is none, it does not decode, or its colours are of a kind that cannot be read.
     """
     try:
-        frame = next(decoded(container, stream), None)
+        frame = next(frames, None)
     except (av.FFmpegError, OSError, ValueError) as error:
         raise InputError(
             f"cannot decode {shown(path)}: {reason(error)}; check that the file is complete"
@@ -301,29 +342,8 @@ def first_frame(
         raise InputError(f"{shown(path)}: {error}") from None
 
 
-def _display_matrix(frame: VideoFrame) -> tuple[int, ...] | None:
-    try:
-        side_data: Any = frame.side_data
-    except ValueError:  # PyAV 18.1 does not know what TIFF and JPEG carry beside the picture (Exif)
-        return _turn(frame.rotation)
-    if SideDataType.DISPLAYMATRIX not in side_data:
-        return None
-    return matrix_of(bytes(side_data[SideDataType.DISPLAYMATRIX]))
-
-
-def matrix_of(side_data: bytes) -> tuple[int, ...]:
-    """The nine integers of a display matrix."""
-    return struct.unpack("=9i", side_data)
-
-
-def _turn(degrees: int) -> tuple[int, ...] | None:
-    """The display matrix of a turn by whole right angles counter-clockwise, as FFmpeg has it."""
-    cosine, sine = {0: (1, 0), 90: (0, 1), 180: (-1, 0), 270: (0, -1)}[degrees % 360 // 90 * 90]
-    one, unit = 1 << 16, 1 << 30
-    matrix = (cosine * one, -sine * one, 0, sine * one, cosine * one, 0, 0, 0, unit)
-    return None if degrees % 360 == 0 else matrix
-
-
 def shown(path: Path) -> str:
     """A path for a one-line message: escaped when it holds line breaks or bytes without text."""
+    if path == PIPE:
+        return "the pipe (-)"
     return str(path) if str(path).isprintable() else repr(str(path))

@@ -1,16 +1,16 @@
 """Decoded frames of a local file, or of a sequence of them, as RGB arrays with exact timestamps, lazily."""
 
 import os
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import av
 from av.codec.context import ThreadType
 from av.video.frame import VideoFrame
-from av.video.stream import VideoStream
 
 from stsr_cli.errors import InputError
 from stsr_cli.video.alpha import decoded
@@ -18,6 +18,7 @@ from stsr_cli.video.convert import Pixels, ToRgb
 from stsr_cli.video.filters import FrameFlags, deinterlace
 from stsr_cli.video.hardware import accelerator, on_host
 from stsr_cli.video.image_reader import decode_images
+from stsr_cli.video.levels import to_depth
 from stsr_cli.video.probe import (
     SourceInfo,
     find_video,
@@ -28,6 +29,7 @@ from stsr_cli.video.probe import (
     shown,
 )
 from stsr_cli.video.timeline import PtsRepair
+from stsr_cli.video.tonemap import ToneMapper
 
 _SEEK_SECONDS = (0, 2, 10, 60)
 
@@ -77,7 +79,7 @@ def read_frames(
     if not isinstance(source, SourceInfo):
         source = probe(Path(source))
     repair, flags = repair or PtsRepair(source.start_pts), flags or FrameFlags()
-    to_rgb = ToRgb(source.colour, with_alpha=with_alpha, depth=source.bit_depth)
+    to_rgb = _converter(source, with_alpha=with_alpha)
     if start_pts is None and source.shift:
         start_pts = 0
     first_pts, time_base = None, source.time_base
@@ -102,6 +104,15 @@ def read_frames(
             yield Frame(to_rgb(frame), pts, frame.duration or None, source.time_base)
 
 
+def _converter(source: SourceInfo, *, with_alpha: bool) -> Callable[[VideoFrame], Pixels]:
+    """From decoded frames to those that `read_frames` gives."""
+    mapping, depth = source.tone_mapping, source.bit_depth
+    if mapping is None:
+        return ToRgb(source.colour, with_alpha=with_alpha, depth=depth)
+    to_rgb, tone_map = ToRgb(mapping.tags, with_alpha=with_alpha), ToneMapper(mapping)
+    return lambda frame: to_depth(tone_map(to_rgb(frame)), depth)
+
+
 def read_image(path: Path) -> Pixels:
     """Decode a still image, or the first frame of a video; half the work of `read_frames`, the same pixels.
 
@@ -112,7 +123,8 @@ def read_image(path: Path) -> Pixels:
         InputError: the file cannot be read or is damaged.
     """
     with open_input(path) as container:
-        frame, colour = first_frame(container, find_video(container, path), path)
+        video = find_video(container, path)
+        frame, colour = first_frame(container.decode(video), video, path)
         return ToRgb(colour)(frame)
 
 
@@ -131,6 +143,9 @@ def _decode(source: SourceInfo, first_pts: int | None, time_base: Fraction) -> I
     if source.images:
         yield from decode_images(source, max(first_pts or 0, 0))
         return
+    if source.pipe is not None:
+        yield from _naming_damage(source.pipe.frames(), source, time_base)
+        return
     for margin in _SEEK_SECONDS if first_pts is not None else ():
         assert first_pts is not None
         seek_pts = first_pts - round(margin / time_base)
@@ -147,35 +162,39 @@ def _decode(source: SourceInfo, first_pts: int | None, time_base: Fraction) -> I
 def _decode_from(
     source: SourceInfo, seek_pts: int | None, time_base: Fraction
 ) -> Generator[VideoFrame]:
-    """Every frame of the stream after a seek, the decoder drained, errors named by position."""
-    num_decoded, seconds = 0, Fraction(0)
-    last_pts: int | None = None
+    """Every frame of the stream after a seek, the decoder drained."""
     with open_input(source.path, accelerator(source)) as container:
-        stream = container.streams[source.stream_index]
-        assert isinstance(stream, VideoStream)
+        stream = find_video(container, source.path, source.stream_index)
         stream.codec_context.thread_type = ThreadType.AUTO
         if seek_pts is not None:
             with suppress(av.FFmpegError, OSError):  # without an index, decode from the beginning
                 container.seek(seek_pts, stream=stream)
-        frames = decoded(container, stream)
-        while True:
-            try:
-                frame = next(frames, None)
-            except (av.FFmpegError, OSError, ValueError) as error:
-                raise InputError(
-                    f"{shown(source.path)} is damaged after frame {num_decoded} "
-                    f"(at {float(seconds):.3f} s): {reason(error)}; repair or cut it"
-                ) from error
-            if frame is None:
-                return
-            assert isinstance(frame, VideoFrame)
-            num_decoded += 1
-            if source.dts_delay is not None:
-                frame.pts = _pts_from_dts(frame, source.dts_delay, last_pts)
-                last_pts = frame.pts
-            if frame.pts is not None:
-                seconds = frame.pts * time_base
-            yield on_host(frame, source)
+        yield from _naming_damage(decoded(container, stream), source, time_base)
+
+
+def _naming_damage(
+    frames: Iterator[Any], source: SourceInfo, time_base: Fraction
+) -> Iterator[VideoFrame]:
+    """The frames; an error says where it is."""
+    num_decoded, seconds = 0, Fraction(0)
+    last_pts: int | None = None
+    while True:
+        try:
+            frame = next(frames, None)
+        except (av.FFmpegError, OSError, ValueError) as error:
+            raise InputError(
+                f"{shown(source.path)} is damaged after frame {num_decoded} "
+                f"(at {float(seconds):.3f} s): {reason(error)}; repair or cut it"
+            ) from error
+        if frame is None:
+            return
+        num_decoded += 1
+        if source.dts_delay is not None:
+            frame.pts = _pts_from_dts(frame, source.dts_delay, last_pts)
+            last_pts = frame.pts
+        if frame.pts is not None:
+            seconds = frame.pts * time_base
+        yield on_host(frame, source)
 
 
 def _pts_from_dts(frame: VideoFrame, dts_delay: int, last_pts: int | None) -> int | None:

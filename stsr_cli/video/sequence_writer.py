@@ -227,7 +227,8 @@ class SequenceWriter:
         name = shown(self._folder / path.name)
         try:
             with open_input(path) as container:
-                frame, _ = first_frame(container, find_video(container, path), path)
+                video = find_video(container, path)
+                frame, _ = first_frame(container.decode(video), video, path)
         except InputError as error:
             raise StsrError(f"written file does not verify: {error}; check the disk") from error
         is_size = (frame.width, frame.height) == self._size

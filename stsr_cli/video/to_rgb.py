@@ -26,8 +26,7 @@ from stsr_cli.video.levels import (
     Pixels,
     plane,
     sws_matrix,
-    to_uint8,
-    to_uint16,
+    to_depth,
     widen,
     yuv_from_rgb,
 )
@@ -85,9 +84,7 @@ class ToRgb:
         if self._with_alpha and pixels.shape[2] == 3:
             opaque = np.full((*pixels.shape[:2], 1), np.iinfo(pixels.dtype).max, pixels.dtype)
             pixels = np.concatenate([pixels, opaque], axis=2)
-        if self._depth is None:
-            return pixels
-        return to_uint8(pixels) if self._depth <= 8 else to_uint16(pixels)
+        return pixels if self._depth is None else to_depth(pixels, self._depth)
 
     def _follow(self, frame: VideoFrame) -> None:
         """Read the tags anew where they, or the format, are others than those of the frame before."""

@@ -7,6 +7,7 @@ does not grow with the length of the video.
 from __future__ import annotations
 
 import hashlib
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import Any
@@ -66,7 +67,8 @@ class TrackCopier:
         """
         self.plan: tuple[Track, ...] = ()
         self._source, self._options = source, options
-        self._input: InputContainer = open_source(source)
+        self._opened = ExitStack()
+        self._input: InputContainer = self._opened.enter_context(open_source(source))
         self._window = Window(source)
         self._packets: Any = iter(())
         self._ahead: Packet[Any] | None = None
@@ -144,6 +146,9 @@ class TrackCopier:
                 self._add(track, output)
         for track in attachments:  # last, as readers list them, so that no index moves
             self._attach(track, output)
+        if self._source.pipe is not None:
+            self._packets = self._source.pipe.packets(self._lanes) if self._lanes else iter(())
+            return
         wanted = [self._input.streams[index] for index in self._lanes]
         for stream in self._input.streams:
             if stream not in wanted:
@@ -175,7 +180,7 @@ class TrackCopier:
 
     def close(self) -> None:
         """Close the source; safe to repeat."""
-        self._input.close()
+        self._opened.close()
 
     def _add(self, track: Track, output: OutputContainer) -> None:
         assert track.index is not None

@@ -22,10 +22,13 @@ from av.video.stream import VideoStream
 
 from stsr_cli.errors import StsrError, UsageError
 from stsr_cli.options import EncodeOptions, TrackOptions
+from stsr_cli.video.coding_order import stretch
 from stsr_cli.video.convert import FromRgb, Pixels
 from stsr_cli.video.encoder import EncoderPlan, add_video, open_encoder, plan_encoder
 from stsr_cli.video.geometry import Size
 from stsr_cli.video.orientation import upright
+from stsr_cli.video.output_pipe import EvenTimes, OutputPipe, plan_pipe
+from stsr_cli.video.pipe import FORMATS, PIPE
 from stsr_cli.video.plan import Track
 from stsr_cli.video.probe import SourceInfo, reason, shown
 from stsr_cli.video.sequence_writer import SequenceWriter, plan_images
@@ -46,6 +49,7 @@ _ALL_TRACKS = TrackOptions()
 _HIGHEST_TIMESCALE = 2**31 - 1
 _HEADER_ROUNDING = Fraction(1, 1000)
 _DISK_ERRORS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS})
+_GONE = "the program behind it has stopped reading"
 
 
 def open_writer(
@@ -63,7 +67,7 @@ def open_writer(
 
     Args:
         target: file to write; its extension chooses the container. Or a pattern such as `%06d.png` or an empty folder:
-            images.
+            images. Or `-`, the standard output.
         source: what the frames come from, and with them time base, colour, pixel shape, rotation,
             metadata and the other tracks.
         encode: codec and its options.
@@ -79,8 +83,11 @@ def open_writer(
         InputError: the source cannot be opened for its tracks.
     """
     target = Path(target)
-    pattern = image_pattern(target)
-    if pattern:
+    pattern, pipe = image_pattern(target), None
+    if target == PIPE:
+        pipe = OutputPipe(FORMATS[encode.format])
+        plan = plan_pipe(source, encode, scale=scale, size=size)
+    elif pattern:
         check_image_target(pattern, source, overwrite=overwrite)
         plan = plan_images(source, encode, pattern, scale=scale, size=size)
     else:
@@ -92,7 +99,7 @@ def open_writer(
         raise UsageError(f"{'; '.join(plan.warnings)}; leave out --strict to go on all the same")
     if pattern:
         return SequenceWriter(pattern, source, plan, tracks, time_scale=time_scale)
-    return VideoWriter(target, source, plan, tracks, time_scale=time_scale)
+    return VideoWriter(target, source, plan, tracks, time_scale=time_scale, pipe=pipe)
 
 
 class VideoWriter:
@@ -114,11 +121,15 @@ class VideoWriter:
         tracks: TrackOptions,
         *,
         time_scale: int,
+        pipe: OutputPipe | None = None,
     ) -> None:
         """Write the header; use `open_writer`, which checks the target first."""
         self.target = target
+        self._even = EvenTimes(source, time_scale) if pipe and pipe.is_even else None
+        if self._even:
+            source = self._even.source
         self.time_base = source.time_base / time_scale
-        self._partial = partial_name(target)
+        self._partial, self._pipe = partial_name(target), pipe
         self.plan = plan
         self._to_frame = FromRgb(plan.pix_fmt, plan.tags, is_neutral=plan.is_grey)
         self._num_frames = self._first_pts = self._last_pts = self._end_pts = self._coded_end = 0
@@ -128,7 +139,7 @@ class VideoWriter:
         self._durations: dict[int, int] = {}
         self._tracks = TrackCopier(source, tracks)
         try:
-            self._output = new_container(self._partial, target)
+            self._output = pipe.open() if pipe else new_container(self._partial, target)
             self._video = add_video(self._output, source, plan, time_scale)
             self._tracks.add_to(self._output, self._video)
             self._is_exact = self._output.format.name in MOV_FAMILY
@@ -146,7 +157,7 @@ class VideoWriter:
     @property
     def warnings(self) -> tuple[str, ...]:
         """What else of the source the output cannot keep, a sentence each."""
-        return self.plan.warnings
+        return (*self.plan.warnings, *(self._even.warnings if self._even else ()))
 
     def __enter__(self) -> VideoWriter:
         return self
@@ -166,8 +177,8 @@ class VideoWriter:
         """Encode one frame; call in presentation order.
 
         Args:
-            pixels: (H, W, 3) RGB, or (H, W, 4) with alpha, of the plan's frame size, full range: uint8, or
-                uint16 with white at 65535.
+            pixels: (H, W, 3) RGB, or (H, W, 4) with alpha, of the plan's frame size, full range: uint8, or uint16 with
+                white at 65535.
             pts: when it is shown, in ticks of `time_base`; greater than the one before.
             duration: for how long, in ticks of `time_base`.
 
@@ -177,6 +188,8 @@ class VideoWriter:
         shape = (*self.plan.frame_size, 4 if self.plan.has_alpha else 3)
         if pixels.shape != shape:
             raise ValueError(f"a frame must have the shape {shape}, not {pixels.shape}")
+        if self._even:
+            pts, duration = self._even(pts, duration)
         if self._num_frames and pts <= self._last_pts:
             raise ValueError(f"pts {pts} does not come after {self._last_pts}")
         self._durations[pts] = duration
@@ -209,10 +222,13 @@ class VideoWriter:
             self._tracks.copy_until(self._output, None)
             expected = self._expected()
             self._output.close()
-            sync(self._partial)
-            verify(self._partial, expected, shown(self.target))
-            self._partial.replace(self.target)
-            sync(self.target.absolute().parent)
+            if self._pipe:
+                self._pipe.close()
+            else:
+                sync(self._partial)
+                verify(self._partial, expected, shown(self.target))
+                self._partial.replace(self.target)
+                sync(self.target.absolute().parent)
         self._tracks.close()
         self._is_open = False
         return WrittenReport(
@@ -229,6 +245,8 @@ class VideoWriter:
         if hasattr(self, "_output"):
             with contextlib.suppress(av.FFmpegError, OSError, ValueError):
                 self._output.close()
+        if self._pipe:
+            self._pipe.close()
         self._partial.unlink(missing_ok=True)
 
     def _write_header(self) -> None:
@@ -238,6 +256,8 @@ class VideoWriter:
             self._output.container_options["movie_timescale"] = str(self._movie_timescale())
         try:
             self._output.start_encoding()
+        except BrokenPipeError as error:
+            raise StsrError(f"cannot write {shown(self.target)}: {_GONE}") from error
         except OSError as error:
             raise UsageError(
                 f"cannot write in {shown(self.target.absolute().parent)}: {reason(error)}; "
@@ -271,7 +291,7 @@ class VideoWriter:
         if self._first_dts is None:
             self._first_dts = held.dts
         if packet is None and self._is_exact:
-            _stretch(held, self._first_dts + self._coded_end - self._first_pts)
+            stretch(held, self._first_dts + self._coded_end - self._first_pts)
         self._tracks.copy_until(self._output, held.dts * self.time_base)
         held.stream = self._video
         self._output.mux(held)
@@ -309,26 +329,17 @@ class VideoWriter:
             yield
         except (av.FFmpegError, OSError) as error:
             self.abort()
-            is_disk = getattr(error, "errno", None) in _DISK_ERRORS
-            advice = "free some space or write elsewhere" if is_disk else "try another codec"
+            number = getattr(error, "errno", None)
+            advice = (
+                "free some space or write elsewhere"
+                if number in _DISK_ERRORS
+                else "try another codec"
+            )
+            if number == errno.EPIPE:
+                advice = _GONE
             raise StsrError(
                 f"cannot write {shown(self.target)}: {reason(error)}; {advice}"
             ) from error
         except BaseException:
             self.abort()
             raise
-
-
-def _stretch(packet: Packet[VideoStream], end_dts: int) -> None:
-    """Let the last packet in coding order end at `end_dts` at least.
-
-    MP4 and MOV store a track's length twice, over presentation and over coding order, and readers take
-    the smaller. With a variable frame rate and B-frames the second comes out short. A later dts, up to
-    the pts, mends that without changing what is shown when; only what is left goes into the duration.
-    """
-    assert packet.pts is not None and packet.dts is not None and packet.duration is not None
-    missing = end_dts - (packet.dts + packet.duration)
-    if missing > 0:
-        shift = min(missing, packet.pts - packet.dts)
-        packet.dts += shift
-        packet.duration += missing - shift

@@ -44,6 +44,7 @@ class Row:
         scale: likewise; with 1 and bicubic, given frames must come out as they were.
         is_process: run the real command in a process of its own.
         command: "upscale", or another one with the same arguments.
+        is_relative: give the names as they are, from within the folder, so that a dash leads them.
         public: name of the clip in shared/data/clips that the row is about.
     """
 
@@ -59,6 +60,7 @@ class Row:
     scale: int = 1
     is_process: bool = False
     command: str = "upscale"
+    is_relative: bool = False
     public: str | None = None
 
 
@@ -80,7 +82,10 @@ def run_row(row: Row, folder: Path) -> Case:
     output = folder / row.output
     factors = ("--scale", str(row.scale), "--time-scale", str(row.time_scale))
     fast = (*FAST, *factors) if row.command == "upscale" else ()
-    arguments = (row.command, *fast, *row.options, "--", str(source), str(output))
+    names = (source, output)
+    if row.is_relative:
+        names = (Path(source).relative_to(folder), row.output)
+    arguments = (row.command, *fast, *row.options, "--", *map(str, names))
     run = _run_process if row.is_process else _run_here
     code, stdout, stderr = run(folder, arguments)
     said = f"{' '.join(arguments)!r} ended with {code}:\n{stdout}\n{stderr}"

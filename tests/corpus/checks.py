@@ -1,7 +1,8 @@
-"""Checks of time, geometry and messages. Each is made by calling its function without the case: `times()`, `size(96, 64)`."""
+"""Checks of time, geometry and messages; each is made by calling its function without the case: `size(96, 64)`."""
 
 import json
 from fractions import Fraction
+from itertools import pairwise
 from typing import Any
 
 from . import readers
@@ -38,7 +39,7 @@ def repaired(case: Case, ticks: list[int], per_second: int) -> None:
 def _compare_times(case: Case, source: list[Fraction]) -> None:
     scale = case.row.time_scale
     expected = []
-    for before, after in zip(source, source[1:], strict=False):
+    for before, after in pairwise(source):
         assert after > before, "the source's times do not increase: use repaired()"
         expected += [before + (after - before) * step / scale for step in range(scale)]
     found = readers.packet_times(case.output)
@@ -49,7 +50,7 @@ def _compare_times(case: Case, source: list[Fraction]) -> None:
     for number, (have, want) in enumerate(zip(shifted, expected, strict=False)):
         is_held = want % tick == 0 and expected[0] % tick == 0
         assert abs(have - want) <= (0 if is_held else tick), f"frame {number}: {have} s, not {want}"
-    steps = [after - before for before, after in zip(found, found[1:], strict=False)]
+    steps = [after - before for before, after in pairwise(found)]
     assert all(step > 0 for step in steps), f"times do not increase: {found}"
 
 
@@ -60,6 +61,25 @@ def constant(case: Case, numerator: int, denominator: int) -> None:
     step = Fraction(numerator, denominator)
     for number, time in enumerate(found):
         assert abs(time - found[0] - number * step) <= (0 if step % tick == 0 else tick), number
+
+
+@check("all frames last equally long", "ffprobe")
+def steady(case: Case) -> None:
+    found = readers.packet_times(case.output)
+    steps = {after - before for before, after in pairwise(found)}
+    assert len(steps) == 1, steps
+
+
+@check("a keyframe every {number} frames", "ffprobe")
+def keyframes(case: Case, number: int) -> None:
+    packets = sorted(readers.ffprobe(case.output)["packets"], key=lambda packet: packet["pts"])
+    found = [index for index, packet in enumerate(packets) if "K" in packet["flags"]]
+    assert found == [*range(0, len(packets), number)], found
+
+
+@check("what was there is left alone", "its bytes")
+def untouched(case: Case) -> None:
+    assert case.output.read_bytes() == b"mine"
 
 
 @check("the first frame is shown at {seconds} s", "ffprobe")
@@ -106,7 +126,8 @@ def lasts(case: Case, seconds: float) -> None:
 @check("{width}x{height}", "ffprobe, MediaInfo")
 def size(case: Case, width: int, height: int) -> None:
     video = readers.video_stream(case.output)
-    assert (video["width"], video["height"]) == (width, height)
+    found = (video["width"], video["height"])
+    assert found == (width, height), found
     track = next(t for t in readers.mediainfo(case.output) if t["@type"] in ("Video", "Image"))
     coded = (int(track["Width"]), int(track["Height"]))
     assert coded in ((width, height), (height, width)), coded  # some versions turn the picture
@@ -114,7 +135,8 @@ def size(case: Case, width: int, height: int) -> None:
 
 @check("sample aspect ratio {ratio}", "ffprobe")
 def sample_aspect(case: Case, ratio: str) -> None:
-    assert readers.video_stream(case.output).get("sample_aspect_ratio") == ratio
+    found = readers.video_stream(case.output).get("sample_aspect_ratio")
+    assert found == ratio, found
 
 
 @check("display matrix: {degrees} degrees", "ffprobe")
@@ -132,7 +154,9 @@ def same_matrix(case: Case) -> None:
         matrices.append([item["displaymatrix"] for item in data if "displaymatrix" in item])
     assert matrices[0]
     # the third row is the translation, which is in pixels
-    lines = [[line.split(":")[1].split()[:2] for line in m[0].strip().splitlines()][:2] for m in matrices]
+    lines = [
+        [line.split(":")[1].split()[:2] for line in m[0].strip().splitlines()][:2] for m in matrices
+    ]
     assert lines[0] == lines[1]
 
 
@@ -178,7 +202,15 @@ def refused(case: Case, code: int, words: list[str]) -> None:
 
 @check("the report says {wanted}", "JSON")
 def reported(case: Case, wanted: dict[str, object], name: str = "report.json") -> None:
-    report: Any = json.loads((case.output.parent / name).read_text(encoding="utf-8"))
+    _compare(json.loads((case.output.parent / name).read_text(encoding="utf-8")), wanted)
+
+
+@check("it prints {wanted}", "JSON")
+def probed(case: Case, wanted: dict[str, object]) -> None:
+    _compare(json.loads(case.stdout), wanted)
+
+
+def _compare(report: Any, wanted: dict[str, object]) -> None:
     for path, value in wanted.items():
         found = report
         for key in path.split("."):

@@ -27,7 +27,9 @@ def rate(name: str, frame_rate: F) -> Build:
     return clip(name, Video(rate=frame_rate, options=B_FRAMES, num_frames=7), Sound())
 
 
-def ticks(name: str, per_second: int, times: list[int], options: dict[str, str] = B_FRAMES) -> Build:
+def ticks(
+    name: str, per_second: int, times: list[int], options: dict[str, str] = B_FRAMES
+) -> Build:
     """A variable frame rate in ticks of 1 / per_second."""
     video = Video(time_base=F(1, per_second), times=times, num_frames=len(times), options=options)
     return clip(name, video, Sound())
@@ -42,7 +44,11 @@ def negative_start(folder: Path) -> Path:
     while (place := data.find(b"\xa3", place + 1)) >= 0:
         size = data[place + 1]
         header = place + (2 if size & 0x80 else 3 if size & 0x40 else 99)
-        if header < place + 9 and data[header : header + 1] in (b"\x81", b"\x82") and data[header + 3] in (0x80, 0):
+        if (
+            header < place + 9
+            and data[header : header + 1] in (b"\x81", b"\x82")
+            and data[header + 3] in (0x80, 0)
+        ):
             (time,) = struct.unpack(">h", data[header + 1 : header + 3])
             struct.pack_into(">h", data, header + 1, time - 80)
             length = (size & 0x7F) if size & 0x80 else (size & 0x3F) << 8 | data[place + 2]
@@ -120,7 +126,9 @@ def ts_wrap(folder: Path) -> Path:
     shift = F((1 << 33) - 9000, 90000) - F(7, 5)
     video = Video(num_frames=10, options={"bf": "0"})
     options = {"mpegts_copyts": "1"}
-    return write(folder / "in.ts", video, Sound("mp2", seconds=0.4), shift=shift + F(7, 5), options=options)
+    return write(
+        folder / "in.ts", video, Sound("mp2", seconds=0.4), shift=shift + F(7, 5), options=options
+    )
 
 
 def open_gop(folder: Path) -> Path:
@@ -169,7 +177,12 @@ def damaged_packet(folder: Path) -> Path:
 
         bad: Any = av.Packet(bytes(40))
         good = packets[3]
-        bad.pts, bad.dts, bad.time_base, bad.stream = good.pts, good.dts, good.time_base, good.stream
+        bad.pts, bad.dts, bad.time_base, bad.stream = (
+            good.pts,
+            good.dts,
+            good.time_base,
+            good.stream,
+        )
         return [*packets[:3], bad, *packets[4:]]
 
     return write(folder / "in.mkv", Video(8, options={**INTRA, "crf": "10"}, repack=damage))

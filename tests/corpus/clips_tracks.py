@@ -95,7 +95,9 @@ def pgs_subtitles(folder: Path) -> Path:
     sup.write_bytes(head + _PGS_PAGE[:14] + head + _PGS_PAGE[-3:])
     with av.open(str(sup)) as lender:
         stream = lender.streams[0]
-        path = _with_pages(folder / "in.mkv", lambda out: out.add_stream_from_template(stream), _PGS_PAGE)
+        path = _with_pages(
+            folder / "in.mkv", lambda out: out.add_stream_from_template(stream), _PGS_PAGE
+        )
     sup.unlink()
     return path
 

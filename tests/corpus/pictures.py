@@ -13,7 +13,13 @@ from .writing import BARS
 
 KR_KB = {"601": (0.299, 0.114), "709": (0.2126, 0.0722), "2020": (0.2627, 0.0593)}
 _READ_AS = {"pal8": "rgb24", "bgr0": "rgb24", "rgb24": "rgb24", "bgr24": "rgb24", "0rgb": "rgb24"}
-_READ_AS |= {"bgra": "rgba", "rgba": "rgba", "argb": "rgba", "rgb48be": "rgb48le", "rgb48le": "rgb48le"}
+_READ_AS |= {
+    "bgra": "rgba",
+    "rgba": "rgba",
+    "argb": "rgba",
+    "rgb48be": "rgb48le",
+    "rgb48le": "rgb48le",
+}
 _READ_AS |= {"rgba64be": "rgba64le", "rgba64le": "rgba64le", "rgb0": "rgb24", "gbrp": "gbrp"}
 _READ_AS |= {"nv12": "yuv420p", "p010le": "yuv420p10le"}
 _READ_AS |= {"rgb8": "rgb24", "rgb565le": "rgb24", "abgr": "rgba", "ya8": "rgba"}
@@ -81,7 +87,10 @@ def kept(case: Case, pix_fmt: str, levels: int = 1, chroma: int = 7) -> None:
             assert off <= allowed, f"frame {index}, plane {number}: {off} levels off"
 
 
-@check("new frames lie between their neighbours: at most {levels} level(s) off the mean", "ffmpeg + numpy")
+@check(
+    "new frames lie between their neighbours: at most {levels} level(s) off the mean",
+    "ffmpeg + numpy",
+)
 def blended(case: Case, levels: int = 2, held: tuple[int, ...] = ()) -> None:
     _, found = planes(case.output)
     for index in range(1, len(found) - 1, 2):
@@ -124,12 +133,17 @@ def bar_colours(path: Path, matrix: str, is_full: bool, *options: str) -> np.nda
         height, width = rgb.shape[:2]
         step = width / len(BARS)
         rows = slice(height // 3, 2 * height // 3)
-        middles = [slice(int((n + 0.4) * step), int((n + 0.6) * step) + 1) for n in range(len(BARS))]
+        middles = [
+            slice(int((n + 0.4) * step), int((n + 0.6) * step) + 1) for n in range(len(BARS))
+        ]
         colours.append([rgb[rows, middle].mean((0, 1)) for middle in middles])
     return np.array(colours)
 
 
-@check("colours of {source} are those of {output}: at most {levels} of 255 levels off", "ffmpeg + numpy")
+@check(
+    "colours of {source} are those of {output}: at most {levels} of 255 levels off",
+    "ffmpeg + numpy",
+)
 def colours(case: Case, source: str, output: str, levels: float) -> None:
     before = bar_colours(case.source, *_meaning(source))
     after = bar_colours(case.output, *_meaning(output))[:: case.row.time_scale]
@@ -139,7 +153,7 @@ def colours(case: Case, source: str, output: str, levels: float) -> None:
 
 
 def _meaning(text: str) -> tuple[str, bool]:
-    """"709 full" -> ("709", True); "RGB" has neither."""
+    """ "709 full" -> ("709", True); "RGB" has neither."""
     matrix = text.split()[0]
     return ("709" if matrix == "RGB" else matrix), "full" in text
 
@@ -175,3 +189,16 @@ def image_frames(path: Path) -> np.ndarray:
     video = readers.video_stream(path)
     data = readers.raw_frames(path, "gray", "v:0")
     return np.frombuffer(data, np.uint8).reshape(-1, video["height"], video["width"])
+
+
+@check("given frames are shown as they were", "ffmpeg + numpy")
+def shows_source(case: Case) -> None:
+    before, after = image_frames(case.source), image_frames(case.output)[:: case.row.time_scale]
+    assert np.abs(before.astype(int) - after).max() <= 1
+
+
+@check("the first {number} frames all differ from the one before", "ffmpeg + numpy")
+def all_differ(case: Case, number: int) -> None:
+    found = image_frames(case.output)[:number].astype(int)
+    changes = np.abs(found[1:] - found[:-1]).mean((1, 2))
+    assert (changes > 0.3).all(), changes.round(2)

@@ -116,7 +116,9 @@ def stream_hashes(path: Path, kind: str) -> list[str]:
 
 @functools.lru_cache(maxsize=64)
 def raw_frames(path: Path, pix_fmt: str, selector: str = "v:0", *options: str) -> bytes:
-    """Every frame, decoded by FFmpeg's command line to `pix_fmt`, without scaling or rotation, none added or left out."""
-    head = ["-nostdin", "-v", "error", "-noautorotate", *options, "-i", f"file:{path}"]
+    """Every frame, decoded by FFmpeg's command line to `pix_fmt`, not turned, none added or left out."""
+    # unaligned: else FFmpeg leaves columns uncut whose cutting would cost it the alignment of lines
+    head = ["-nostdin", "-v", "error", "-noautorotate", "-flags", "unaligned", *options]
+    head += ["-i", f"file:{path}"]
     tail = ["-map", f"0:{selector}", "-fps_mode", "passthrough", "-f", "rawvideo"]
     return run("ffmpeg", *head, *tail, "-pix_fmt", pix_fmt, "-")

@@ -1,8 +1,22 @@
 """All rows of the corpus."""
 
-from . import rows_colour, rows_timing, rows_tracks
+from . import (
+    rows_colour,
+    rows_geometry,
+    rows_io,
+    rows_options,
+    rows_sound,
+    rows_timing,
+    rows_tracks,
+)
 from .case import Row
 
-GROUPS: dict[str, list[Row]] = {"Timing": rows_timing.ROWS, "Tracks": rows_tracks.ROWS}
+GROUPS: dict[str, list[Row]] = {"Timing": rows_timing.ROWS, "Sound": rows_sound.ROWS}
+GROUPS["Tracks"] = rows_tracks.ROWS
 GROUPS["Colour and depth"] = rows_colour.ROWS
+GROUPS["Geometry"] = rows_geometry.GEOMETRY
+GROUPS["Cuts and repeats"] = rows_geometry.CUTS
+GROUPS["Options and encoders"] = rows_options.OPTIONS
+GROUPS["Images, other inputs and outputs"] = rows_io.ROWS
+GROUPS["Names"] = rows_options.NAMES
 ROWS = [row for rows in GROUPS.values() for row in rows]

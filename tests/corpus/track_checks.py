@@ -31,7 +31,9 @@ def same_subs(case: Case) -> None:
     before = readers.stream_hashes(case.source, "s")
     assert before, "the source has no subtitles"
     assert readers.stream_hashes(case.output, "s") == before
-    for one, other in zip(_streams(case.source, "subtitle"), _streams(case.output, "subtitle"), strict=True):
+    for one, other in zip(
+        _streams(case.source, "subtitle"), _streams(case.output, "subtitle"), strict=True
+    ):
         shown = [_shown(path, s) for path, s in ((case.source, one), (case.output, other))]
         assert shown[0] == shown[1]
 
@@ -66,7 +68,10 @@ def text(case: Case, lines: list[tuple[int, int, str]], index: int = 0) -> None:
     found = found.replace("\r", "")
     entries = re.findall(r"(\S+) --> (\S+)\n(.*?)\n(?:\n|$)", found, re.DOTALL)
     start = round(readers.packet_times(case.output)[0] * 1000)
-    plain = [(_ms(a) - start, _ms(b) - start, re.sub(r"<[^>]*>|\{[^}]*\}", "", t).strip()) for a, b, t in entries]
+    plain = [
+        (_ms(a) - start, _ms(b) - start, re.sub(r"<[^>]*>|\{[^}]*\}", "", t).strip())
+        for a, b, t in entries
+    ]
     assert plain == [tuple(line) for line in lines], plain
 
 
@@ -180,6 +185,16 @@ def heard(case: Case, seconds: float, channels: int = 1) -> None:
         assert abs(len(samples) / 48000 - seconds) <= 0.05, len(samples) / 48000
         levels.append(float(np.sqrt((samples[2000:-3000] ** 2).mean())))
     assert abs(levels[0] - levels[1]) <= 0.05 * levels[0], levels
+
+
+@check("sound of {seconds} s", "ffmpeg + numpy")
+def heard_at(case: Case, seconds: float) -> None:
+    import numpy as np
+
+    command = ["-nostdin", "-v", "error", "-i", f"file:{case.output}", "-map", "0:a:0"]
+    data = readers.run("ffmpeg", *command, "-ac", "1", "-ar", "48000", "-f", "f32le", "-")
+    found = len(np.frombuffer(data, np.float32)) / 48000
+    assert abs(found - seconds) <= 0.05, found
 
 
 @check("timecode {code}", "ffprobe, MediaInfo")

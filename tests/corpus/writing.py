@@ -36,7 +36,7 @@ def bars(index: int, width: int = 96, height: int = 64, peak: int = 255) -> np.n
     return np.repeat(row[None], height, axis=0).round().astype(dtype)
 
 
-def moving(index: int, width: int = 96, height: int = 64) -> np.ndarray:
+def moving(index: float, width: int = 96, height: int = 64) -> np.ndarray:
     """Soft waves that move right by two pixels a frame: (H, W, 3) uint8."""
     y, x = np.mgrid[0:height, 0:width].astype(np.float64)
     wave = np.sin((x - 2 * index) / 6) * np.cos((y - index) / 7)

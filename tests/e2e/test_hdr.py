@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from stsr_cli.video.probe import probe
+from stsr_cli.video.reader import read_frames
 
 FAST = ("--spatial", "bicubic", "--temporal", "blend", "--device", "cpu")
 WIDTH, HEIGHT, PQ, HLG = 96, 64, 16, 18
@@ -103,3 +104,26 @@ def test_an_8_bit_hdr_source_gets_10_bits(call, tmp_path):
     write(tmp_path / "in.mkv", "ffv1", PQ, "yuv420p")
     call("upscale", "in.mkv", "out.mkv", *FAST)
     assert probe(tmp_path / "out.mkv").pix_fmt == "yuv420p10le"
+
+
+def test_tonemap_makes_sdr_of_it(call, tmp_path):
+    write(tmp_path / "in.mkv")
+    result = call("upscale", "in.mkv", "out.mp4", *FAST, "--hdr", "tonemap", "--crf", "0")
+    assert "HDR (PQ, up to 1000 cd/m2) is mapped to BT.709 SDR" in result.stderr
+    found = probe(tmp_path / "out.mp4")
+    assert (found.colour.matrix, found.colour.primaries, found.colour.transfer) == (1, 1, 1)
+    assert found.hdr.mastering is None and found.hdr.light is None
+    line = next(read_frames(found)).pixels[HEIGHT * 2, :, 1] / 65535
+    place = 4 * round(0.508 * (WIDTH - 1)) + 2  # of 100 cd/m2 on the ramp
+    assert line[place] == pytest.approx((100 / 203) ** (1 / 2.4), abs=0.02)
+    assert line[-1] == pytest.approx(1, abs=0.01) and np.all(np.diff(line) > -0.01)
+    call("upscale", "in.mkv", "b.webm", *FAST, "--hdr", "tonemap")
+    assert probe(tmp_path / "b.webm").pix_fmt == "yuv420p"
+
+
+def test_tonemap_leaves_sdr_alone(call, tmp_path):
+    write(tmp_path / "in.mkv", "ffv1", 1)
+    for name, hdr in (("a.mkv", "keep"), ("b.mkv", "tonemap")):
+        call("upscale", "in.mkv", name, *FAST, "--codec", "ffv1", "--hdr", hdr)
+    pairs = zip(read_frames(tmp_path / "a.mkv"), read_frames(tmp_path / "b.mkv"), strict=True)
+    assert all(np.array_equal(a.pixels, b.pixels) for a, b in pairs)

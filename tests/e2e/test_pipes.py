@@ -1,0 +1,278 @@
+"""stsr between other programs: `-` as INPUT and OUTPUT, with sound in sync and nothing else on the standard output."""
+
+import io
+import os
+import shutil
+import subprocess
+import sys
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+
+from stsr_cli.video.pipe import InputPipe
+
+STSR = Path(sys.executable).with_name("stsr")
+FAST = ("--spatial", "bicubic", "--temporal", "blend", "--scale", "1")
+RATE = 8000
+
+
+@pytest.fixture
+def stsr(tmp_path):
+    """Run `stsr upscale`, bytes in, bytes out."""
+
+    def run(*arguments, stdin=b"", options=FAST):
+        given = {"input": stdin} if isinstance(stdin, bytes) else {"stdin": stdin}
+        return subprocess.run(
+            [str(STSR), "upscale", *map(str, arguments), *options],
+            cwd=tmp_path,
+            capture_output=True,
+            timeout=120,
+            check=False,
+            env={**os.environ, "NO_COLOR": "1", "COLUMNS": "100"},
+            **given,
+        )
+
+    return run
+
+
+def picture(index, deep=False):
+    random = np.random.default_rng(index)
+    peak, kind = (65535, np.uint16) if deep else (255, np.uint8)
+    return random.integers(0, peak, (32, 48, 3), endpoint=True, dtype=kind)
+
+
+def stream(pts, *, container="nut", codec="rawvideo", pix_fmt="gbrp", deep=False, sound=None):
+    """A stream of pictures at these pts, in ms, perhaps with PCM that begins at `sound` ms."""
+    data = io.BytesIO()
+    with av.open(data, "w", format=container) as out:
+        video = out.add_stream(codec, rate=25)
+        video.width, video.height, video.pix_fmt = 48, 32, pix_fmt
+        video.codec_context.time_base = Fraction(1, 1000)
+        if container == "yuv4mpegpipe":
+            video.codec_context.time_base = Fraction(1, 25)
+        audio = out.add_stream("pcm_s16le", rate=RATE) if sound is not None else None
+        if audio:
+            audio.layout = "mono"
+            for begin in range(0, RATE, 800):
+                samples = av.AudioFrame.from_ndarray(
+                    np.arange(begin, begin + 800, dtype=np.int16)[None], "s16", "mono"
+                )
+                samples.sample_rate, samples.time_base = RATE, Fraction(1, RATE)
+                samples.pts = sound * RATE // 1000 + begin
+                out.mux(audio.encode(samples))
+        for index, time in enumerate(pts):
+            kind = "rgb48le" if deep else "rgb24"
+            frame = av.VideoFrame.from_ndarray(picture(index, deep), kind).reformat(format=pix_fmt)
+            frame.pts, frame.time_base = time, Fraction(1, 1000)
+            if container == "yuv4mpegpipe":
+                frame.pts, frame.time_base = index, Fraction(1, 25)
+            out.mux(video.encode(frame))
+        out.mux(video.encode(None))
+    return data.getvalue()
+
+
+def demux(data):
+    """(format, video frames as (milliseconds, frame), sound as (milliseconds, samples))."""
+    with av.open(io.BytesIO(data) if isinstance(data, bytes) else str(data)) as container:
+        frames, samples = [], []
+        for packet in container.demux():
+            for frame in packet.decode():
+                is_video = isinstance(frame, av.VideoFrame)
+                (frames if is_video else samples).append(
+                    (frame.pts * frame.time_base * 1000, frame)
+                )
+        return container.format.name, frames, samples
+
+
+def sound_in(samples):
+    return np.concatenate([frame.to_ndarray().reshape(-1) for _, frame in samples])
+
+
+def test_a_pipe_through_keeps_times_pixels_and_sound(stsr):
+    pts = [120, 160, 210, 290, 330]
+    result = stsr("-", "-", stdin=stream(pts, sound=40))
+    assert result.returncode == 0, result.stderr.decode()
+    name, frames, samples = demux(result.stdout)
+    assert name == "nut"
+    assert [time for time, _ in frames] == [120, 140, 160, 185, 210, 250, 290, 310, 330, 350]
+    assert samples[0][0] == 40
+    assert np.array_equal(sound_in(samples), np.arange(RATE, dtype=np.int16))
+    for index in range(5):
+        assert np.array_equal(frames[2 * index][1].to_ndarray(format="rgb24"), picture(index))
+    assert b"a pipe cannot be read back" in result.stderr
+
+
+def test_a_pipe_keeps_sixteen_bits(stsr):
+    given = stream([0, 40], pix_fmt="rgb48le", deep=True)
+    result = stsr("-", "-", "--time-scale", "1", "--pix-fmt", "rgb48le", stdin=given)
+    assert result.returncode == 0, result.stderr.decode()
+    _, frames, _ = demux(result.stdout)
+    for index, (_, frame) in enumerate(frames):
+        assert np.array_equal(frame.to_ndarray(format="rgb48le"), picture(index, deep=True))
+
+
+@pytest.mark.parametrize("container", ["nut", "matroska", "yuv4mpegpipe"])
+def test_a_pipe_into_a_file(stsr, tmp_path, container):
+    is_y4m = container == "yuv4mpegpipe"
+    pix_fmt = "yuv444p" if is_y4m else "yuv420p"
+    codec = "rawvideo" if container != "matroska" else "libx264"
+    given = stream(
+        [0, 40, 80], container=container, codec=codec, pix_fmt=pix_fmt, sound=None if is_y4m else 20
+    )
+    result = stsr("-", "out.mkv", stdin=given)
+    assert result.returncode == 0, result.stderr.decode()
+    assert result.stdout == b""
+    _, frames, samples = demux(tmp_path / "out.mkv")
+    assert [time for time, _ in frames] == [0, 20, 40, 60, 80, 100]
+    if not is_y4m:
+        assert samples[0][0] == 20
+        assert np.array_equal(sound_in(samples), np.arange(RATE, dtype=np.int16))
+
+
+@pytest.mark.parametrize(
+    ("pix_fmt", "found"),
+    [("yuv420p", "yuv420p"), ("yuv422p10le", "yuv422p10le"), ("gbrp", "yuv444p")],
+)
+def test_y4m_out(stsr, tmp_path, pix_fmt, found):
+    (tmp_path / "in.nut").write_bytes(stream([0, 40, 80, 120], pix_fmt=pix_fmt, sound=0))
+    result = stsr("in.nut", "-", "--format", "y4m")
+    assert result.returncode == 0, result.stderr.decode()
+    assert result.stdout.startswith(b"YUV4MPEG2 W48 H32 F50:1 ")
+    name, frames, samples = demux(result.stdout)
+    assert (name, len(frames), samples) == ("yuv4mpegpipe", 8, [])
+    assert frames[0][1].format.name == found
+    assert b"audio 1 (pcm_s16le): dropped because y4m has no room for it" in result.stderr
+    assert b"y4m has no times" not in result.stderr
+    assert stsr("in.nut", "-", "--format", "y4m", "--strict").returncode == 2
+
+
+def test_y4m_says_that_it_has_no_times(stsr):
+    result = stsr("-", "-", "--format", "y4m", stdin=stream([0, 40, 80, 200, 240, 600]))
+    assert result.returncode == 0
+    assert b"warning: y4m has no times: frames are shown up to" in result.stderr
+
+
+def test_matroska_out_is_lossless(stsr):
+    result = stsr("-", "-", "--format", "matroska", "--time-scale", "1", stdin=stream([0, 40, 90]))
+    assert result.returncode == 0, result.stderr.decode()
+    name, frames, _ = demux(result.stdout)
+    assert "matroska" in name
+    assert [time for time, _ in frames] == [0, 40, 90]
+    for index, (_, frame) in enumerate(frames):
+        assert np.array_equal(frame.to_ndarray(format="rgb24"), picture(index))
+
+
+def test_a_pipe_into_images(stsr, tmp_path):
+    result = stsr("-", "images/", stdin=stream([0, 40], sound=0))
+    assert result.returncode == 0, result.stderr.decode()
+    assert len(list((tmp_path / "images").iterdir())) == 4
+
+
+def test_a_redirected_output_is_the_same_stream(stsr, tmp_path):
+    given = stream([0, 40, 90], sound=0)
+    piped = stsr("-", "-", stdin=given).stdout
+    with (tmp_path / "out.nut").open("wb") as file:
+        command = [str(STSR), "upscale", "-", "-", *FAST]
+        subprocess.run(command, input=given, stdout=file, check=True, stderr=subprocess.DEVNULL)
+    assert (tmp_path / "out.nut").read_bytes() == piped
+
+
+def test_a_reader_that_goes_away_is_one_line(tmp_path):
+    (tmp_path / "in.nut").write_bytes(stream(range(0, 2000, 40)))
+    command = [str(STSR), "upscale", "in.nut", "-", *FAST]
+    with subprocess.Popen(
+        command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as run:
+        run.stdout.read(10)
+        run.stdout.close()
+        stderr = run.stderr.read().decode()
+        assert run.wait(60) == 1
+    assert "the program behind it has stopped reading" in stderr.splitlines()[-1]
+    assert "Traceback" not in stderr
+
+
+def test_a_stream_that_breaks_off_says_so(stsr, tmp_path):
+    whole = stream([0, 40, 80, 120], container="matroska", codec="libx264", pix_fmt="yuv420p")
+    result = stsr("-", "out.mkv", stdin=b"no video at all")
+    assert result.returncode == 4
+    assert b"cannot read a video from the pipe (-)" in result.stderr
+    assert stsr("-", "out.mkv", stdin=b"").returncode == 4
+    assert stsr("-", "out.mkv", stdin=whole[:300]).returncode == 4
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("-", "out.mkv", "--stream", "auto"), "- is read once"),
+        (("-", "out.mkv", "--start", "1"), "--start cannot be used with -"),
+        (("-", "out.mkv", "--rate", "25"), "--rate is for image sequences"),
+        (("-", "out.mkv", "--format", "y4m"), "--format cannot be used"),
+        (("-", "-", "--format", "y4m", "--codec", "libx264"), "y4m holds raw video alone"),
+    ],
+)
+def test_what_makes_no_sense_with_a_pipe_is_refused(stsr, tmp_path, arguments, words):
+    result = stsr(*arguments, stdin=stream([0, 40]))
+    assert result.returncode == 2
+    assert words in " ".join(result.stderr.decode().split())
+    assert result.stdout == b""
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_probe_reads_a_pipe():
+    given = stream([0, 40], sound=0)
+    command = [str(STSR), "probe", "-", "--json"]
+    result = subprocess.run(command, input=given, capture_output=True, check=True)
+    assert b'"width": 48' in result.stdout
+    assert b'"codec": "pcm_s16le"' in result.stdout
+
+
+def test_a_playlist_from_a_stranger_opens_no_file(stsr, tmp_path, make_clip):
+    clip = make_clip("clip.ts")
+    for text in (
+        f"#EXTM3U\n#EXT-X-TARGETDURATION:1\n#EXTINF:1,\nfile://{clip}\n#EXT-X-ENDLIST\n",
+        f"ffconcat version 1.0\nfile '{clip}'\n",
+    ):
+        result = stsr("-", "out.mkv", stdin=text.encode())
+        assert result.returncode == 4
+        assert not (tmp_path / "out.mkv").exists()
+
+
+def test_sound_far_ahead_of_its_pictures_is_no_endless_queue(monkeypatch, tmp_path):
+    monkeypatch.setattr("stsr_cli.video.pipe._MOST_WAITING_BYTES", 5000)
+    path = tmp_path / "in.nut"
+    path.write_bytes(stream([0, 2000], sound=0))
+    code = (
+        "import stsr_cli.video.pipe as pipe; pipe._MOST_WAITING_BYTES = 5000\n"
+        "from stsr_cli.cli import main; main(prog_name='stsr')"
+    )
+    command = [sys.executable, "-c", code, "upscale", "-", "out.mkv", *FAST]
+    with path.open("rb") as file:
+        result = subprocess.run(
+            command, stdin=file, cwd=tmp_path, capture_output=True, check=False, timeout=60
+        )
+    assert result.returncode == 1
+    assert b"ahead of its pictures; save it to a file" in result.stderr
+    assert InputPipe.__doc__
+
+
+@pytest.mark.skipif(not shutil.which("ffmpeg"), reason="needs ffmpeg")
+def test_between_two_ffmpegs(tmp_path, demo_clip):
+    script = (
+        'ffmpeg -v error -i "$0" -f nut -c:v rawvideo -c:a pcm_s16le - '
+        f'| "{STSR}" upscale - - {" ".join(FAST)} '
+        "| ffmpeg -v error -f nut -i - -c:v ffv1 -c:a copy out.nut"
+    )
+    subprocess.run(
+        ["bash", "-o", "pipefail", "-ec", script, str(demo_clip)], cwd=tmp_path, check=True
+    )
+    direct = 'ffmpeg -v error -i "$0" -c:v ffv1 -c:a pcm_s16le direct.nut'
+    subprocess.run(["bash", "-ec", direct, str(demo_clip)], cwd=tmp_path, check=True)
+    _, frames, samples = demux(tmp_path / "out.nut")
+    _, wanted, sound = demux(tmp_path / "direct.nut")
+    assert [time for time, _ in frames[::2]] == [time for time, _ in wanted]
+    assert samples[0][0] - frames[0][0] == sound[0][0] - wanted[0][0]
+    assert np.array_equal(sound_in(samples), sound_in(sound))
