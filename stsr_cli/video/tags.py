@@ -25,10 +25,10 @@ _STALE_METADATA = frozenset(
         "minor_version",
         "compatible_brands",
         "encoder",
+        "alpha_mode",
         "duration",
         "vendor_id",
         "software",
-        "alpha_mode",
     }
 )
 # ISO 639-2: terminological -> bibliographic.
