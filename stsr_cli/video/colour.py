@@ -14,7 +14,7 @@ from stsr_cli.video.chroma import UNSPECIFIED, output_location, read_chroma_loca
 MATRIX_RGB, MATRIX_BT709, MATRIX_UNSPECIFIED, MATRIX_BT601 = 0, 1, 2, 6
 RANGE_LIMITED, RANGE_FULL = 1, 2
 PRIMARIES_BT709, PRIMARIES_BT2020 = 1, 9
-TRANSFER_BT709, TRANSFER_LINEAR, TRANSFER_PQ, TRANSFER_HLG = 1, 8, 16, 18
+TRANSFER_BT709, TRANSFER_LINEAR, TRANSFER_SRGB, TRANSFER_PQ, TRANSFER_HLG = 1, 8, 13, 16, 18
 SD_MAX_HEIGHT = 576
 _GREY_IS_LIMITED = (
     "libx26",
@@ -71,11 +71,6 @@ def has_alpha(pixel_format: VideoFormat) -> bool:
 def is_hdr(tags: ColourTags) -> bool:
     """Whether the transfer is one of BT.2100's: PQ (SMPTE ST 2084) or HLG."""
     return tags.transfer in (TRANSFER_PQ, TRANSFER_HLG)
-
-
-def richness(pixel_format: VideoFormat) -> tuple[bool, int, int]:
-    """How much it can hold, to compare: programs store a black image as grey and one of few colours as a palette."""
-    return has_colours(pixel_format), bit_depth(pixel_format), len(pixel_format.components)
 
 
 def bit_depth(pixel_format: VideoFormat) -> int:

@@ -15,7 +15,7 @@ from stsr_cli.options import EncodeOptions
 from stsr_cli.video.alpha import stream_tags
 from stsr_cli.video.chroma import tag_options
 from stsr_cli.video.codecs import encoder_of, find_encoder
-from stsr_cli.video.colour import ColourTags, is_grey, is_rgb, output_tags
+from stsr_cli.video.colour import ColourTags, is_grey, is_rgb
 from stsr_cli.video.encoder_options import settle_options
 from stsr_cli.video.geometry import (
     Size,
@@ -26,7 +26,7 @@ from stsr_cli.video.geometry import (
 )
 from stsr_cli.video.hardware import PLANAR
 from stsr_cli.video.hdr import appended
-from stsr_cli.video.keeping import settle_colour
+from stsr_cli.video.keeping import settle_colour, settle_tags
 from stsr_cli.video.orientation import keeps_display_matrix, swaps_axes, upright_source
 from stsr_cli.video.pixel_format import auto_pix_fmt, checked_pix_fmt
 from stsr_cli.video.probe import SourceInfo, reason
@@ -133,7 +133,7 @@ def plan_encoder(
         geometry = replace(geometry, sample_aspect_ratio=None)
         warnings.append(f"{mute}, so the picture changes its shape; --height makes them square")
     packed = (name for name in coded if PLANAR.get(name) == pix_fmt)
-    tags = output_tags(source.colour, VideoFormat(pix_fmt, width, height), height, codec.name)
+    tags = settle_tags(source, codec.name, pix_fmt, height)
     kept = settle_colour(source, codec.name, pix_fmt, format_name)
     options = appended(options | tag_options(tags.chroma_location), kept.options)
     return EncoderPlan(

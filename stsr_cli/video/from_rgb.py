@@ -18,6 +18,7 @@ from stsr_cli.video.colour import (
     is_rgb,
 )
 from stsr_cli.video.levels import (
+    DEEPEST_OF_SWSCALE,
     SWS_FLAGS,
     Pixels,
     plane,
@@ -117,22 +118,22 @@ class FromRgb:
     def _to_grey(self, pixels: Pixels, alpha: Pixels | None) -> VideoFrame:
         frame = VideoFrame(pixels.shape[1], pixels.shape[0], self._pix_fmt)
         if alpha is None:
-            self._fill(pixels, [plane(frame, 0)])
+            self._fill(pixels, [plane(frame, 0)], self._depth)
             return frame
         levels = plane(frame, 0, 2)
-        self._fill(pixels, [levels[..., 0]])
+        self._fill(pixels, [levels[..., 0]], self._depth)
         levels[..., 1] = self._alpha_levels(alpha)
         return frame
 
     def _to_yuv(self, pixels: Pixels, alpha: Pixels | None) -> VideoFrame:
         if self._is_neutral:
             frame = VideoFrame(pixels.shape[1], pixels.shape[0], self._planar)
-            self._fill(pixels, [plane(frame, 0)])
+            self._fill(pixels, [plane(frame, 0)], self._depth)
             for plane_index in (1, 2):
                 plane(frame, plane_index)[:] = 1 << (self._depth - 1)
         elif "444" in self._planar:
             frame = VideoFrame(pixels.shape[1], pixels.shape[0], self._planar)
-            self._fill(pixels, [plane(frame, plane_index) for plane_index in range(3)])
+            self._fill(pixels, [plane(frame, plane_index) for plane_index in range(3)], self._depth)
         else:
             frame = self._to_subsampled(pixels)
         if alpha is not None:
@@ -145,35 +146,41 @@ class FromRgb:
         return requantise(to_uint16(alpha), self._depth)
 
     def _to_subsampled(self, pixels: Pixels) -> VideoFrame:
-        matrix = sws_matrix(self._tags)
-        if pixels.dtype == np.uint16:  # read as if white were 65280
-            rgb = VideoFrame.from_ndarray(pixels - (pixels >> 8), "rgb48le")
+        """Through 16 bits of swscale's, which are rounded here."""
+        matrix, colour_range = sws_matrix(self._tags), self._tags.effective_range
+        source_range = int(ColorRange.JPEG)
+        if self._depth > DEEPEST_OF_SWSCALE:  # it only has to subsample
+            full = VideoFrame(pixels.shape[1], pixels.shape[0], "yuv444p16le")
+            self._fill(pixels, [plane(full, plane_index) for plane_index in range(3)], 16)
+            source_range = colour_range
+        elif pixels.dtype == np.uint16:  # read as if white were 65280
+            full = VideoFrame.from_ndarray(pixels - (pixels >> 8), "rgb48le")
         else:
-            rgb = VideoFrame.from_ndarray(pixels, "rgb24")
+            full = VideoFrame.from_ndarray(pixels, "rgb24")
         deep = self._reformatter.reformat(
-            self._locate(rgb),
+            self._locate(full),
             format=f"yuv{'420' if '420' in self._planar else '422'}p16le",
             src_colorspace=matrix,
             dst_colorspace=matrix,
-            src_color_range=ColorRange.JPEG,
-            dst_color_range=self._tags.effective_range,
+            src_color_range=source_range,
+            dst_color_range=colour_range,
             interpolation=SWS_FLAGS,
         )
-        frame = VideoFrame(rgb.width, rgb.height, self._planar)
+        frame = VideoFrame(full.width, full.height, self._planar)
         for plane_index in range(3):
             levels = plane(deep, plane_index)
-            if self._tags.effective_range == RANGE_FULL:
+            if colour_range == RANGE_FULL:
                 quantised = requantise(levels, self._depth, 32768 if plane_index else 0)
             else:
                 quantised = _shift(levels, 16 - self._depth)
             plane(frame, plane_index)[:] = quantised
         return frame
 
-    def _fill(self, pixels: Pixels, planes: list[NDArray[np.generic]]) -> None:
+    def _fill(self, pixels: Pixels, planes: list[NDArray[np.generic]], depth: int) -> None:
         """Apply the matrix in float32, a few lines at a time so that they stay in the cache."""
-        forward, offset = yuv_from_rgb(self._tags, self._depth, np.iinfo(pixels.dtype).max)
+        forward, offset = yuv_from_rgb(self._tags, depth, np.iinfo(pixels.dtype).max)
         weights, offsets = forward.astype(np.float32), offset.astype(np.float32)
-        highest = (1 << self._depth) - 1
+        highest = (1 << depth) - 1
         for top in range(0, pixels.shape[0], _LINES):
             channels = [pixels[top : top + _LINES, :, c].astype(np.float32) for c in range(3)]
             for one, row, offset in zip(planes, weights, offsets, strict=False):

@@ -7,6 +7,7 @@ from av.video.format import VideoFormat
 from av.video.frame import VideoFrame
 
 from stsr_cli.errors import InputError
+from stsr_cli.video.alpha import decoded
 from stsr_cli.video.colour import bit_depth, is_grey
 from stsr_cli.video.probe import SourceInfo, find_video, first_frame, open_input, shown
 
@@ -23,7 +24,7 @@ def decode_images(source: SourceInfo, start: int = 0) -> Iterator[VideoFrame]:
     for index, path in enumerate(source.images[start:], start):
         with open_input(path) as container:
             video = find_video(container, path)
-            frame, _ = first_frame(container.decode(video), video, path)
+            frame, _ = first_frame(decoded(container, video), video, path)
         if (frame.width, frame.height) != (source.width, source.height):
             raise InputError(
                 f"{shown(path)} is {frame.width}x{frame.height} and {shown(source.images[0])} is "

@@ -7,13 +7,16 @@ from av.video.format import VideoFormat
 from stsr_cli.errors import UsageError
 from stsr_cli.video.alpha import can_hold_alpha, encoder_options
 from stsr_cli.video.colour import (
+    TRANSFER_LINEAR,
     TRANSFER_PQ,
+    TRANSFER_SRGB,
     ColourTags,
     bit_depth,
     has_alpha,
     is_float,
     is_grey,
     is_hdr,
+    output_tags,
 )
 from stsr_cli.video.hdr import HdrMetadata, hdr_options
 from stsr_cli.video.probe import SourceInfo, shown
@@ -51,6 +54,14 @@ def tone_mapped(source: SourceInfo) -> SourceInfo:
     if mapping is None:
         return source
     return replace(source, colour=sdr_tags(source.colour), hdr=HdrMetadata(), tone_mapping=mapping)
+
+
+def settle_tags(source: SourceInfo, codec: str, pix_fmt: str, height: int) -> ColourTags:
+    """`output_tags` for an output of that height; linear light that is not written as such has become sRGB's curve."""
+    layout = VideoFormat(pix_fmt, 8, 8)
+    tags = output_tags(source.colour, layout, height, codec)
+    was_linear = is_float(VideoFormat(source.pix_fmt, 8, 8)) and tags.transfer == TRANSFER_LINEAR
+    return replace(tags, transfer=TRANSFER_SRGB) if was_linear and not is_float(layout) else tags
 
 
 def settle_colour(source: SourceInfo, codec: str, pix_fmt: str, format_name: str) -> Kept:

@@ -12,6 +12,7 @@ from stsr_cli.video.colour import MATRIX_BT709, RANGE_FULL, ColourTags, is_float
 
 Pixels = NDArray[np.uint8] | NDArray[np.uint16]
 
+DEEPEST_OF_SWSCALE = 10  # bits up to which its conversions are within a level; they compute in 15
 SWS_FLAGS = (
     Interpolation.BICUBIC
     | Interpolation.ACCURATE_RND

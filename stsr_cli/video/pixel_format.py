@@ -8,6 +8,7 @@ from stsr_cli.video.colour import bit_depth, has_alpha, is_float, is_grey, is_hd
 from stsr_cli.video.probe import SourceInfo
 
 _PACKED_RGBA = ("rgba", "bgra", "argb", "abgr")
+_FLOAT_IS_EXPERIMENTAL = ("ffv1",)
 _FLOATS = ("gbrpf32le", "gbrapf32le", "grayf32le")
 
 
@@ -29,9 +30,9 @@ def auto_pix_fmt(
     if depths or is_hdr(source.colour):
         depths = list(dict.fromkeys((*depths, 10, 12, 16)))
     families = _families(source_format, is_odd=is_odd)
-    candidates = _candidates(source_format, families, depths, "")
+    candidates = _candidates(source_format, codec, families, depths, "")
     if source.has_alpha and can_hold_alpha(codec, format_name):
-        candidates = _candidates(source_format, families, depths, "a") + candidates
+        candidates = _candidates(source_format, codec, families, depths, "a") + candidates
     # Encoders of deep colour alone (ProRes), and of RGB alone.
     chromas = ("444",) if is_odd or families[0] == "444" else ("422", "444")
     candidates += [*(f"yuv{chroma}p10le" for chroma in chromas), "rgb24", "gbrp"]
@@ -57,11 +58,11 @@ def _families(pixel_format: VideoFormat, *, is_odd: bool) -> list[str]:
 
 
 def _candidates(
-    source: VideoFormat, families: list[str], depths: list[int], alpha: str
+    source: VideoFormat, codec: str, families: list[str], depths: list[int], alpha: str
 ) -> list[str]:
     """Formats with alpha ("a") or without (""), the nearest first."""
     found = []
-    if is_float(source):
+    if is_float(source) and codec not in _FLOAT_IS_EXPERIMENTAL:
         found += [f"gbr{alpha}pf32le"] if is_rgb(source) else ["grayf32le"] * (not alpha)
     deep_rgb = [f"gbr{alpha}p{depth}le" for depth in depths]
     deep_rgb += [

@@ -22,6 +22,7 @@ from stsr_cli.video.colour import (
     read_tags,
 )
 from stsr_cli.video.levels import (
+    DEEPEST_OF_SWSCALE,
     SWS_FLAGS,
     Pixels,
     plane,
@@ -31,7 +32,6 @@ from stsr_cli.video.levels import (
     yuv_from_rgb,
 )
 
-_DEEPEST_OF_SWSCALE = 12  # bits at which its errors are below a level
 _LINES = 32
 _PACKED_ORDER: dict[str, tuple[int, ...]] = {"rgb": (0, 1, 2), "bgr": (2, 1, 0)}
 
@@ -166,7 +166,7 @@ class ToRgb:
 
     def _from_deep_yuv(self, frame: VideoFrame) -> Pixels:
         layout, depth = frame.format, bit_depth(frame.format)
-        if depth > _DEEPEST_OF_SWSCALE:
+        if depth > DEEPEST_OF_SWSCALE:
             pixels: Pixels = self._from_deepest_yuv(frame, depth)
         else:
             rgb = self._through_swscale(frame, "rgb48le")
@@ -186,7 +186,7 @@ class ToRgb:
         return 65280
 
     def _from_deepest_yuv(self, frame: VideoFrame, depth: int) -> NDArray[np.uint16]:
-        """Of 14 and 16 bits: swscale upsamples the chroma, at the same depth, and the matrix is applied here."""
+        """Of 12 bits and more: swscale upsamples the chroma, at the same depth, and the matrix is applied here."""
         if self._tags.chroma_location == UNSPECIFIED and is_cosited(frame.format):
             frame = self._locate(frame)
         frame = self._unpacker.reformat(
