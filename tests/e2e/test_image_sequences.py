@@ -305,3 +305,11 @@ def test_what_makes_no_sense_with_images_is_refused(tmp_path, call, make_clip, a
     result = call("upscale", *arguments, *FAST, code=2)
     assert words in " ".join(result.stderr.split())
     assert names_in(tmp_path) == ["clip.mp4"]
+
+
+def test_what_a_format_holds_is_tried_in_memory_alone(tmp_path, monkeypatch):
+    """The muxer of images opens files by name, even if it is given memory to write to."""
+    images = [write_image(tmp_path / f"in/{i}.png", picture(i), "png", "rgb24") for i in (1, 2)]
+    monkeypatch.chdir(tmp_path)
+    copy(images[0].parent, tmp_path / "out/%d.png")
+    assert names_in(tmp_path) == ["in", "out"]
