@@ -26,9 +26,11 @@ from stsr_cli.upscale.manifest import check_manifest, write_manifest
 from stsr_cli.upscale.network import Network
 from stsr_cli.upscale.outputs import Output, outputs
 from stsr_cli.upscale.report import UpscaleReport
+from stsr_cli.upscale.transparency import AlphaNetwork
 from stsr_cli.video.excerpt import excerpt
 from stsr_cli.video.filters import FrameFlags
 from stsr_cli.video.hardware import accelerated, decoder_note
+from stsr_cli.video.keeping import tone_mapped
 from stsr_cli.video.pipe import PIPE
 from stsr_cli.video.plan import Track
 from stsr_cli.video.probe import SourceInfo, estimate_num_frames, probe
@@ -87,6 +89,8 @@ def upscale(
     source = accelerated(probe(options.source, options.read), options.read.hwaccel)
     source = excerpt(source, options.read)
     source = replace(source, jumps=source.jumps and Jumps())  # that sound and pictures share
+    if options.encode.hdr == "tonemap":
+        source = tone_mapped(source)
     if options.fps is not None and options.is_time_scale_free:
         options = replace(options, time_scale=time_scale_for(options.fps, source.frame_rate))
     check_disagreement(options)
@@ -124,15 +128,11 @@ def upscale(
         model = to_device(system, device, dtype)
         choice = _choose(options, model, replace(source, jumps=None), device, dtype, on_pair)
         stream = choice.stream if choice else options.model.stream
-        network = Network(model, stream, bool(options.disagreement), options.on_doubt)
+        kind = AlphaNetwork if writer.plan.has_alpha else Network
+        network = kind(model, stream, bool(options.disagreement), options.on_doubt)
         begin = time.perf_counter()
-        with Prefetch(
-            _steps(
-                read_frames(source, repair, flags=flags),
-                options,
-            ),
-            _QUEUE_DEPTH,
-        ) as frames:
+        decoded = read_frames(source, repair, flags=flags, with_alpha=writer.plan.has_alpha)
+        with Prefetch(_steps(decoded, options), _QUEUE_DEPTH) as frames:
             on_start(source, str(device), choice)
             counted = _Counter(frames, on_frame)
             batches = batches_of_shots(counted, batch_size)

@@ -18,13 +18,16 @@ from av.video.stream import VideoStream
 
 from stsr_cli.errors import InputError, UsageError
 from stsr_cli.options import DEFAULT_IMAGE_RATE, Deinterlace, SourceOptions
+from stsr_cli.video.alpha import carries_alpha, decoded
 from stsr_cli.video.clock import dts_delay, jumps_of
 from stsr_cli.video.colour import ColourTags, bit_depth, read_tags, richness
 from stsr_cli.video.cropping import NO_CROPPING, Cropping, container_cropping
-from stsr_cli.video.display_matrix import display_matrix
+from stsr_cli.video.hdr import HdrMetadata, read_hdr
 from stsr_cli.video.pipe import PIPE, InputPipe
 from stsr_cli.video.sequence import find_images
+from stsr_cli.video.side_data import display_matrix
 from stsr_cli.video.timeline import Jumps
+from stsr_cli.video.tonemap import ToneMapping
 
 _STILL_CODECS = frozenset({"mjpeg", "webp"})
 _COVER = Disposition.attached_pic
@@ -66,6 +69,9 @@ class SourceInfo:
         hwaccel: kind of device that decodes it, as FFmpeg names it, or None: software.
         images: of an image sequence, its files in order; `path` is their folder or pattern then.
         pipe: what there is of a source that can be read only once; `path` is `-` then.
+        has_alpha: whether there is alpha to keep, see `alpha.carries_alpha`.
+        hdr: what comes with its colours, if they are HDR.
+        tone_mapping: how frames are mapped to SDR as they are read, or None; `colour` is what they are afterwards.
     """
 
     path: Path
@@ -95,6 +101,9 @@ class SourceInfo:
     hwaccel: str | None = None
     images: tuple[Path, ...] = ()
     pipe: InputPipe | None = field(default=None, repr=False, compare=False)
+    has_alpha: bool = False
+    hdr: HdrMetadata = field(default_factory=HdrMetadata)
+    tone_mapping: ToneMapping | None = None
 
 
 def probe(path: str | os.PathLike[str], options: SourceOptions = _WHOLE_SOURCE) -> SourceInfo:
@@ -121,7 +130,7 @@ def probe(path: str | os.PathLike[str], options: SourceOptions = _WHOLE_SOURCE) 
         return _probe_pipe(options)
     with open_input(path) as container:
         stream = find_video(container, path, options.video_index)
-        frame, colour = first_frame(container.decode(stream), stream, path)
+        frame, colour = first_frame(decoded(container, stream), stream, path)
         return _info(container, stream, frame, colour, path)
 
 
@@ -160,6 +169,8 @@ def _info(
         dts_delay=delay,
         jumps=jumps_of(container),
         nominal_rate=stream.base_rate or None,
+        has_alpha=carries_alpha(frame, stream),
+        hdr=read_hdr(frame),
     )
 
 
@@ -189,6 +200,7 @@ def _probe_images(path: Path, images: tuple[Path, ...], options: SourceOptions) 
     return replace(
         max(sampled, key=lambda image: richness(VideoFormat(image.pix_fmt, 8, 8))),
         path=path,
+        has_alpha=any(image.has_alpha for image in sampled),
         time_base=1 / rate,
         frame_rate=rate,
         start_pts=0,

@@ -1,7 +1,7 @@
 """Decoded frames of a local file, or of a sequence of them, as RGB arrays with exact timestamps, lazily."""
 
 import os
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from fractions import Fraction
@@ -14,10 +14,12 @@ from av.codec.context import ThreadType
 from av.video.frame import VideoFrame
 
 from stsr_cli.errors import InputError
+from stsr_cli.video.alpha import decoded
 from stsr_cli.video.convert import Pixels, ToRgb
 from stsr_cli.video.filters import FrameFlags, deinterlace
 from stsr_cli.video.hardware import accelerator, on_host
 from stsr_cli.video.image_reader import decode_images
+from stsr_cli.video.levels import to_depth
 from stsr_cli.video.probe import (
     SourceInfo,
     find_video,
@@ -28,6 +30,7 @@ from stsr_cli.video.probe import (
     shown,
 )
 from stsr_cli.video.timeline import Jumps, PtsRepair
+from stsr_cli.video.tonemap import ToneMapper
 
 _SEEK_SECONDS = (0, 2, 10, 60)
 
@@ -37,8 +40,8 @@ class Frame:
     """One decoded frame.
 
     Attributes:
-        pixels: (H, W, 3) RGB, full range; uint8, or uint16 with white at 65535 for sources of
-            more than 8 bits.
+        pixels: (H, W, 3) RGB, or (H, W, 4) with alpha, straight, where that was asked for; full range; uint8, or
+            uint16 with white at 65535 for sources of more than 8 bits.
         pts: when it is shown, in ticks of `time_base`; strictly increasing within a file.
         duration: for how long, in ticks, or None when the file does not tell.
         time_base: seconds per tick.
@@ -55,6 +58,8 @@ def read_frames(
     repair: PtsRepair | None = None,
     start_pts: int | None = None,
     flags: FrameFlags | None = None,
+    *,
+    with_alpha: bool = False,
 ) -> Generator[Frame]:
     """Decode every frame of a video or still image, one at a time, in presentation order.
 
@@ -67,6 +72,7 @@ def read_frames(
         start_pts: begin with the frame shown at or after this, in ticks; it is reached from the
             keyframe before it, so what lies further back costs nothing.
         flags: likewise of interlaced frames.
+        with_alpha: give alpha as a fourth channel; opaque where there is none.
 
     Raises:
         InputError: the file cannot be read, is damaged, or changes its frame size on the way.
@@ -74,7 +80,7 @@ def read_frames(
     if not isinstance(source, SourceInfo):
         source = probe(Path(source))
     repair, flags = repair or PtsRepair(source.start_pts), flags or FrameFlags()
-    to_rgb = ToRgb(source.colour)
+    to_rgb = _converter(source, with_alpha=with_alpha)
     if start_pts is None and source.shift:
         start_pts = 0
     first_pts, time_base = None, source.time_base
@@ -101,6 +107,15 @@ def read_frames(
         if start_pts is None or pts >= start_pts:
             pixels: Any = np.ascontiguousarray(to_rgb(frame)[rows, columns])
             yield Frame(pixels, pts, frame.duration or None, source.time_base)
+
+
+def _converter(source: SourceInfo, *, with_alpha: bool) -> Callable[[VideoFrame], Pixels]:
+    """From decoded frames to those that `read_frames` gives."""
+    mapping, depth = source.tone_mapping, source.bit_depth
+    if mapping is None:
+        return ToRgb(source.colour, with_alpha=with_alpha, depth=depth)
+    to_rgb, tone_map = ToRgb(mapping.tags, with_alpha=with_alpha), ToneMapper(mapping)
+    return lambda frame: to_depth(tone_map(to_rgb(frame)), depth)
 
 
 def read_image(path: Path) -> Pixels:
@@ -165,7 +180,7 @@ def _decode_from(
         if seek_pts is not None:
             with suppress(av.FFmpegError, OSError):  # without an index, decode from the beginning
                 container.seek(seek_pts, stream=stream)
-        yield from _naming_damage(container.decode(stream), source, time_base)
+        yield from _naming_damage(decoded(container, stream), source, time_base)
 
 
 def _naming_damage(
