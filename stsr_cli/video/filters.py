@@ -30,6 +30,12 @@ class FrameFlags:
     num_interlaced: int = 0
     num_corrupt: int = 0
 
+    def count(self, frame: VideoFrame, is_made: bool) -> None:
+        """Count a frame; `is_made`: it was made progressive, or the first of the two that were."""
+        self.num_deinterlaced += is_made
+        self.num_interlaced += bool(frame.interlaced_frame)
+        self.num_corrupt += bool(frame.is_corrupt)
+
     @property
     def warnings(self) -> tuple[str, ...]:
         """What the output shows of it, a sentence each."""
@@ -73,7 +79,7 @@ def deinterlaced(source: SourceInfo, mode: Deinterlace) -> SourceInfo:
 
 
 def deinterlace(
-    frames: Iterable[VideoFrame], mode: Deinterlace, time_base: Fraction, flags: FrameFlags
+    frames: Iterable[VideoFrame], mode: Deinterlace, time_base: Fraction, made: set[int]
 ) -> Iterator[VideoFrame]:
     """Make frames progressive, one for one at the same pts; of "fields", two for one at half the interval.
 
@@ -81,31 +87,28 @@ def deinterlace(
         frames: with a pts each, in ticks of `time_base`.
         mode: "auto" touches those that are flagged as interlaced, and no other; "bwdif" and "fields" all.
         time_base: of the frames; of "fields", those that come out count in half of it.
-        flags: is told how many there were.
+        made: gets the pts, as it comes out, of each frame that was made progressive.
     """
     frames = iter(frames)
     before: VideoFrame | None = None
     if mode in ("auto", "off"):
         for frame in frames:
-            if frame.interlaced_frame:
-                if mode == "auto" and _is_supported(frame.format.name):
-                    frames = itertools.chain([frame], frames)
-                    break
-                flags.num_interlaced += 1
+            if frame.interlaced_frame and mode == "auto" and _is_supported(frame.format.name):
+                frames = itertools.chain([frame], frames)
+                break
             yield frame
             before = frame
         else:
             return
     given = frames if before is None else itertools.chain([before], frames)
-    made = _filtered(given, mode, time_base, flags)
+    filtered = _filtered(given, mode, time_base, made)
     if before is not None:
-        next(made)  # the one before serves as bwdif's neighbour only
-        flags.num_deinterlaced -= bool(before.interlaced_frame)
-    yield from made
+        next(filtered)  # the one before serves as bwdif's neighbour only
+    yield from filtered
 
 
 def _filtered(
-    frames: Iterable[VideoFrame], mode: Deinterlace, time_base: Fraction, flags: FrameFlags
+    frames: Iterable[VideoFrame], mode: Deinterlace, time_base: Fraction, made: set[int]
 ) -> Iterator[VideoFrame]:
     graph: Graph | None = None
     halves = 1 if mode == "fields" else 2  # bwdif counts in halves of a tick
@@ -116,17 +119,19 @@ def _filtered(
             graph = _graph(frame, mode, time_base)
         if frame is not None:
             frame.time_base = time_base
-            flags.num_deinterlaced += bool(mode != "auto" or frame.interlaced_frame)
+            if frame.pts is not None and (mode != "auto" or frame.interlaced_frame):
+                made.add(frame.pts * 2 // halves)
         graph.vpush(frame)
         while True:
             try:
-                made = graph.vpull()
+                frame_out = graph.vpull()
             except (av.BlockingIOError, EOFError):
                 break
-            assert made.pts is not None
-            made.pts, made.duration = made.pts // halves, (made.duration or 0) // halves
-            made.time_base = time_base * halves / 2
-            yield made
+            assert frame_out.pts is not None
+            frame_out.pts //= halves
+            frame_out.duration = (frame_out.duration or 0) // halves
+            frame_out.time_base = time_base * halves / 2
+            yield frame_out
 
 
 def _graph(frame: VideoFrame, mode: Deinterlace, time_base: Fraction) -> Graph:

@@ -89,7 +89,8 @@ def read_frames(
     if source.deinterlace == "fields":  # the file counts in ticks of twice the length
         first_pts, time_base = first_pts and first_pts // 2, 2 * time_base
     timed = _timed(_decode(source, first_pts, time_base), repair, source.jumps, time_base)
-    frames = deinterlace(timed, source.deinterlace, time_base, flags)
+    made: set[int] = set()
+    frames = deinterlace(timed, source.deinterlace, time_base, made)
     crop = source.cropping
     width, height = source.width + crop.left + crop.right, source.height + crop.top + crop.bottom
     rows, columns = slice(crop.top, height - crop.bottom), slice(crop.left, width - crop.right)
@@ -100,11 +101,12 @@ def read_frames(
                 f"{frame.width}x{frame.height} at frame {index}; cut it there and run the parts"
             )
         assert frame.pts is not None
-        flags.num_corrupt += bool(frame.is_corrupt)
-        pts = frame.pts - source.shift
+        pts, is_made = frame.pts - source.shift, frame.pts in made
+        made.discard(frame.pts)
         if source.end_pts is not None and pts >= source.end_pts:
             return
         if start_pts is None or pts >= start_pts:
+            flags.count(frame, is_made)
             pixels: Any = np.ascontiguousarray(to_rgb(frame)[rows, columns])
             yield Frame(pixels, pts, frame.duration or None, source.time_base)
 

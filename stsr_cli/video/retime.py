@@ -59,7 +59,7 @@ class ConstantTimes(Generic[Item]):
     """One frame a tick of 1 / `frame_rate` s from the first frame's time on; as many as the video is long, rounded.
 
     Attributes:
-        num_repeated: ticks that show the same frame as the one before.
+        num_repeated: ticks that show the same frame as the one before, those of a frame that is held anyway aside.
         num_dropped: frames that no tick shows.
     """
 
@@ -75,7 +75,8 @@ class ConstantTimes(Generic[Item]):
         self._current: Item | None = None
         self._position = self._end = Fraction(0)  # of the current frame, in ticks from the first
         self._next = 0  # the first tick that is not settled
-        self._settled: tuple[Item, int, int] | None = (
+        self._num_slots = 0  # of the current frame
+        self._settled: tuple[Item, int, int, int] | None = (
             None  # held back: the end may cut its last tick
         )
 
@@ -86,7 +87,7 @@ class ConstantTimes(Generic[Item]):
         position = (slots[0].pts - self._first) * self._scale
         boundary = max(position - _HALF, (position + self._position) / 2)
         shown = self._settle(math.floor(boundary) + 1)
-        self._current, self._position = item, position
+        self._current, self._position, self._num_slots = item, position, len(slots)
         self._end = (slots[-1].pts + slots[-1].duration - self._first) * self._scale
         return shown
 
@@ -94,8 +95,8 @@ class ConstantTimes(Generic[Item]):
         """See `Times`."""
         num_ticks = max(1, math.floor(self._end + _HALF))
         if self._settled is not None and self._next > num_ticks:
-            item, first, until = self._settled
-            self._settled, self._next = (item, first, until - 1), num_ticks
+            item, first, until, num_slots = self._settled
+            self._settled, self._next = (item, first, until - 1, num_slots), num_ticks
         shown = self._settle(num_ticks)
         return [*shown, *self._emit()]
 
@@ -105,17 +106,18 @@ class ConstantTimes(Generic[Item]):
             self.num_dropped += self._current is not None
             return []
         shown = self._emit()
-        self._settled, self._next = (self._current, self._next, until), until
+        self._settled = (self._current, self._next, until, self._num_slots)
+        self._next = until
         return shown
 
     def _emit(self) -> list[tuple[Item, tuple[Slot, ...]]]:
         if self._settled is None or self._first is None:
             return []
-        item, first, until = self._settled
+        item, first, until, num_slots = self._settled
         if first == until:
             self.num_dropped += 1
             return []
-        self.num_repeated += until - first - 1
+        self.num_repeated += max(0, until - first - num_slots)
         start = round(self._first * self._ratio)
         pts = [start + tick * self._step for tick in range(first, until)]
         return [(item, tuple(Slot(at, self._step) for at in pts))]

@@ -6,7 +6,7 @@ import av
 import numpy as np
 import pytest
 
-from stsr_cli.video.filters import FrameFlags, deinterlace
+from stsr_cli.video.filters import deinterlace
 from stsr_cli.video.reader import read_frames
 
 RUN = ["--scale", "1", "--spatial", "bicubic", "--temporal", "blend", "--time-scale", "1"]
@@ -75,7 +75,9 @@ def test_fields_become_frames_at_their_own_times(call, tmp_path, first):
     made = list(read_frames(tmp_path / "out.mkv"))
     assert [frame.pts * frame.time_base for frame in made] == [Fraction(n, 50) for n in range(24)]
     assert all(psnr(made[index], index) > 28 for index in range(2, 22))
-    call("upscale", "in.mkv", "cut.mp4", *RUN, "--deinterlace", "fields", "--start", "0.22")
+    options = ["--deinterlace", "fields", "--start", "0.22"]
+    result = call("upscale", "in.mkv", "cut.mp4", *RUN, *options)
+    assert "deinterlaced: 6 source frames" in result.stderr
     cut = list(read_frames(tmp_path / "cut.mp4"))
     assert [frame.pts * frame.time_base for frame in cut] == [Fraction(n, 50) for n in range(13)]
     assert all(psnr(frame, index) > 28 for index, frame in enumerate(cut[:11], 11))
@@ -127,14 +129,14 @@ def flagged(index, mode):
 @pytest.mark.parametrize("num_before", [0, 1, 3])
 def test_frames_that_turn_interlaced_on_the_way(num_before):
     modes = ["prog"] * num_before + ["tff"] * 3 + ["prog"] * 2 + ["bff"]
-    flags = FrameFlags()
+    progressive = set()
     frames = [flagged(index, mode) for index, mode in enumerate(modes)]
     assert [frame.interlaced_frame for frame in frames] == [mode != "prog" for mode in modes]
-    made = list(deinterlace(frames, "auto", Fraction(1, 25), flags))
+    made = list(deinterlace(frames, "auto", Fraction(1, 25), progressive))
     assert [(frame.pts, frame.duration) for frame in made] == [
         (7 + n, 1) for n in range(len(modes))
     ]
-    assert flags.num_deinterlaced == 4
+    assert progressive == {7 + n for n, mode in enumerate(modes) if mode != "prog"}
     for index, (mode, frame) in enumerate(zip(modes, made, strict=True)):
         assert np.array_equal(frame.to_ndarray(), scene(index)[..., 0]) == (mode == "prog")
 
