@@ -229,6 +229,7 @@ class VideoWriter:
                 self._mux(packet)
             self._mux(None)
             self._tracks.copy_until(self._output, None)
+            self._tracks.place_chapters(self._output, self._first_pts * self.time_base)
             expected = self._expected()
             self._output.close()
             if self._pipe:

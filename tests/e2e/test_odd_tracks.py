@@ -228,6 +228,60 @@ def test_converted_sound_keeps_the_source_s_bit_rate(call, tmp_path, codec, bit_
     assert f"converted to libopus, {kbits} kbit/s" in said
 
 
+def test_damaged_sound_that_is_converted_leaves_a_gap_and_is_said(call, tmp_path):
+    path = write(tmp_path / "whole.mkv", add=lambda out: sound(out, codec="flac", seconds=1))
+    with av.open(str(path)) as old, av.open(str(tmp_path / "in.mkv"), "w") as new:
+        streams = [new.add_stream_from_template(stream) for stream in old.streams]
+        for number, packet in enumerate(old.demux()):
+            data = bytes(packet)
+            if packet.stream_index == 1 and number in (8, 9) and data:
+                other = av.Packet(b"\xff" * len(data))
+                other.pts, other.dts = packet.pts, packet.dts
+                other.duration, other.time_base = packet.duration, packet.time_base
+                packet = other
+                packet.stream = streams[1]
+            elif data:
+                packet.stream = streams[packet.stream_index]
+            if data:
+                new.mux(packet)
+    said = call("upscale", "in.mkv", "out.mp4", *FAST, "-q").stderr
+    assert said == ""  # copied as it is
+    said = call("upscale", "in.mkv", "out.mov", *FAST, "-q").stderr
+    assert "could not be decoded and left a gap" in said
+    length = len(samples_of(tmp_path / "out.mov")[1][0]) / 48000
+    assert 0.7 < length <= 1.1
+
+
+@pytest.mark.parametrize("ending", ["mkv", "webm", "mp4"])
+def test_chapters_stay_where_their_pictures_are(call, tmp_path, ending):
+    write(tmp_path / "plain.mp4", add=sound)
+    with av.open(str(tmp_path / "plain.mp4")) as old, av.open(str(tmp_path / "in.mp4"), "w") as new:
+        streams = [new.add_stream_from_template(stream) for stream in old.streams]
+        times = [(0, 80), (80, 240)]
+        new.set_chapters(
+            [
+                {
+                    "id": i,
+                    "start": a,
+                    "end": b,
+                    "time_base": MILLISECOND,
+                    "metadata": {"title": "x"},
+                }
+                for i, (a, b) in enumerate(times)
+            ]
+        )
+        for packet in old.demux():
+            if packet.size:
+                packet.stream = streams[packet.stream_index]
+                new.mux(packet)
+    options = [*FAST[:-2], *(WEBM if ending == "webm" else []), "-q"]
+    call("upscale", "in.mp4", f"out.{ending}", *options)
+    with av.open(str(tmp_path / f"out.{ending}")) as container:
+        first = next(container.decode(video=0)).pts * container.streams.video[0].time_base
+        starts = [c["start"] * c["time_base"] - first for c in container.chapters()]
+    assert starts == [0, Fraction(80, 1000)]
+
+
 def test_styles_that_are_lost_are_said_to_be(call, tmp_path):
     def add(out):
         stream = out.add_stream("ass")
