@@ -8,6 +8,7 @@ from typing import Literal
 Stream = Literal["t2s", "s2t"]
 StreamChoice = Literal["t2s", "s2t", "both", "auto"]
 System = Literal["streams", "baseline", "cdca"]
+HdrAction = Literal["keep", "tonemap"]
 PipeFormat = Literal["nut", "y4m", "matroska"]
 Precision = Literal["auto", "fp32", "fp16", "bf16"]
 
@@ -53,6 +54,7 @@ class EncodeOptions:
         preset: speed on the encoder's own scale, or None: its default.
         pix_fmt: pixel format of the output, or "auto": the source's family at a depth the encoder takes.
         options: of the encoder, (key, value); these win over crf and preset.
+        hdr: what becomes of PQ and HLG: "keep" (in 10 bits or more) or "tonemap" (to BT.709 SDR, before the networks).
         format: container on the standard output.
     """
 
@@ -61,6 +63,7 @@ class EncodeOptions:
     preset: str | None = None
     pix_fmt: str = "auto"
     options: tuple[tuple[str, str], ...] = ()
+    hdr: HdrAction = "keep"
     format: PipeFormat = "nut"
 
 

@@ -26,12 +26,14 @@ from stsr_cli.upscale.manifest import check_manifest, write_manifest
 from stsr_cli.upscale.network import Network
 from stsr_cli.upscale.outputs import Output, outputs
 from stsr_cli.upscale.report import UpscaleReport
+from stsr_cli.upscale.transparency import AlphaNetwork
 from stsr_cli.video.excerpt import excerpt
 from stsr_cli.video.filters import FrameFlags
 from stsr_cli.video.hardware import accelerated, decoder_note
+from stsr_cli.video.keeping import tone_mapped
 from stsr_cli.video.pipe import PIPE
 from stsr_cli.video.plan import Track
-from stsr_cli.video.probe import SourceInfo, probe
+from stsr_cli.video.probe import SourceInfo, estimate_num_frames, probe
 from stsr_cli.video.reader import Frame, read_frames
 from stsr_cli.video.repeats import Step, batches_of_shots, steps
 from stsr_cli.video.retime import (
@@ -43,7 +45,8 @@ from stsr_cli.video.retime import (
     time_scale_for,
 )
 from stsr_cli.video.scenes import Cut, mark_cuts
-from stsr_cli.video.timeline import PtsRepair, Slot
+from stsr_cli.video.sizes import disk_warning
+from stsr_cli.video.timeline import Jumps, PtsRepair, Slot
 from stsr_cli.video.writer import open_writer
 from stsr_cli.video.written import Writer
 
@@ -85,6 +88,9 @@ def upscale(
         )
     source = accelerated(probe(options.source, options.read), options.read.hwaccel)
     source = excerpt(source, options.read)
+    source = replace(source, jumps=source.jumps and Jumps())  # that sound and pictures share
+    if options.encode.hdr == "tonemap":
+        source = tone_mapped(source)
     if options.fps is not None and options.is_time_scale_free:
         options = replace(options, time_scale=time_scale_for(options.fps, source.frame_rate))
     check_disagreement(options)
@@ -107,7 +113,8 @@ def upscale(
         ) as writer,
         DisagreementFiles(options, source) as doubts,
     ):
-        warnings = [*writer.warnings]
+        num_out = (estimate_num_frames(source) or 0) * options.time_scale
+        warnings = [*writer.warnings, *disk_warning(options.target, writer.plan, num_out)]
         notes = (*decoder_note(source, options.read.hwaccel), *writer.plan.notes)
         on_plan(writer.tracks, warnings, notes)
         size = writer.plan.frame_size
@@ -119,13 +126,13 @@ def upscale(
             lambda name, path: weights.append((name, path)),
         )
         model = to_device(system, device, dtype)
-        choice = _choose(options, model, source, device, dtype, on_pair)
+        choice = _choose(options, model, replace(source, jumps=None), device, dtype, on_pair)
         stream = choice.stream if choice else options.model.stream
-        network = Network(model, stream, bool(options.disagreement), options.on_doubt)
+        kind = AlphaNetwork if writer.plan.has_alpha else Network
+        network = kind(model, stream, bool(options.disagreement), options.on_doubt)
         begin = time.perf_counter()
-        with Prefetch(
-            _steps(read_frames(source, repair, flags=flags), options), _QUEUE_DEPTH
-        ) as frames:
+        decoded = read_frames(source, repair, flags=flags, with_alpha=writer.plan.has_alpha)
+        with Prefetch(_steps(decoded, options), _QUEUE_DEPTH) as frames:
             on_start(source, str(device), choice)
             counted = _Counter(frames, on_frame)
             batches = batches_of_shots(counted, batch_size)
@@ -156,6 +163,7 @@ def upscale(
         network_share=1 - (decode + encode) / seconds,
         encode_share=encode / seconds,
         repaired_timestamps=repair.num_repaired,
+        num_jumps=source.jumps.num_jumps if source.jumps else 0,
         missing_timestamps=repair.num_missing,
         device=str(device),
         stream=stream,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from array import array
 from dataclasses import dataclass, field
 from fractions import Fraction
@@ -129,7 +130,8 @@ class Lane:
                 packet.pts if packet.pts is not None else 0 if previous is None else previous + 1
             )
         if previous is not None and packet.dts < previous + step:
-            packet.dts = previous + step
+            # Not one tick of the source's clock, which the output's may be too coarse for.
+            packet.dts = previous + step * _ticks(self.output, packet)
         if packet.pts is None or packet.pts < packet.dts:
             packet.pts = packet.dts
         self.last_dts = packet.dts
@@ -144,3 +146,10 @@ def kept_tags(output: Stream, kept: KeptTags | None) -> dict[str, str]:
 def kept_flags(output: Stream, kept: KeptTags | None) -> int:
     """Of the disposition that a stream is given, what its container keeps."""
     return int(output.disposition) & kept[1] if kept else 0
+
+
+def _ticks(output: Stream, packet: Packet[Any]) -> int:
+    """Ticks of a packet's clock that are one of the output's at least."""
+    if not output.time_base or not packet.time_base:
+        return 1
+    return max(1, math.ceil(output.time_base / packet.time_base))

@@ -86,7 +86,9 @@ def plan_images(
         lost = (
             f"{pattern.suffix} keeps 8 of the {source.bit_depth} bits of a colour; .png and .tif keep all",
         )
-    if encode.pix_fmt in ("auto", "rgb24", "rgb48"):
+    if source.has_alpha and encode.pix_fmt == "auto" and codec in _DEEP:
+        pix_fmt = _DEEP[codec].replace("rgb48", "rgba64") if is_deep else "rgba"
+    elif encode.pix_fmt in ("auto", "rgb24", "rgb48"):
         pix_fmt = _DEEP[codec] if is_deep and codec in _DEEP else _FLAT.get(codec, "rgb24")
     else:
         pix_fmt = encode.pix_fmt
@@ -133,7 +135,7 @@ class SequenceWriter:
         assert name is not None
         self._name, self._folder = name, pattern.absolute().parent
         self._partial = self._folder / _FOLDER
-        self._to_frame = FromRgb(plan.pix_fmt, plan.tags)
+        self._to_frame = FromRgb(plan.pix_fmt, plan.tags, is_neutral=plan.is_grey)
         self._pts: list[int] = []
         self._end_pts = self._num_stored = 0
         self._sums: dict[int, int] = {}

@@ -204,6 +204,8 @@ class TrackCopier:
             ) from error
         added.metadata.update(tags_in(output.format.name, stream))
         added.disposition = stream.disposition
+        if track.codec == "dvdsub":
+            _keep_canvas(added, self._source)
         self._lanes[track.index] = Lane(track, added, recoder, kept=kept)
 
     def _attach(self, track: Track, output: OutputContainer) -> None:
@@ -235,6 +237,7 @@ class TrackCopier:
             return packet
         try:
             for packet in self._packets:
+                self._window.join(packet)
                 if self._window.is_over(packet):
                     return None
                 if packet.size and self._window.take(packet) and payload(packet, packet.stream):
@@ -247,6 +250,17 @@ class TrackCopier:
         return InputError(
             f"{what} of {shown(self._source.path)} is damaged: {reason(error)}; repair or cut it"
         )
+
+
+def _keep_canvas(subtitle: Any, source: SourceInfo) -> None:
+    """Say for which size of picture a DVD's subtitles were made, where only the source's video says so.
+
+    Blu-ray's and DVB's say it themselves. Players scale from that size to the picture's.
+    """
+    header = subtitle.codec_context.extradata or b""
+    if b"size:" not in header:
+        size = f"size: {source.width}x{source.height}\n"
+        subtitle.codec_context.extradata = size.encode() + header
 
 
 def _moved(chapter: dict[str, Any], seconds: Fraction) -> dict[str, Any]:

@@ -41,6 +41,7 @@ from stsr_cli.video.target import (
     image_pattern,
     new_container,
     partial_name,
+    refuse_loss,
     sync,
 )
 from stsr_cli.video.tracks import TrackCopier
@@ -96,8 +97,7 @@ def open_writer(
         with new_container(target, target) as container:
             format_name = container.format.name
         plan = plan_encoder(source, encode, scale=scale, format_name=format_name, size=size)
-    if plan.warnings and tracks.strict:
-        raise UsageError(f"{'; '.join(plan.warnings)}; leave out --strict to go on all the same")
+    refuse_loss(plan.warnings, tracks)
     if pattern:
         return SequenceWriter(pattern, source, plan, tracks, time_scale=time_scale)
     return VideoWriter(target, source, plan, tracks, time_scale=time_scale, pipe=pipe)
@@ -132,7 +132,7 @@ class VideoWriter:
         self.time_base = source.time_base / time_scale
         self._partial, self._pipe = partial_name(target), pipe
         self.plan = plan
-        self._to_frame = FromRgb(plan.pix_fmt, plan.tags)
+        self._to_frame = FromRgb(plan.pix_fmt, plan.tags, is_neutral=plan.is_grey)
         self._num_frames = self._first_pts = self._last_pts = self._end_pts = self._coded_end = 0
         self._header_duration = (source.duration or 0) * time_scale
         self._first_dts: int | None = None
@@ -148,10 +148,7 @@ class VideoWriter:
             self._is_exact = self._output.format.name in MOV_FAMILY
             self._write_header()
             self._picture, self._lost = try_picture(self._video, source, plan, time_scale)
-            if self._lost and tracks.strict:
-                raise UsageError(
-                    f"{'; '.join(self._lost)}; leave out --strict to go on all the same"
-                )
+            refuse_loss(self._lost, tracks)
         except BaseException:
             self.abort()
             raise
@@ -186,14 +183,15 @@ class VideoWriter:
         """Encode one frame; call in presentation order.
 
         Args:
-            pixels: (H, W, 3) RGB of the plan's frame size, full range: uint8, or uint16 with white at 65535.
+            pixels: (H, W, 3) RGB, or (H, W, 4) with alpha, of the plan's frame size, full range: uint8, or uint16 with
+                white at 65535.
             pts: when it is shown, in ticks of `time_base`; greater than the one before.
             duration: for how long, in ticks of `time_base`.
 
         Raises:
             StsrError: the disk is full, or the encoder failed; the temporary file is gone then.
         """
-        shape = (*self.plan.frame_size, 3)
+        shape = (*self.plan.frame_size, 4 if self.plan.has_alpha else 3)
         if pixels.shape != shape:
             raise ValueError(f"a frame must have the shape {shape}, not {pixels.shape}")
         if self._even:

@@ -314,4 +314,11 @@ ROWS = [
         output="out.mp4",
         code=4,
     ),
+    Row(
+        "truncated-ts",
+        "MPEG-TS that ends in the middle of a frame",
+        clips.truncated("in.ts", 0.6),
+        "what is there is kept, and the damaged frame is told of",
+        (frames(), sync(), says("damaged")),
+    ),
 ]

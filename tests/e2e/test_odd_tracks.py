@@ -352,3 +352,23 @@ def test_an_independent_reader_sees_flags_and_titles(call, tmp_path):
     assert properties["flag_commentary"] and properties["flag_hearing_impaired"]
     assert not properties["default_track"]
     assert (properties["track_name"], properties["language"]) == ("Kömmentar", "ger")
+
+
+def test_bitmap_subtitles_keep_the_size_they_were_made_for(call, tmp_path):
+    """A player scales them from it to the picture, so they lie right on one four times as large."""
+
+    def add(out):
+        stream = out.add_stream("dvdsub")
+        packet = av.Packet(bytes.fromhex("0008000400000000"))
+        packet.stream, packet.time_base = stream, MILLISECOND
+        packet.pts, packet.dts, packet.duration = 40, 40, 100
+        return [packet]
+
+    write(tmp_path / "in.mkv", add=add)
+    call("upscale", "in.mkv", "out.mkv", *FAST, "-q", "--scale", "4")
+    with av.open(str(tmp_path / "out.mkv")) as container:
+        assert container.streams[1].codec_context.name == "dvdsub"
+        header = container.streams[1].codec_context.extradata
+    assert header.startswith(b"size: 64x48\npalette: ")
+    said = call("upscale", "in.mkv", "out.webm", *FAST[:-2], *WEBM, "-q").stderr
+    assert "webm cannot hold pictures as subtitles, and a .mkv can" in said

@@ -233,7 +233,9 @@ def test_rgb_stays_exactly_rgb(make_clip, tmp_path, codec, pix_fmt, kept):
         ("yuv444p", "mpeg4", "yuv420p"),
         ("bgr0", "libx264", "yuv444p"),
         ("gbrp10le", "ffv1", "gbrp10le"),
-        ("gray", "libx264", "yuv420p"),
+        ("gray", "libx264", "yuvj420p"),  # as FFmpeg decodes monochrome H.264
+        ("gray", "mpeg4", "yuv420p"),
+        ("gray10le", "ffv1", "gray10le"),
     ],
 )
 def test_auto_takes_the_sources_format_or_the_nearest(make_clip, tmp_path, pix_fmt, codec, auto):
