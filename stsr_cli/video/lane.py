@@ -137,6 +137,16 @@ class Lane:
         self.last_dts = packet.dts
 
 
+def is_hidden(packet: Packet[Any], format_name: str) -> bool:
+    """Whether an edit list of the source leaves a packet out and a file of that format would play it.
+
+    The last one before what is heard is kept: a decoder needs it to start.
+    """
+    if not packet.is_discard or format_name in MOV_FAMILY or packet.pts is None:
+        return False
+    return packet.pts + 2 * (packet.duration or 0) <= (packet.stream.start_time or 0)
+
+
 def kept_tags(output: Stream, kept: KeptTags | None) -> dict[str, str]:
     """Of the tags that a stream is given, those that its container keeps, by key in lower case."""
     given = lowered(output.metadata)

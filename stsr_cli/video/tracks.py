@@ -19,7 +19,7 @@ from av.stream import Discard, Stream
 from stsr_cli.errors import InputError, UsageError
 from stsr_cli.options import TrackOptions
 from stsr_cli.video.excerpt import Window
-from stsr_cli.video.lane import KeptTags, Lane, kept_flags, kept_tags
+from stsr_cli.video.lane import KeptTags, Lane, is_hidden, kept_flags, kept_tags
 from stsr_cli.video.plan import Track, carried, plan_tracks
 from stsr_cli.video.probe import SourceInfo, open_source, reason, shown
 from stsr_cli.video.readback import payload
@@ -240,6 +240,8 @@ class TrackCopier:
                 self._window.join(packet)
                 if self._window.is_over(packet):
                     return None
+                if is_hidden(packet, self._format):
+                    continue
                 if packet.size and self._window.take(packet) and payload(packet, packet.stream):
                     return packet
         except (av.FFmpegError, OSError, ValueError) as error:
