@@ -171,7 +171,8 @@ class UpscaleOptions:
         size: (width, height) of the output as shown, reached by Lanczos after the network, or None: what the network
             makes. A width of None follows from the picture's shape.
         dedup: replace frames that repeat the one before, as animation on twos and threes has them, by new ones.
-        overwrite: replace existing files, target or disagreement.
+        report: file that says what was done, as JSON (docs/report.md), or None.
+        overwrite: replace existing files: target, disagreement or report.
         read: what of the source is read.
         model: the networks.
         encode: how the target is encoded.
@@ -192,6 +193,7 @@ class UpscaleOptions:
     scene_threshold: float = 10.0
     size: tuple[int | None, int] | None = None
     dedup: bool = False
+    report: Path | None = None
     overwrite: bool = False
     read: SourceOptions = field(default_factory=SourceOptions)
     model: ModelOptions = field(default_factory=ModelOptions)

@@ -40,10 +40,12 @@ def auto_pix_fmt(
     for candidate in candidates:
         if candidate in supported or not supported:
             return candidate
-    odd = " of an odd size" if is_odd else ""
+    if is_odd:
+        raise UsageError(
+            f"{codec} takes no odd sizes of {source.pix_fmt}; choose an even one with --size or --height, or libx264"
+        )
     raise UsageError(
-        f"{codec} takes no pixel format for {source.pix_fmt}{odd}; choose --pix-fmt from {', '.join(supported)}, "
-        "or libx264"
+        f"{codec} takes no pixel format for {source.pix_fmt}; choose --pix-fmt from {', '.join(supported)}, or libx264"
     )
 
 

@@ -19,11 +19,14 @@ from av.video.stream import VideoStream
 from stsr_cli.errors import InputError, UsageError
 from stsr_cli.options import DEFAULT_IMAGE_RATE, Deinterlace, SourceOptions
 from stsr_cli.video.alpha import carries_alpha, decoded
+from stsr_cli.video.clock import dts_delay, jumps_of
 from stsr_cli.video.colour import ColourTags, bit_depth, read_tags, richness
+from stsr_cli.video.cropping import NO_CROPPING, Cropping, container_cropping
 from stsr_cli.video.hdr import HdrMetadata, read_hdr
 from stsr_cli.video.pipe import PIPE, InputPipe
 from stsr_cli.video.sequence import find_images
 from stsr_cli.video.side_data import display_matrix
+from stsr_cli.video.timeline import Jumps
 from stsr_cli.video.tonemap import ToneMapping
 
 _STILL_CODECS = frozenset({"mjpeg", "webp"})
@@ -47,7 +50,9 @@ class SourceInfo:
             timestamps, except for the duration of a single frame that has none.
         is_interlaced: whether the header or the first frame says so.
         deinterlace: what is done about it while the frames are read.
+        cropping: what is cut off each decoded frame, as the container asks.
         dts_delay: ticks from a frame's dts to its pts, for a file that has dts alone (AVI); else None.
+        jumps: of the clock, as far as they are known; None: the format allows none.
         shift: pts of the file at which the clock of `start_pts` and of every frame that is read is 0, in ticks.
         end_pts: frames at or after it are not read, in ticks of that clock; None: all are.
         nominal_rate: the lowest frame rate on whose grid all timestamps lie, by FFmpeg's estimate, or None.
@@ -87,7 +92,9 @@ class SourceInfo:
     display_matrix: tuple[int, ...] | None
     is_interlaced: bool = False
     deinterlace: Deinterlace = "auto"
+    cropping: Cropping = NO_CROPPING
     dts_delay: int | None = None
+    jumps: Jumps | None = field(default=None, compare=False)
     shift: int = 0
     end_pts: int | None = None
     nominal_rate: Fraction | None = None
@@ -112,15 +119,15 @@ def probe(path: str | os.PathLike[str], options: SourceOptions = _WHOLE_SOURCE) 
         UsageError: the file has no video stream of the index asked for, or times of its own and is to get a rate.
     """
     path = Path(path)
-    if path == PIPE:
-        return _probe_pipe(options)
-    images = find_images(path, shown(path))
+    images = () if path == PIPE else find_images(path, shown(path))
     if images:
         return _probe_images(path, images, options)
     if options.rate is not None:
         raise UsageError(
             f"--rate is for image sequences and {shown(path)} has times of its own; leave it out"
         )
+    if path == PIPE:
+        return _probe_pipe(options)
     with open_input(path) as container:
         stream = find_video(container, path, options.video_index)
         frame, colour = first_frame(decoded(container, stream), stream, path)
@@ -135,15 +142,16 @@ def _info(
     path: Path,
 ) -> SourceInfo:
     time_base = stream.time_base or Fraction(1, 1000)
-    dts_delay = _dts_delay(path, stream, frame) if container.format.name == "avi" else None
+    delay = dts_delay(container, stream, frame)
+    crop = container_cropping(stream, frame.width, frame.height)
     start_pts = frame.pts if frame.pts is not None else (stream.start_time or 0)
-    if dts_delay is not None and frame.dts is not None:
-        start_pts = frame.dts - dts_delay
+    if delay is not None and frame.dts is not None:
+        start_pts = frame.dts - delay
     return SourceInfo(
         path=path,
         stream_index=stream.index,
-        width=frame.width,
-        height=frame.height,
+        width=frame.width - crop.left - crop.right,
+        height=frame.height - crop.top - crop.bottom,
         time_base=time_base,
         frame_rate=stream.average_rate or stream.guessed_rate or None,
         start_pts=start_pts,
@@ -157,7 +165,9 @@ def _info(
         rotation=frame.rotation,
         display_matrix=display_matrix(frame),
         is_interlaced=frame.interlaced_frame or stream.codec_context.field_order in _INTERLACED,
-        dts_delay=dts_delay,
+        cropping=crop,
+        dts_delay=delay,
+        jumps=jumps_of(container),
         nominal_rate=stream.base_rate or None,
         has_alpha=carries_alpha(frame, stream),
         hdr=read_hdr(frame),
@@ -181,18 +191,6 @@ def _probe_pipe(options: SourceOptions) -> SourceInfo:
     pipe.start(stream)
     frame, colour = first_frame(pipe.peek(), stream, PIPE)
     return replace(_info(pipe.container, stream, frame, colour, PIPE), pipe=pipe)
-
-
-def _dts_delay(path: Path, stream: VideoStream, first: VideoFrame) -> int | None:
-    """By how much the frames of a file without pts leave the decoder later than their packets came in.
-
-    That is because they are reordered; what FFmpeg takes for their pts is wrong then.
-    """
-    with open_input(path) as container:
-        packet = next(container.demux(container.streams[stream.index]))
-    if first.dts is None or packet.dts is None:
-        return None
-    return max(0, first.dts - packet.dts) if packet.is_keyframe else 0
 
 
 def _probe_images(path: Path, images: tuple[Path, ...], options: SourceOptions) -> SourceInfo:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import av
+import numpy as np
 from av.codec.context import ThreadType
 from av.video.frame import VideoFrame
 
@@ -28,7 +29,7 @@ from stsr_cli.video.probe import (
     reason,
     shown,
 )
-from stsr_cli.video.timeline import PtsRepair
+from stsr_cli.video.timeline import Jumps, PtsRepair
 from stsr_cli.video.tonemap import ToneMapper
 
 _SEEK_SECONDS = (0, 2, 10, 60)
@@ -87,12 +88,15 @@ def read_frames(
         first_pts = start_pts + source.shift
     if source.deinterlace == "fields":  # the file counts in ticks of twice the length
         first_pts, time_base = first_pts and first_pts // 2, 2 * time_base
-    timed = _timed(_decode(source, first_pts, time_base), repair)
+    timed = _timed(_decode(source, first_pts, time_base), repair, source.jumps, time_base)
     frames = deinterlace(timed, source.deinterlace, time_base, flags)
+    crop = source.cropping
+    width, height = source.width + crop.left + crop.right, source.height + crop.top + crop.bottom
+    rows, columns = slice(crop.top, height - crop.bottom), slice(crop.left, width - crop.right)
     for index, frame in enumerate(frames):
-        if (frame.width, frame.height) != (source.width, source.height):
+        if (frame.width, frame.height) != (width, height):
             raise InputError(
-                f"{shown(source.path)} changes its size from {source.width}x{source.height} to "
+                f"{shown(source.path)} changes its size from {width}x{height} to "
                 f"{frame.width}x{frame.height} at frame {index}; cut it there and run the parts"
             )
         assert frame.pts is not None
@@ -101,7 +105,8 @@ def read_frames(
         if source.end_pts is not None and pts >= source.end_pts:
             return
         if start_pts is None or pts >= start_pts:
-            yield Frame(to_rgb(frame), pts, frame.duration or None, source.time_base)
+            pixels: Any = np.ascontiguousarray(to_rgb(frame)[rows, columns])
+            yield Frame(pixels, pts, frame.duration or None, source.time_base)
 
 
 def _converter(source: SourceInfo, *, with_alpha: bool) -> Callable[[VideoFrame], Pixels]:
@@ -128,10 +133,16 @@ def read_image(path: Path) -> Pixels:
         return ToRgb(colour)(frame)
 
 
-def _timed(frames: Iterator[VideoFrame], repair: PtsRepair) -> Iterator[VideoFrame]:
+def _timed(
+    frames: Iterator[VideoFrame], repair: PtsRepair, jumps: Jumps | None, time_base: Fraction
+) -> Iterator[VideoFrame]:
     """Frames with a pts each, later than the one before."""
+    expected: Fraction | None = None
     for frame in frames:
+        if jumps and frame.pts is not None:
+            frame.pts += round(jumps.offset(frame.pts * time_base, expected) / time_base)
         frame.pts = repair(frame.pts, frame.duration or None)
+        expected = (frame.pts + (frame.duration or 0)) * time_base
         yield frame
 
 

@@ -43,6 +43,7 @@ from stsr_cli.video.probe import (
 )
 from stsr_cli.video.sequence import numbers_of, parse_pattern
 from stsr_cli.video.target import IMAGE_ENCODERS, sync
+from stsr_cli.video.verify import Check
 from stsr_cli.video.written import WrittenReport
 
 TIMESTAMPS = "timestamps.txt"
@@ -139,7 +140,7 @@ class SequenceWriter:
         self._end_pts = self._num_stored = 0
         self._sums: dict[int, int] = {}
         with open_source(source) as container:
-            self.tracks: tuple[Track, ...] = plan_tracks(container, source, "image2", tracks)
+            self.tracks: tuple[Track, ...] = plan_tracks(container, source, "image2", tracks)[0]
         self._encoder = _open_encoder(plan, *self._size, plan.sample_aspect_ratio)
         self._has_made_folder = not self._folder.exists()
         try:
@@ -201,6 +202,9 @@ class SequenceWriter:
             frames=len(self._pts),
             duration=(self._end_pts - self._pts[0]) * self.time_base,
             packets_copied=0,
+            checks=(
+                Check("images that are read back as written", len(self._pts), self._num_stored),
+            ),
         )
 
     def abort(self) -> None:
