@@ -16,6 +16,7 @@ from stsr_cli.report.montage import Montage, Pixels
 from stsr_cli.report.pictures import draw_text
 from stsr_cli.upscale.engine import upscale
 from stsr_cli.video.excerpt import excerpt
+from stsr_cli.video.keeping import canvas
 from stsr_cli.video.orientation import upright, upright_source
 from stsr_cli.video.pipe import PIPE
 from stsr_cli.video.probe import SourceInfo, estimate_num_frames, probe
@@ -112,7 +113,7 @@ def _run(options: UpscaleOptions, part: Part, model: ModelOptions, target: Path)
         target=target,
         read=replace(options.read, start=start or None, end=end),
         model=model,
-        encode=_LOSSLESS,
+        encode=replace(_LOSSLESS, hdr=options.encode.hdr),
         tracks=_NO_TRACKS,
         disagreement=(),
         on_doubt=None if model.spatial == "bicubic" else options.on_doubt,
@@ -130,7 +131,7 @@ def _join(
     info = probe(pairs[0][0])
     shown = upright_source(info)
     height, width = montage.size(shown.height, shown.width)
-    first = replace(shown, width=width, height=height, start_pts=0, duration=None)
+    first = replace(canvas(shown, width, height), start_pts=0, duration=None)
     with open_writer(
         options.target,
         first,

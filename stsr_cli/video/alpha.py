@@ -64,6 +64,11 @@ def can_hold_alpha(codec: str, format_name: str) -> bool:
     return codec not in _HIDDEN and (codec not in _VPX or format_name in _MATROSKA)
 
 
+def is_usual_alpha(codec: str, pix_fmt: str) -> bool:
+    """Whether decoders can be expected to know a format with alpha; of VP8 and VP9 that is 4:2:0 alone."""
+    return codec not in _VPX or pix_fmt == "yuva420p"
+
+
 def stream_tags(codec: str, format_name: str) -> dict[str, str]:
     """Tags of a stream that is written with alpha, without which it is not read."""
     is_told = codec in _VPX and format_name in _MATROSKA

@@ -80,7 +80,7 @@ ROWS = [
     _format("libx265", "yuv420p12le", "yuv420p12le", X265),
     _format("libx265", "yuv422p12le", "yuv422p12le", X265),
     _format("libx265", "yuv444p12le", "yuv444p12le", X265),
-    _format("ffv1", "gray", "yuv420p", meaning="601 full", out_meaning="601 limited"),
+    _format("ffv1", "gray", "yuvj420p", meaning="601 full"),  # H.264 without colour, as FFmpeg decodes it
     _format("utvideo", "gbrp", "yuv444p", meaning="RGB", out_meaning="601 limited", name="in.nut"),
     _format("ffv1", "gbrp10le", "gbrp10le", FFV1, meaning="RGB"),
     _format("ffv1", "gbrp12le", "gbrp12le", FFV1, meaning="RGB"),
