@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
 
-from stsr_cli.errors import StsrError
+from stsr_cli.errors import StsrError, UsageError
 from stsr_cli.options import EncodeOptions, ModelOptions, TrackOptions, UpscaleOptions
 from stsr_cli.pipeline import Prefetch
 from stsr_cli.report.montage import Montage, Pixels
@@ -17,9 +17,10 @@ from stsr_cli.report.pictures import draw_text
 from stsr_cli.upscale.engine import upscale
 from stsr_cli.video.excerpt import excerpt
 from stsr_cli.video.orientation import upright, upright_source
+from stsr_cli.video.pipe import PIPE
 from stsr_cli.video.probe import SourceInfo, estimate_num_frames, probe
 from stsr_cli.video.reader import read_frames
-from stsr_cli.video.target import check_target
+from stsr_cli.video.target import check_target, image_pattern
 from stsr_cli.video.timeline import last_duration
 from stsr_cli.video.writer import open_writer
 
@@ -64,6 +65,10 @@ def preview(
     Raises:
         StsrError: as `upscale`; or matplotlib, which draws the labels, is missing. No unfinished file is left.
     """
+    if PIPE in (options.source, options.target) or image_pattern(options.target):
+        raise UsageError(
+            "--preview makes one video of three places of another; it needs files, and no - or images as OUTPUT"
+        )
     source = excerpt(probe(options.source, options.read), options.read)
     check_target(options.target, options.source, overwrite=options.overwrite)
     try:

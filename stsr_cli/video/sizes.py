@@ -8,7 +8,7 @@ from fractions import Fraction
 from pathlib import Path
 
 from stsr_cli.video.plan import Track
-from stsr_cli.video.probe import SourceInfo, open_input
+from stsr_cli.video.probe import SourceInfo, open_input, open_source
 
 _SAMPLED_PACKETS = 5000
 _SAMPLED_SECONDS = 20
@@ -57,7 +57,7 @@ def track_bytes(
         InputError: the source cannot be read.
     """
     kept = {track.index for track in tracks if track.action in ("copy", "convert")}
-    with open_input(source.path) as container:
+    with open_source(source) as container:
         streams = [stream for stream in container.streams if stream.index in kept]
         fixed = sum(len(getattr(one, "data", None) or b"") for one in streams)
         timed = [stream for stream in streams if stream.type in ("audio", "subtitle")]

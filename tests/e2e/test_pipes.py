@@ -228,6 +228,7 @@ def test_a_stream_that_breaks_off_says_so(stsr, tmp_path):
         (("-", "out.mkv", "--start", "1"), "--start cannot be used with -"),
         (("-", "out.mkv", "--rate", "25"), "--rate is for image sequences"),
         (("-", "out.mkv", "--format", "y4m"), "--format cannot be used"),
+        (("-", "out.mkv", "--preview", "1"), "it needs files"),
         (("-", "-", "--format", "y4m", "--codec", "libx264"), "y4m holds raw video alone"),
     ],
 )
