@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from stsr_cli.video.probe import SourceInfo
     from stsr_cli.video.scenes import Shots
 
-_SHOWN = (*SourceOptions.__dataclass_fields__, "strict", "scene_threshold")
+_SHOWN = {*SourceOptions.__dataclass_fields__, "strict", "scene_threshold"} - {"hwaccel"}
 
 
 @click.command(cls=SectionedCommand)
@@ -60,8 +60,8 @@ def command(is_decoded: bool, no_trial: bool, is_json: bool, **values: Any) -> N
     shots = _find_cuts(info, options.scene_threshold) if is_decoded else None
     if shots and not is_json:
         _print_cuts(shots)
-    no_trial = no_trial or PIPE in (options.source, options.target)
-    needed = _estimate(options, tracks) if is_planned and not no_trial else None
+    is_tried = is_planned and not no_trial and PIPE not in (options.source, options.target)
+    needed = _estimate(options, tracks) if is_tried else None
     if needed and not is_json:
         _print_estimate(needed)
     if is_json:

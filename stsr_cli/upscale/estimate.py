@@ -27,7 +27,7 @@ _SHORT, _LONG = (
     2,
     8,
 )  # source frames of a trial: a pair, and enough for the encoder to show what it does
-_BUDGET_SECONDS = 4.0  # after which no more is tried
+_BUDGET_SECONDS = 8.0  # that trials may take, but for the first
 _KEYFRAME_INTERVAL = 250  # frames: of x264 and x265
 _HELD_FRAMES = 60  # by an encoder that looks ahead, in the output's pixel format
 _BYTES_A_PIXEL = 4  # of such a frame, and what the encoder notes about it
@@ -132,7 +132,9 @@ def _trials(
     rate = source.frame_rate or Fraction(25)
     start = options.read.start or Fraction(0)
     length = (num_all or 0) / rate
-    wanted = [(_PLACES[0], _SHORT), (_PLACES[0], _SHORT), *((place, _LONG) for place in _PLACES)]
+    middle, *others = _PLACES
+    wanted = [(middle, _SHORT), (middle, _LONG), (middle, _SHORT)]
+    wanted += [(place, _LONG) for place in others]
     trials: list[_Trial] = []
     images = image_pattern(options.target)
     name = images.name if images else f"trial{options.target.suffix}"
@@ -142,6 +144,8 @@ def _trials(
             target.parent.mkdir()
             begin = start + max(length * place - num_frames / rate, Fraction(0))
             part = replace(options.read, start=begin, end=begin + num_frames / rate)
+            if num_all is not None and num_all <= num_frames:
+                part = options.read
             tried = replace(
                 options,
                 target=target,
@@ -157,22 +161,23 @@ def _trials(
             sizes = frame_sizes(target)
             trials.append(_Trial(report.frames_in, report.frames_out, report.seconds, sizes))
             on_trial(index + 1, len(wanted))
-            if sum(trial.seconds for trial in trials) > _BUDGET_SECONDS:
+            next_frames = wanted[min(index + 1, len(wanted) - 1)][1]
+            due = trials[-1].seconds / trials[-1].frames_in * next_frames
+            if sum(trial.seconds for trial in trials) + due > _BUDGET_SECONDS:
                 break
     return trials
 
 
 def _seconds(trials: list[_Trial], num_all: int) -> float:
-    """By what frames cost beyond those of the short trial, or by all that its frames cost if there is no other.
+    """By what frames of long trials cost beyond those of a short one, or by all that frames cost where it is missing.
 
     The first trial pays for what is done once; it counts only where it is alone.
     """
-    if len(trials) == 1:
-        return trials[0].seconds / trials[0].frames_in * num_all
-    short, *longer = trials[1:]
+    *_, last = trials[:2]
+    short, *longer = sorted(trials[1:] or trials, key=lambda trial: trial.frames_in)
     more = [trial for trial in longer if trial.frames_in > short.frames_in]
     if not more:
-        return short.seconds / short.frames_in * num_all
+        return last.seconds / last.frames_in * num_all
     slopes = [(t.seconds - short.seconds) / (t.frames_in - short.frames_in) for t in more]
     frame = max(sum(slopes) / len(slopes), 0.0)
     return max(short.seconds - frame * short.frames_in, 0.0) + frame * num_all

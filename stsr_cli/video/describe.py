@@ -6,6 +6,8 @@ import av
 
 from stsr_cli.video.probe import SourceInfo, open_source
 
+_HDR = {16: "HDR (PQ)", 18: "HDR (HLG)"}  # transfer characteristics of ITU-T H.273
+
 
 def describe(source: SourceInfo) -> dict[str, Any]:
     """A source's video for programs, as JSON's types; "text" has the same on a line."""
@@ -17,9 +19,13 @@ def describe(source: SourceInfo) -> dict[str, Any]:
     size = f"{source.width}x{source.height}"
     text = [size, f"{float(rate):.3f} fps" if rate else "", source.pix_fmt]
     text += [f"{seconds:.3f} s" if seconds is not None else ""]
+    text += ["cropped by the container" if any(source.cropping) else ""]
     text += ["interlaced" if source.is_interlaced else ""]
+    colour, shape = source.colour, source.sample_aspect_ratio
+    text += [_HDR.get(colour.transfer, "")]
+    text += [f"turned by {source.rotation} degrees" if source.rotation else ""]
+    text += [f"pixels of {shape.numerator}:{shape.denominator}" if shape and shape != 1 else ""]
     text += [f"{len(source.images)} images" if source.images else ""]
-    colour = source.colour
     return {
         "index": source.stream_index,
         "width": source.width,
@@ -34,6 +40,7 @@ def describe(source: SourceInfo) -> dict[str, Any]:
         "primaries": colour.primaries,
         "transfer": colour.transfer,
         "rotation": source.rotation,
+        "sample_aspect_ratio": str(shape) if shape else None,
         "is_interlaced": source.is_interlaced,
         "num_images": len(source.images) or None,
         "text": ", ".join(filter(None, text)),

@@ -18,10 +18,16 @@ from av.video.stream import VideoStream
 
 from stsr_cli.errors import InputError, UsageError
 from stsr_cli.options import DEFAULT_IMAGE_RATE, Deinterlace, SourceOptions
+from stsr_cli.video.alpha import carries_alpha, decoded
+from stsr_cli.video.clock import dts_delay, jumps_of
 from stsr_cli.video.colour import ColourTags, bit_depth, read_tags, richness
-from stsr_cli.video.display_matrix import display_matrix
+from stsr_cli.video.cropping import NO_CROPPING, Cropping, container_cropping
+from stsr_cli.video.hdr import HdrMetadata, read_hdr
 from stsr_cli.video.pipe import PIPE, InputPipe
 from stsr_cli.video.sequence import find_images
+from stsr_cli.video.side_data import display_matrix
+from stsr_cli.video.timeline import Jumps
+from stsr_cli.video.tonemap import ToneMapping
 
 _STILL_CODECS = frozenset({"mjpeg", "webp"})
 _COVER = Disposition.attached_pic
@@ -44,7 +50,9 @@ class SourceInfo:
             timestamps, except for the duration of a single frame that has none.
         is_interlaced: whether the header or the first frame says so.
         deinterlace: what is done about it while the frames are read.
+        cropping: what is cut off each decoded frame, as the container asks.
         dts_delay: ticks from a frame's dts to its pts, for a file that has dts alone (AVI); else None.
+        jumps: of the clock, as far as they are known; None: the format allows none.
         shift: pts of the file at which the clock of `start_pts` and of every frame that is read is 0, in ticks.
         end_pts: frames at or after it are not read, in ticks of that clock; None: all are.
         nominal_rate: the lowest frame rate on whose grid all timestamps lie, by FFmpeg's estimate, or None.
@@ -61,6 +69,9 @@ class SourceInfo:
         hwaccel: kind of device that decodes it, as FFmpeg names it, or None: software.
         images: of an image sequence, its files in order; `path` is their folder or pattern then.
         pipe: what there is of a source that can be read only once; `path` is `-` then.
+        has_alpha: whether there is alpha to keep, see `alpha.carries_alpha`.
+        hdr: what comes with its colours, if they are HDR.
+        tone_mapping: how frames are mapped to SDR as they are read, or None; `colour` is what they are afterwards.
     """
 
     path: Path
@@ -81,13 +92,18 @@ class SourceInfo:
     display_matrix: tuple[int, ...] | None
     is_interlaced: bool = False
     deinterlace: Deinterlace = "auto"
+    cropping: Cropping = NO_CROPPING
     dts_delay: int | None = None
+    jumps: Jumps | None = field(default=None, compare=False)
     shift: int = 0
     end_pts: int | None = None
     nominal_rate: Fraction | None = None
     hwaccel: str | None = None
     images: tuple[Path, ...] = ()
     pipe: InputPipe | None = field(default=None, repr=False, compare=False)
+    has_alpha: bool = False
+    hdr: HdrMetadata = field(default_factory=HdrMetadata)
+    tone_mapping: ToneMapping | None = None
 
 
 def probe(path: str | os.PathLike[str], options: SourceOptions = _WHOLE_SOURCE) -> SourceInfo:
@@ -114,7 +130,7 @@ def probe(path: str | os.PathLike[str], options: SourceOptions = _WHOLE_SOURCE) 
         return _probe_pipe(options)
     with open_input(path) as container:
         stream = find_video(container, path, options.video_index)
-        frame, colour = first_frame(container.decode(stream), stream, path)
+        frame, colour = first_frame(decoded(container, stream), stream, path)
         return _info(container, stream, frame, colour, path)
 
 
@@ -126,17 +142,16 @@ def _info(
     path: Path,
 ) -> SourceInfo:
     time_base = stream.time_base or Fraction(1, 1000)
-    dts_delay = (
-        _dts_delay(path, stream, frame) if container.format.name == "avi" and path != PIPE else None
-    )
+    delay = dts_delay(container, stream, frame)
+    crop = container_cropping(stream, frame.width, frame.height)
     start_pts = frame.pts if frame.pts is not None else (stream.start_time or 0)
-    if dts_delay is not None and frame.dts is not None:
-        start_pts = frame.dts - dts_delay
+    if delay is not None and frame.dts is not None:
+        start_pts = frame.dts - delay
     return SourceInfo(
         path=path,
         stream_index=stream.index,
-        width=frame.width,
-        height=frame.height,
+        width=frame.width - crop.left - crop.right,
+        height=frame.height - crop.top - crop.bottom,
         time_base=time_base,
         frame_rate=stream.average_rate or stream.guessed_rate or None,
         start_pts=start_pts,
@@ -150,8 +165,12 @@ def _info(
         rotation=frame.rotation,
         display_matrix=display_matrix(frame),
         is_interlaced=frame.interlaced_frame or stream.codec_context.field_order in _INTERLACED,
-        dts_delay=dts_delay,
+        cropping=crop,
+        dts_delay=delay,
+        jumps=jumps_of(container),
         nominal_rate=stream.base_rate or None,
+        has_alpha=carries_alpha(frame, stream),
+        hdr=read_hdr(frame),
     )
 
 
@@ -174,18 +193,6 @@ def _probe_pipe(options: SourceOptions) -> SourceInfo:
     return replace(_info(pipe.container, stream, frame, colour, PIPE), pipe=pipe)
 
 
-def _dts_delay(path: Path, stream: VideoStream, first: VideoFrame) -> int | None:
-    """By how much the frames of a file without pts leave the decoder later than their packets came in.
-
-    That is because they are reordered; what FFmpeg takes for their pts is wrong then.
-    """
-    with open_input(path) as container:
-        packet = next(container.demux(container.streams[stream.index]))
-    if first.dts is None or packet.dts is None:
-        return None
-    return max(0, first.dts - packet.dts) if packet.is_keyframe else 0
-
-
 def _probe_images(path: Path, images: tuple[Path, ...], options: SourceOptions) -> SourceInfo:
     rate = options.rate or Fraction(DEFAULT_IMAGE_RATE)
     step = max(1, len(images) // _NUM_SAMPLED_IMAGES)
@@ -193,6 +200,7 @@ def _probe_images(path: Path, images: tuple[Path, ...], options: SourceOptions) 
     return replace(
         max(sampled, key=lambda image: richness(VideoFormat(image.pix_fmt, 8, 8))),
         path=path,
+        has_alpha=any(image.has_alpha for image in sampled),
         time_base=1 / rate,
         frame_rate=rate,
         start_pts=0,

@@ -2,14 +2,19 @@
 
 import itertools
 import math
+import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 
+from stsr_cli.video.encoder import EncoderPlan
+from stsr_cli.video.pipe import PIPE
 from stsr_cli.video.plan import Track
-from stsr_cli.video.probe import SourceInfo, open_input, open_source
+from stsr_cli.video.probe import SourceInfo, open_input, open_source, shown
 
+_LOSSLESS = frozenset({"ffv1", "ffvhuff", "huffyuv", "utvideo", "png", "tiff"})
+_BITS_A_PIXEL, _LOSSLESS_BITS = 0.05, 4  # less than was ever measured: docs/results/estimates.md
 _SAMPLED_PACKETS = 5000
 _SAMPLED_SECONDS = 20
 
@@ -76,3 +81,31 @@ def track_bytes(
         else:
             return fixed + sampled  # that was all
     return fixed + round(sampled * float(seconds) / max(end - begin, 1.0))
+
+
+def disk_warning(target: Path, plan: EncoderPlan, num_frames: int) -> tuple[str, ...]:
+    """What to say where an output will hardly find room, by what is seldom undercut; nothing where it may.
+
+    Args:
+        target: the output, whose folder exists or its folder's folder does.
+        plan: how it is encoded.
+        num_frames: about how many it will have; 0: unknown.
+    """
+    if target == PIPE:
+        return ()
+    is_lossless = plan.codec in _LOSSLESS or "0" in (
+        plan.options.get("crf"),
+        plan.options.get("qp"),
+    )
+    bits = _LOSSLESS_BITS if is_lossless else _BITS_A_PIXEL
+    needed = num_frames * plan.width * plan.height * bits / 8
+    folder = target.absolute()
+    while not folder.is_dir():
+        folder = folder.parent
+    free = shutil.disk_usage(folder).free
+    if needed <= free:
+        return ()
+    return (
+        f"the output takes about {needed / 1e9:.1f} GB at least and {free / 1e9:.1f} GB are free in {shown(folder)}; "
+        "`stsr probe INPUT OUTPUT` estimates it better",
+    )

@@ -31,7 +31,7 @@ from stsr_cli.video.reader import read_frames
 from stsr_cli.video.repeats import steps
 
 RATE, WIDTH, HEIGHT, SCALE = 24, 160, 96, 4
-NUM_FRAMES = 48
+NUM_FRAMES = 36
 HELD = {"ones": (1,), "twos": (2,), "threes": (3,), "mixed": (2, 3, 1, 2, 2, 3)}
 CRFS = (18, 23, 28, 30)
 FOOTAGE_FRAMES = 100
@@ -39,15 +39,15 @@ FOOTAGE_FRAMES = 100
 
 def draw(seconds: float, scale: int) -> np.ndarray:
     """(scale * HEIGHT, scale * WIDTH, 3) uint8: flat colours, outlines, a ball that bounces, a face that speaks."""
-    fine = 2 * scale
-    y, x = np.mgrid[: HEIGHT * fine, : WIDTH * fine] / fine
-    picture = np.empty((*x.shape, 3), np.float32)
+    y, x = (np.mgrid[: HEIGHT * scale, : WIDTH * scale] + 0.5) / scale
+    picture = np.empty((*x.shape, 3))
     picture[:] = (150, 200, 235)
     picture[y > 70] = (120, 170, 90)
 
     def shape(distance: np.ndarray, colour: tuple[int, int, int]) -> None:
-        picture[distance < 1] = (20, 15, 15)
-        picture[distance < 0] = colour
+        for edge, paint in ((1, (20, 15, 15)), (0, colour)):
+            share = np.clip(0.5 + (edge - distance) * scale, 0, 1)[..., None]
+            picture[:] = picture * (1 - share) + np.array(paint) * share
 
     def disc(left: float, top: float, radius: float, colour: tuple[int, int, int]) -> None:
         shape(np.hypot(x - left, y - top) - radius, colour)
@@ -61,11 +61,7 @@ def draw(seconds: float, scale: int) -> np.ndarray:
     disc(123, 30, 2, (255, 255, 255))
     disc(137, 30, 2, (255, 255, 255))
     box(130, 44, 9, 1 + 4 * abs(np.sin(6 * seconds)), (150, 40, 50))
-    return (
-        picture.reshape(HEIGHT * scale, fine // scale, WIDTH * scale, -1, 3)
-        .mean((1, 3))
-        .astype(np.uint8)
-    )
+    return picture.round().astype(np.uint8)
 
 
 def shown(lengths: tuple[int, ...]) -> list[int]:
@@ -111,12 +107,8 @@ def upscaled(folder: Path, held: str, time_scale: int, dedup: bool) -> tuple[lis
 
 def compare(folder: Path) -> Iterator[dict]:
     """With and without --dedup, against the truth."""
-    for held, time_scale in [
-        *itertools.product(HELD, (2,)),
-        ("twos", 1),
-        ("threes", 1),
-        ("threes", 4),
-    ]:
+    cases = [("twos", 2), ("threes", 2), ("mixed", 2), ("twos", 1), ("threes", 1)]
+    for held, time_scale in cases:
         num_frames = (NUM_FRAMES - 3) * time_scale  # behind them, holds have no end
         truth = [draw(index / RATE / time_scale, SCALE) for index in range(num_frames)]
         for dedup in (False, True):

@@ -22,9 +22,9 @@ from stsr_cli.device import machine_name
 
 PLAIN = ("--spatial", "bicubic", "--temporal", "blend")
 CASES = {
-    "span + rife, libx264": ((), "2"),
-    "bicubic + blend, libx265": ((*PLAIN, "--codec", "libx265"), "4"),
-    "bicubic + blend, ffv1": ((*PLAIN, "--codec", "ffv1"), "4"),
+    "span + rife, libx264": ((), "1"),
+    "bicubic + blend, libx265": ((*PLAIN, "--codec", "libx265"), "2"),
+    "bicubic + blend, ffv1": ((*PLAIN, "--codec", "ffv1"), "2"),
 }
 
 
@@ -80,7 +80,7 @@ def main() -> None:
         f"{datetime.date.today()}, {machine_name(torch.device('cpu'))}, {os.cpu_count()} processors; "
         f"load average at the end {os.getloadavg()[2]:.1f} (15 min).",
         "",
-        "The first 2 s (span + rife) or 4 s of each video. Each cell: estimated / taken (their ratio). Time is "
+        "The first second (span + rife) or two of each video. Each cell: estimated / taken (their ratio). Time is "
         "without the start of Python; loading libraries and networks is part of what was taken.",
         "",
         "| video | what runs | frames out | trial | time | size | memory |",

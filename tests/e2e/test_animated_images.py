@@ -49,7 +49,7 @@ def test_moving_images_keep_their_times_and_pixels(tmp_path, name, codec, pix_fm
     assert frames[1].duration * source.time_base == Fraction(16, 100)
     for index, frame in enumerate(frames):
         difference = frame.pixels[..., :3].astype(int) - drawing(index)
-        assert np.abs(difference).max() <= (8 if codec == "gif" else 0)  # of rgb8's palette
+        assert np.abs(difference).max() <= (40 if codec == "gif" else 0)  # rgb8 is dithered
 
 
 def test_moving_webp_is_refused_with_a_way_out(tmp_path):
