@@ -20,6 +20,10 @@ IMAGE_ENCODERS = {
     **{".png": "png", ".tif": "tiff", ".tiff": "tiff"},
     **{".jpg": "mjpeg", ".jpeg": "mjpeg", ".webp": "libwebp", ".bmp": "bmp"},
 }
+_UNFIT = {
+    "gif": "a GIF has 256 colours and clock ticks of 10 ms",
+    "webp": "FFmpeg cannot read moving WebP back to verify it",
+}
 _MAX_NAME_BYTES = 255
 _HIGHEST_TIMESCALE = 2**31 - 1
 
@@ -107,6 +111,10 @@ def new_container(path: Path, target: Path) -> OutputContainer:
         raise UsageError(
             f"no container is known for {shown(target)}; end the name in .mkv, .mp4, .mov or .webm"
         ) from None
+    if output.format.name in _UNFIT:
+        raise UsageError(
+            f"{shown(target)}: {_UNFIT[output.format.name]}; write .apng, .mkv or images"
+        )
     flags = Flags(output.format.flags)
     is_mov = output.format.name in MOV_FAMILY
     if Flags.no_file in flags or not (is_mov or Flags.variable_fps in flags):
