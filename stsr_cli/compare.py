@@ -22,6 +22,7 @@ from stsr_cli.report.comparison import Comparison, choose_frames, comparison_pag
 from stsr_cli.report.montage import Montage, Pixels
 from stsr_cli.report.page import Image, write_page
 from stsr_cli.report.pictures import draw_text
+from stsr_cli.video.keeping import canvas
 from stsr_cli.video.orientation import upright, upright_source
 from stsr_cli.video.probe import SourceInfo, estimate_num_frames, probe, shown
 from stsr_cli.video.reader import Frame, read_frames
@@ -219,7 +220,7 @@ def _writing(
 
     with open_writer(
         options.target,
-        replace(first, width=width, height=height),
+        canvas(first, width, height),
         options.encode,
         scale=1,
         time_scale=1,

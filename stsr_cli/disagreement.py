@@ -24,6 +24,7 @@ from stsr_cli.checkpoint import write_atomically
 from stsr_cli.errors import UsageError
 from stsr_cli.options import EncodeOptions, TrackOptions, UpscaleOptions
 from stsr_cli.video.colour import MATRIX_BT709, RANGE_LIMITED, ColourTags
+from stsr_cli.video.hdr import HdrMetadata
 from stsr_cli.video.probe import SourceInfo, shown
 from stsr_cli.video.target import check_target
 from stsr_cli.video.timeline import Slot
@@ -162,7 +163,14 @@ class DisagreementFiles:
         self._videos: list[Writer] = []
         self._rows: list[str] = [_COLUMNS]
         # A heat map is 8-bit and no HDR, whatever the source is.
-        plain = replace(source, pix_fmt="yuv420p", bit_depth=8, colour=_BT709)
+        plain = replace(
+            source,
+            pix_fmt="yuv420p",
+            bit_depth=8,
+            colour=_BT709,
+            has_alpha=False,
+            hdr=HdrMetadata(),
+        )
         self._size = (source.height * options.scale, source.width * options.scale)
         self._num_frames = self._num_doubts = self.num_replaced = 0
         self._sum_levels = 0.0

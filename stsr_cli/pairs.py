@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from functools import cache
+from pathlib import Path
 from typing import TypeVar
 
 import torch
@@ -21,26 +22,40 @@ System = TwoStream | CDCA
 Network = TypeVar("Network", bound=nn.Module)
 
 
-def load_system(options: ModelOptions, scale: int | None = None, time_scale: int = 2) -> System:
+OnRead = Callable[[str, Path], None]
+
+
+def load_system(
+    options: ModelOptions,
+    scale: int | None = None,
+    time_scale: int = 2,
+    on_read: OnRead = lambda name, path: None,
+) -> System:
     """Build the system that `options` asks for, as `load_pair` does; both kinds are called in the same way."""
     if options.system == "cdca":
-        return _load_cdca(options, scale, time_scale)
-    return load_pair(options, scale, time_scale)
+        return _load_cdca(options, scale, time_scale, on_read)
+    return load_pair(options, scale, time_scale, on_read)
 
 
-def load_pair(options: ModelOptions, scale: int | None = None, time_scale: int = 2) -> TwoStream:
+def load_pair(
+    options: ModelOptions,
+    scale: int | None = None,
+    time_scale: int = 2,
+    on_read: OnRead = lambda name, path: None,
+) -> TwoStream:
     """Build the two-stream network that `options` asks for, in eval mode, float32, on the CPU.
 
     Args:
         options: module names, and weights; the device is the caller's business.
         scale: spatial factor; None is f_S's own.
         time_scale: temporal factor.
+        on_read: told the name and the file of each weights file that is read.
 
     Raises:
         UsageError: an unknown module name, or a factor the module cannot reach.
         WeightsError: no weights for a module, weights of other modules, or a damaged file.
     """
-    read = _reader(options)
+    read = _reader(options, on_read)
     spatial = _fill("spatial", options.spatial, options, read)
     temporal = _fill("temporal", options.temporal, options, read)
     assert isinstance(spatial, SpatialModule)
@@ -55,9 +70,9 @@ def load_pair(options: ModelOptions, scale: int | None = None, time_scale: int =
     return TwoStream(spatial, temporal, scale, time_scale).eval()
 
 
-def _load_cdca(options: ModelOptions, scale: int | None, time_scale: int) -> CDCA:
+def _load_cdca(options: ModelOptions, scale: int | None, time_scale: int, on_read: OnRead) -> CDCA:
     """CDCA from the last of the chosen weights that hold it, or from the published ones."""
-    read = _reader(options)
+    read = _reader(options, on_read)
     for source in reversed(options.weights or ("cdca",)):
         cdca = read(source).cdca
         if cdca is not None:
@@ -68,9 +83,16 @@ def _load_cdca(options: ModelOptions, scale: int | None, time_scale: int) -> CDC
     )
 
 
-def _reader(options: ModelOptions) -> Callable[[str], Weights]:
+def _reader(options: ModelOptions, on_read: OnRead) -> Callable[[str], Weights]:
     """Both modules mostly lie in one file: check, read and build what is in it once."""
-    return cache(lambda source: load_weights(resolve_weights(source, options.offline)))
+
+    @cache
+    def read(source: str) -> Weights:
+        path = resolve_weights(source, options.offline)
+        on_read(source, path)
+        return load_weights(path)
+
+    return read
 
 
 def _listed(sources: tuple[str, ...]) -> str:

@@ -6,7 +6,7 @@ from typing import Any, get_args
 import click
 
 from stsr_cli.cli.fields import Decorator, option_of, section
-from stsr_cli.options import EncodeOptions, PipeFormat, TrackOptions
+from stsr_cli.options import EncodeOptions, HdrAction, PipeFormat, TrackOptions
 
 _option = option_of(EncodeOptions)
 _TRACKS = ("audio", "subs", "chapters", "attachments")
@@ -56,6 +56,12 @@ encode_options = section(
         "NVENC  [default: medium, 6, 2, p5]",
     ),
     _option("--pix-fmt", help="Pixel format; auto follows the source."),
+    _option(
+        "--hdr",
+        type=click.Choice(get_args(HdrAction)),
+        help="PQ and HLG: kept in 10 bits with their metadata, or mapped to BT.709 SDR before the networks, which were "
+        "trained on SDR.",
+    ),
     _option(
         "--format",
         type=click.Choice(get_args(PipeFormat)),

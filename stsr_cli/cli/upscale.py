@@ -254,6 +254,12 @@ def take_run(values: dict[str, Any]) -> UpscaleOptions:
     type=TIME,
     help="Write three excerpts of SECONDS each instead, every frame beside what bicubic and blend make of it.",
 )
+@_option(
+    "--report",
+    metavar="FILE.json",
+    type=click.Path(path_type=Path),
+    help="Write what was done and what was verified: versions, weights, options, tracks, cuts, times.",
+)
 @click.option("-y", "--overwrite", is_flag=True, help="Replace OUTPUT and FILE if they exist.")
 @click.option("-q", "--quiet", is_flag=True, help="No progress bar, no summary.")
 def command(**values: Any) -> None:
@@ -288,7 +294,7 @@ def _preview(options: UpscaleOptions, seconds: Fraction, is_quiet: bool) -> None
     """As the library does, with a bar; says where the excerpts are."""
     if not seconds:
         raise click.UsageError("--preview 0 shows nothing; write --preview 2")
-    refuse_given("with --preview, which is a video to look at", "disagreement")
+    refuse_given("with --preview, which is a video to look at", "disagreement", "report")
     from stsr_cli.console import Counter
     from stsr_cli.upscale.preview import preview
 

@@ -8,6 +8,7 @@ from typing import Literal
 Stream = Literal["t2s", "s2t"]
 StreamChoice = Literal["t2s", "s2t", "both", "auto"]
 System = Literal["streams", "baseline", "cdca"]
+HdrAction = Literal["keep", "tonemap"]
 PipeFormat = Literal["nut", "y4m", "matroska"]
 Precision = Literal["auto", "fp32", "fp16", "bf16"]
 
@@ -53,6 +54,7 @@ class EncodeOptions:
         preset: speed on the encoder's own scale, or None: its default.
         pix_fmt: pixel format of the output, or "auto": the source's family at a depth the encoder takes.
         options: of the encoder, (key, value); these win over crf and preset.
+        hdr: what becomes of PQ and HLG: "keep" (in 10 bits or more) or "tonemap" (to BT.709 SDR, before the networks).
         format: container on the standard output.
     """
 
@@ -61,6 +63,7 @@ class EncodeOptions:
     preset: str | None = None
     pix_fmt: str = "auto"
     options: tuple[tuple[str, str], ...] = ()
+    hdr: HdrAction = "keep"
     format: PipeFormat = "nut"
 
 
@@ -168,7 +171,8 @@ class UpscaleOptions:
         size: (width, height) of the output as shown, reached by Lanczos after the network, or None: what the network
             makes. A width of None follows from the picture's shape.
         dedup: replace frames that repeat the one before, as animation on twos and threes has them, by new ones.
-        overwrite: replace existing files, target or disagreement.
+        report: file that says what was done, as JSON (docs/report.md), or None.
+        overwrite: replace existing files: target, disagreement or report.
         read: what of the source is read.
         model: the networks.
         encode: how the target is encoded.
@@ -189,6 +193,7 @@ class UpscaleOptions:
     scene_threshold: float = 10.0
     size: tuple[int | None, int] | None = None
     dedup: bool = False
+    report: Path | None = None
     overwrite: bool = False
     read: SourceOptions = field(default_factory=SourceOptions)
     model: ModelOptions = field(default_factory=ModelOptions)

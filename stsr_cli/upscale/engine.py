@@ -8,6 +8,7 @@ import math
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -21,12 +22,15 @@ from stsr_cli.pairs import System, load_system, to_device
 from stsr_cli.pipeline import Prefetch, Sink
 from stsr_cli.self_score import Choice, choose_stream
 from stsr_cli.streams import TwoStream
+from stsr_cli.upscale.manifest import check_manifest, write_manifest
 from stsr_cli.upscale.network import Network
 from stsr_cli.upscale.outputs import Output, outputs
 from stsr_cli.upscale.report import UpscaleReport
+from stsr_cli.upscale.transparency import AlphaNetwork
 from stsr_cli.video.excerpt import excerpt
 from stsr_cli.video.filters import FrameFlags
 from stsr_cli.video.hardware import accelerated, decoder_note
+from stsr_cli.video.keeping import tone_mapped
 from stsr_cli.video.pipe import PIPE
 from stsr_cli.video.plan import Track
 from stsr_cli.video.probe import SourceInfo, estimate_num_frames, probe
@@ -40,14 +44,15 @@ from stsr_cli.video.retime import (
     output_rate,
     time_scale_for,
 )
-from stsr_cli.video.scenes import mark_cuts
+from stsr_cli.video.scenes import Cut, mark_cuts
 from stsr_cli.video.sizes import disk_warning
-from stsr_cli.video.timeline import PtsRepair, Slot
+from stsr_cli.video.timeline import Jumps, PtsRepair, Slot
 from stsr_cli.video.writer import open_writer
 from stsr_cli.video.written import Writer
 
 _QUEUE_DEPTH = 4  # frames decoded ahead, frames waiting for the encoder
 _GPU_BATCH = 4
+_PRECISIONS = {torch.float32: "fp32", torch.float16: "fp16", torch.bfloat16: "bf16"}
 
 
 def upscale(
@@ -83,9 +88,13 @@ def upscale(
         )
     source = accelerated(probe(options.source, options.read), options.read.hwaccel)
     source = excerpt(source, options.read)
+    source = replace(source, jumps=source.jumps and Jumps())  # that sound and pictures share
+    if options.encode.hdr == "tonemap":
+        source = tone_mapped(source)
     if options.fps is not None and options.is_time_scale_free:
         options = replace(options, time_scale=time_scale_for(options.fps, source.frame_rate))
     check_disagreement(options)
+    check_manifest(options)
     times, timed, ticks = _output_times(source, options)
     device = resolve_device(options.model.device)
     dtype = resolve_dtype(options.model.precision, device)
@@ -109,15 +118,21 @@ def upscale(
         notes = (*decoder_note(source, options.read.hwaccel), *writer.plan.notes)
         on_plan(writer.tracks, warnings, notes)
         size = writer.plan.frame_size
-        system = load_system(options.model, options.scale, options.time_scale)
+        weights: list[tuple[str, Path]] = []
+        system = load_system(
+            options.model,
+            options.scale,
+            options.time_scale,
+            lambda name, path: weights.append((name, path)),
+        )
         model = to_device(system, device, dtype)
-        choice = _choose(options, model, source, device, dtype, on_pair)
+        choice = _choose(options, model, replace(source, jumps=None), device, dtype, on_pair)
         stream = choice.stream if choice else options.model.stream
-        network = Network(model, stream, bool(options.disagreement), options.on_doubt)
+        kind = AlphaNetwork if writer.plan.has_alpha else Network
+        network = kind(model, stream, bool(options.disagreement), options.on_doubt)
         begin = time.perf_counter()
-        with Prefetch(
-            _steps(read_frames(source, repair, flags=flags), options), _QUEUE_DEPTH
-        ) as frames:
+        decoded = read_frames(source, repair, flags=flags, with_alpha=writer.plan.has_alpha)
+        with Prefetch(_steps(decoded, options), _QUEUE_DEPTH) as frames:
             on_start(source, str(device), choice)
             counted = _Counter(frames, on_frame)
             batches = batches_of_shots(counted, batch_size)
@@ -137,7 +152,7 @@ def upscale(
     end = time.perf_counter()
     decode, encode = frames.waited_seconds, sink.waited_seconds + end - drain
     seconds = end - begin
-    return UpscaleReport(
+    report = UpscaleReport(
         target=options.target,
         frames_in=counted.num_frames,
         frames_out=written.frames,
@@ -148,13 +163,14 @@ def upscale(
         network_share=1 - (decode + encode) / seconds,
         encode_share=encode / seconds,
         repaired_timestamps=repair.num_repaired,
+        num_jumps=source.jumps.num_jumps if source.jumps else 0,
         missing_timestamps=repair.num_missing,
         device=str(device),
         stream=stream,
         choice=choice,
         tracks=writer.tracks,
         num_new=(counted.num_frames - 1) * (options.time_scale - 1) + counted.num_repeats,
-        num_cuts=counted.num_cuts,
+        num_cuts=len(counted.cuts),
         num_repeats=counted.num_repeats,
         num_replaced=doubts.num_replaced,
         mean_disagreement=doubts.mean_levels,
@@ -162,7 +178,17 @@ def upscale(
         num_deinterlaced=flags.num_deinterlaced,
         num_repeated=times.num_repeated,
         num_dropped=times.num_dropped,
+        precision=_PRECISIONS[dtype],
+        encoder=writer.plan,
+        cuts=tuple(
+            Cut(index, float((pts - source.start_pts) * source.time_base))
+            for index, pts in counted.cuts
+        ),
+        weights=tuple(weights),
+        checks=written.checks,
     )
+    write_manifest(options, source, report)
+    return report
 
 
 def _choose(
@@ -194,14 +220,16 @@ class _Counter:
     """Passes steps on and reports how many frames were taken, how many after a cut, how many of them repeats."""
 
     def __init__(self, steps: Iterable[Step], on_frame: Callable[[int], None]) -> None:
-        self.num_frames = self.num_cuts = self.num_repeats = 0
+        self.num_frames = self.num_repeats = 0
+        self.cuts: list[tuple[int, int]] = []  # index and pts of the first frame after each
         self._steps, self._on_frame = steps, on_frame
 
     def __iter__(self) -> Iterator[Step]:
         for step in self._steps:
             yield step
             self.num_frames += 1 + step.num_repeats
-            self.num_cuts += step.is_after_cut
+            if step.is_after_cut:
+                self.cuts.append((self.num_frames - 1, step.frame.pts))
             self.num_repeats += step.num_repeats
             self._on_frame(self.num_frames)
 

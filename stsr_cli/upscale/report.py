@@ -5,7 +5,10 @@ from pathlib import Path
 
 from stsr_cli.options import StreamChoice
 from stsr_cli.self_score import Choice
+from stsr_cli.video.encoder import EncoderPlan
 from stsr_cli.video.plan import Track
+from stsr_cli.video.scenes import Cut
+from stsr_cli.video.verify import Check
 
 
 @dataclass(frozen=True)
@@ -21,6 +24,7 @@ class UpscaleReport:
         decode_share, network_share, encode_share: how the wall time divides into waiting for the decoder, running the
             network, and waiting for the encoder; they sum to 1.
         repaired_timestamps: source frames whose time was missing or not later than the one before.
+        num_jumps: how often the source's clock went back, and what followed was put behind what came before.
         missing_timestamps: those of them that had none.
         device: where the network ran.
         stream: whose frames were written, "both" for the mean; of CDCA, which has none, whatever the options say.
@@ -35,6 +39,11 @@ class UpscaleReport:
         num_replaced: how many others were not shown, since the streams disagreed on them too much.
         mean_disagreement: of the streams over the new frames, in levels of 255, or None where it was not asked for;
             at a cut there is nothing to compare.
+        precision: what the network computed in, as `--precision` spells it.
+        encoder: what the target was encoded with.
+        cuts: where they are, counted in source frames.
+        weights: name and file of each weights file that was read.
+        checks: what was compared when the target was read back.
         warnings: what was lost or changed beside whole tracks, a sentence each, those known before the run first.
     """
 
@@ -59,9 +68,15 @@ class UpscaleReport:
     mean_disagreement: float | None
     warnings: tuple[str, ...] = ()
     missing_timestamps: int = 0
+    num_jumps: int = 0
     num_deinterlaced: int = 0
     num_repeated: int = 0
     num_dropped: int = 0
+    precision: str = "fp32"
+    encoder: EncoderPlan | None = None
+    cuts: tuple[Cut, ...] = ()
+    weights: tuple[tuple[str, Path], ...] = ()
+    checks: tuple[Check, ...] = ()
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -70,16 +85,20 @@ class UpscaleReport:
         if self.repaired_timestamps:
             missing = self.missing_timestamps
             moved = self.repaired_timestamps - missing
-            what = [f"{missing} source frames had no timestamp" if missing else ""]
+            what = [f"{_many(missing, 'source frame')} had no timestamp" if missing else ""]
             what += [
-                f"{moved} source frames were timed no later than the one before" if moved else ""
+                f"{_many(moved, 'source frame')} came no later than the one before" if moved else ""
             ]
             notes.append(f"{' and '.join(filter(None, what))}: repaired")
+        if self.num_jumps:
+            notes.append(
+                f"the source's clock goes back {_many(self.num_jumps, 'time')}: its parts are joined"
+            )
         if self.num_deinterlaced:
-            notes.append(f"{self.num_deinterlaced} interlaced frames were deinterlaced")
+            notes.append(f"deinterlaced: {_many(self.num_deinterlaced, 'source frame')}")
         if self.num_repeated or self.num_dropped:
             notes.append(
-                f"for a constant frame rate, {self.num_repeated} frames were shown again and "
+                f"for a constant frame rate: {_many(self.num_repeated, 'frame')} shown again, "
                 f"{self.num_dropped} left out"
             )
         return tuple(notes)
@@ -88,3 +107,7 @@ class UpscaleReport:
     def frames_per_second(self) -> float:
         """Output frames per second of wall time."""
         return self.frames_out / self.seconds
+
+
+def _many(number: int, what: str) -> str:
+    return f"{number} {what}{'' if number == 1 else 's'}"

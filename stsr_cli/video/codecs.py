@@ -9,6 +9,7 @@ import contextlib
 import io
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import av
 from av.codec import Codec
@@ -194,3 +195,9 @@ def _held_by(format_name: str) -> str:
                 output.add_stream(name, rate=25)
                 return name
         return output.default_video_codec
+
+
+def library_versions() -> dict[str, Any]:
+    """The versions of PyAV and of FFmpeg's libraries, as JSON's types."""
+    libraries = {name: ".".join(map(str, version)) for name, version in av.library_versions.items()}
+    return {"av": av.__version__, "ffmpeg": libraries}

@@ -9,10 +9,18 @@ from av.video.format import VideoFormat
 from av.video.frame import VideoFrame
 
 from stsr_cli.errors import InputError
+from stsr_cli.video.chroma import UNSPECIFIED, output_location, read_chroma_location
 
 MATRIX_RGB, MATRIX_BT709, MATRIX_UNSPECIFIED, MATRIX_BT601 = 0, 1, 2, 6
 RANGE_LIMITED, RANGE_FULL = 1, 2
+PRIMARIES_BT709, PRIMARIES_BT2020 = 1, 9
+TRANSFER_BT709, TRANSFER_LINEAR, TRANSFER_SRGB, TRANSFER_PQ, TRANSFER_HLG = 1, 8, 13, 16, 18
 SD_MAX_HEIGHT = 576
+_GREY_IS_LIMITED = (
+    "libx26",
+    "h264",
+    "hevc",
+)  # untagged, by H.264 and HEVC; FFmpeg takes it for full range
 CONVERTIBLE_MATRICES = frozenset({1, 4, 5, 6, 7, 9, 10})
 
 
@@ -27,6 +35,8 @@ class ColourTags:
         transfer: AVCOL_TRC_* as tagged, 2 when unspecified.
         effective_matrix: AVCOL_SPC_* used to convert; None for RGB formats, which have none.
         effective_range: AVCOL_RANGE_* used to convert, 1 or 2.
+        chroma_location: where chroma samples lie, as tagged, by FFmpeg's name: "left", "center", "topleft" ...;
+            "unspecified" counts as left.
     """
 
     matrix: int
@@ -35,6 +45,7 @@ class ColourTags:
     transfer: int
     effective_matrix: int | None
     effective_range: int
+    chroma_location: str = UNSPECIFIED
 
 
 def is_rgb(pixel_format: VideoFormat) -> bool:
@@ -42,14 +53,34 @@ def is_rgb(pixel_format: VideoFormat) -> bool:
     return pixel_format.is_rgb or pixel_format.has_palette
 
 
-def has_colours(pixel_format: VideoFormat) -> bool:
-    """Whether a pixel format stores more than grey, and transparency."""
-    return is_rgb(pixel_format) or len(pixel_format.components) > 2
+def is_grey(pixel_format: VideoFormat) -> bool:
+    """Whether a pixel format stores luma alone, or luma and alpha."""
+    return not is_rgb(pixel_format) and len(pixel_format.components) < 3
+
+
+def is_float(pixel_format: VideoFormat) -> bool:
+    """Whether a pixel format stores floating-point numbers, of 16 or 32 bits."""
+    return "f16" in pixel_format.name or "f32" in pixel_format.name
+
+
+def has_alpha(pixel_format: VideoFormat) -> bool:
+    """Whether a pixel format stores alpha, a palette's included."""
+    return pixel_format.has_palette or any(c.is_alpha for c in pixel_format.components)
+
+
+def is_hdr(tags: ColourTags) -> bool:
+    """Whether the transfer is one of BT.2100's: PQ (SMPTE ST 2084) or HLG."""
+    return tags.transfer in (TRANSFER_PQ, TRANSFER_HLG)
 
 
 def bit_depth(pixel_format: VideoFormat) -> int:
-    """Bits of the deepest component, e.g. 8 or 10."""
-    return max((component.bits for component in pixel_format.components), default=8)
+    """Bits of the deepest component, e.g. 8 or 10; 16 of what has more, floating-point numbers included."""
+    return min(max((component.bits for component in pixel_format.components), default=8), 16)
+
+
+def richness(pixel_format: VideoFormat) -> tuple[bool, int, int]:
+    """How much a format can hold, for comparisons: colours, depth, components."""
+    return not is_grey(pixel_format), bit_depth(pixel_format), len(pixel_format.components)
 
 
 def guess_matrix(height: int) -> int:
@@ -72,6 +103,9 @@ def read_tags(frame: VideoFrame, *, is_still: bool = False) -> ColourTags:
     effective_range = RANGE_FULL if tagged_range == RANGE_FULL else RANGE_LIMITED
     if is_rgb(frame.format):
         effective_matrix, effective_range = None, RANGE_FULL
+    elif is_grey(frame.format):  # untagged grey is full range to FFmpeg and what is built on it
+        effective_matrix = matrix if matrix in CONVERTIBLE_MATRICES else guess_matrix(frame.height)
+        effective_range = RANGE_LIMITED if tagged_range == RANGE_LIMITED else RANGE_FULL
     elif matrix in (MATRIX_RGB, MATRIX_UNSPECIFIED):
         effective_matrix = MATRIX_BT601 if is_still else guess_matrix(frame.height)
     elif matrix not in CONVERTIBLE_MATRICES:
@@ -88,21 +122,28 @@ def read_tags(frame: VideoFrame, *, is_still: bool = False) -> ColourTags:
         transfer=int(frame.color_trc),
         effective_matrix=effective_matrix,
         effective_range=effective_range,
+        chroma_location=read_chroma_location(frame),
     )
 
 
-def output_tags(source: ColourTags, pixel_format: VideoFormat, height: int) -> ColourTags:
+def output_tags(
+    source: ColourTags, pixel_format: VideoFormat, height: int, codec: str = ""
+) -> ColourTags:
     """The tags of the output: the source's, changed only where they would be untrue.
 
     Unspecified stays unspecified. Three exceptions: an upscale that crosses from SD to HD tags the
     matrix it used, since players would now guess another; YUV made from RGB is tagged with the
-    matrix and range it was made with; RGB made from YUV is tagged as RGB.
+    matrix and range it was made with; RGB made from YUV is tagged as RGB. Chroma lies where it lay, if
+    the codec can say so.
 
     Args:
         source: tags of the source.
         pixel_format: of the output.
         height: of the output, in pixels.
+        codec: name of the encoder.
     """
+    location = output_location(codec, pixel_format, source.chroma_location)
+    source = replace(source, chroma_location=location)
     if is_rgb(pixel_format):
         return replace(
             source,
@@ -126,6 +167,8 @@ def output_tags(source: ColourTags, pixel_format: VideoFormat, height: int) -> C
         tags = replace(source, matrix=source.effective_matrix)
     else:
         tags = source
+    if is_grey(pixel_format) and not tags.range and not codec.startswith(_GREY_IS_LIMITED):
+        return tags
     if pixel_format.name.startswith("yuvj") or tags.effective_range == RANGE_FULL:
         tags = replace(tags, range=RANGE_FULL, effective_range=RANGE_FULL)
     return tags

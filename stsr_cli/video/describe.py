@@ -19,6 +19,7 @@ def describe(source: SourceInfo) -> dict[str, Any]:
     size = f"{source.width}x{source.height}"
     text = [size, f"{float(rate):.3f} fps" if rate else "", source.pix_fmt]
     text += [f"{seconds:.3f} s" if seconds is not None else ""]
+    text += ["cropped by the container" if any(source.cropping) else ""]
     text += ["interlaced" if source.is_interlaced else ""]
     colour, shape = source.colour, source.sample_aspect_ratio
     text += [_HDR.get(colour.transfer, "")]

@@ -12,8 +12,10 @@ from av.video.stream import VideoStream
 
 from stsr_cli.errors import DeviceError, UsageError
 from stsr_cli.options import EncodeOptions
+from stsr_cli.video.alpha import stream_tags
+from stsr_cli.video.chroma import tag_options
 from stsr_cli.video.codecs import encoder_of, find_encoder
-from stsr_cli.video.colour import ColourTags, is_rgb, output_tags
+from stsr_cli.video.colour import ColourTags, is_grey, is_rgb
 from stsr_cli.video.encoder_options import settle_options
 from stsr_cli.video.geometry import (
     Size,
@@ -23,6 +25,8 @@ from stsr_cli.video.geometry import (
     squared,
 )
 from stsr_cli.video.hardware import PLANAR
+from stsr_cli.video.hdr import appended
+from stsr_cli.video.keeping import settle_colour, settle_tags
 from stsr_cli.video.orientation import keeps_display_matrix, swaps_axes, upright_source
 from stsr_cli.video.pixel_format import auto_pix_fmt, checked_pix_fmt
 from stsr_cli.video.probe import SourceInfo, reason
@@ -47,6 +51,8 @@ class EncoderPlan:
         display_matrix: as in `SourceInfo`, or None.
         turn: display matrix that frames are turned by before they are encoded, since the container cannot say it, or
             None. Width, height and sample aspect ratio are those after it.
+        has_alpha: whether frames are written with the source's alpha.
+        is_grey: whether the source is grey, so that the output's chroma is neutral.
         notes: what a user should know that loses nothing, a sentence each.
         warnings: what of the source it cannot keep, a sentence each.
     """
@@ -61,6 +67,8 @@ class EncoderPlan:
     sample_aspect_ratio: Fraction | None
     display_matrix: tuple[int, ...] | None
     turn: tuple[int, ...] | None = None
+    has_alpha: bool = False
+    is_grey: bool = False
     notes: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
 
@@ -107,7 +115,10 @@ def plan_encoder(
     # A size that is asked for is rounded to what the pixel format needs; another one the format must follow.
     width, height = (8, 8) if size else (source.width * scale, source.height * scale)
     if encode.pix_fmt == "auto":
-        pix_fmt = auto_pix_fmt(source, codec.name, supported, is_odd=bool(width % 2 or height % 2))
+        is_odd = bool(width % 2 or height % 2)
+        pix_fmt = auto_pix_fmt(
+            source, codec.name, supported, is_odd=is_odd, format_name=format_name
+        )
     else:
         pix_fmt = checked_pix_fmt(encode.pix_fmt, codec.name, supported, width, height)
     layout = VideoFormat(pix_fmt, 8, 8)
@@ -122,6 +133,9 @@ def plan_encoder(
         geometry = replace(geometry, sample_aspect_ratio=None)
         warnings.append(f"{mute}, so the picture changes its shape; --height makes them square")
     packed = (name for name in coded if PLANAR.get(name) == pix_fmt)
+    tags = settle_tags(source, codec.name, pix_fmt, height)
+    kept = settle_colour(source, codec.name, pix_fmt, format_name)
+    options = appended(options | tag_options(tags.chroma_location), kept.options)
     return EncoderPlan(
         codec=codec.name,
         pix_fmt=pix_fmt,
@@ -130,11 +144,13 @@ def plan_encoder(
         height=height,
         sample_aspect_ratio=geometry.sample_aspect_ratio,
         display_matrix=geometry.display_matrix,
-        tags=output_tags(source.colour, VideoFormat(pix_fmt, width, height), height),
+        tags=tags,
         options=options,
         turn=turn,
-        notes=(*notes, *geometry.notes),
-        warnings=tuple(warnings),
+        has_alpha=kept.has_alpha,
+        is_grey=is_grey(VideoFormat(source.pix_fmt, 8, 8)),
+        notes=(*notes, *geometry.notes, *kept.notes),
+        warnings=(*warnings, *kept.warnings),
     )
 
 
@@ -174,6 +190,8 @@ def add_video(
         context.codec_tag = "hvc1"  # Apple's players take no hev1
     context.colorspace, context.color_range = plan.tags.matrix, plan.tags.range
     context.color_primaries, context.color_trc = plan.tags.primaries, plan.tags.transfer
+    if plan.has_alpha:
+        video.metadata.update(stream_tags(plan.codec, output.format.name))
     if plan.sample_aspect_ratio:
         context.sample_aspect_ratio = plan.sample_aspect_ratio
     if plan.display_matrix:

@@ -92,8 +92,23 @@ class Window:
         """Take the part from `source`."""
         self._is_start = bool(source.shift)
         self._start = source.shift * source.time_base
+        self._jumps = source.jumps
+        self._reached: Fraction | None = None  # where the sound ends so far
         end_pts = source.end_pts
         self._end = None if end_pts is None else (end_pts + source.shift) * source.time_base
+
+    def join(self, packet: Packet[Any]) -> None:
+        """Let a packet that was just read follow the one before it, although the file's clock went back."""
+        if self._jumps is None or packet.dts is None or not packet.time_base:
+            return
+        is_sound = packet.stream.type == "audio"
+        offset = self._jumps.offset(packet.dts * packet.time_base, self._reached, is_new=is_sound)
+        shift = round(offset / packet.time_base)
+        packet.dts += shift
+        if packet.pts is not None:
+            packet.pts += shift
+        if is_sound:
+            self._reached = (packet.dts + (packet.duration or 0)) * packet.time_base
 
     def seek(self, container: InputContainer) -> None:
         """Skip what lies before it, in a container that has no subtitles to keep: those may have begun long before."""

@@ -37,6 +37,10 @@ def accelerated(source: SourceInfo, name: str) -> SourceInfo:
     """
     if name == "off" or source.images:
         return source
+    if source.pipe is not None:  # its one decoder is open already
+        if name == "auto":
+            return source
+        raise UsageError(f"--hwaccel {name} cannot be used with a pipe; use --hwaccel auto or off")
     known = hwdevices_available()
     if name != "auto" and name not in known:
         raise UsageError(

@@ -3,14 +3,13 @@
 import functools
 import io
 from dataclasses import replace
-from typing import Any
 
 import av
 import numpy as np
-from av.sidedata.sidedata import Type as SideDataType
 
 from stsr_cli.video.convert import Pixels
-from stsr_cli.video.probe import SourceInfo, matrix_of
+from stsr_cli.video.probe import SourceInfo
+from stsr_cli.video.side_data import display_matrix
 
 _A_TURN_AND_A_FLIP = (0, 1 << 16, 0, 1 << 16, 0, 0, 0, 0, 1 << 30)
 _SIDE = 64  # pixels of a trial
@@ -67,8 +66,7 @@ def keeps_display_matrix(format_name: str) -> bool:
             output.mux([*video.encode(frame), *video.encode(None)])
         data.seek(0)
         with av.open(data, mode="r") as back:
-            side_data: Any = next(back.decode(video=0)).side_data
-            matrix = side_data.get(SideDataType.DISPLAYMATRIX)
+            matrix = display_matrix(next(back.decode(video=0)))
     except (av.FFmpegError, OSError, ValueError, StopIteration):
         return False
-    return matrix is not None and matrix_of(bytes(matrix))[:5] == _A_TURN_AND_A_FLIP[:5]
+    return matrix is not None and matrix[:5] == _A_TURN_AND_A_FLIP[:5]

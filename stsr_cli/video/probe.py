@@ -1,19 +1,16 @@
 """What a video file holds, as a frozen `SourceInfo`. Knows nothing of outputs."""
 
 import os
-import struct
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from pathlib import Path
-from typing import Any
 
 import av
 from av.codec.context import Flags
 from av.codec.hwaccel import HWAccel
 from av.container import InputContainer
-from av.sidedata.sidedata import Type as SideDataType
 from av.stream import Disposition
 from av.video.format import VideoFormat
 from av.video.frame import VideoFrame
@@ -21,9 +18,16 @@ from av.video.stream import VideoStream
 
 from stsr_cli.errors import InputError, UsageError
 from stsr_cli.options import DEFAULT_IMAGE_RATE, Deinterlace, SourceOptions
-from stsr_cli.video.colour import ColourTags, bit_depth, has_colours, read_tags
+from stsr_cli.video.alpha import carries_alpha, decoded
+from stsr_cli.video.clock import dts_delay, jumps_of
+from stsr_cli.video.colour import ColourTags, bit_depth, read_tags, richness
+from stsr_cli.video.cropping import NO_CROPPING, Cropping, container_cropping
+from stsr_cli.video.hdr import HdrMetadata, read_hdr
 from stsr_cli.video.pipe import PIPE, InputPipe
 from stsr_cli.video.sequence import find_images
+from stsr_cli.video.side_data import display_matrix
+from stsr_cli.video.timeline import Jumps
+from stsr_cli.video.tonemap import ToneMapping
 
 _STILL_CODECS = frozenset({"mjpeg", "webp"})
 _COVER = Disposition.attached_pic
@@ -46,7 +50,9 @@ class SourceInfo:
             timestamps, except for the duration of a single frame that has none.
         is_interlaced: whether the header or the first frame says so.
         deinterlace: what is done about it while the frames are read.
+        cropping: what is cut off each decoded frame, as the container asks.
         dts_delay: ticks from a frame's dts to its pts, for a file that has dts alone (AVI); else None.
+        jumps: of the clock, as far as they are known; None: the format allows none.
         shift: pts of the file at which the clock of `start_pts` and of every frame that is read is 0, in ticks.
         end_pts: frames at or after it are not read, in ticks of that clock; None: all are.
         nominal_rate: the lowest frame rate on whose grid all timestamps lie, by FFmpeg's estimate, or None.
@@ -63,6 +69,9 @@ class SourceInfo:
         hwaccel: kind of device that decodes it, as FFmpeg names it, or None: software.
         images: of an image sequence, its files in order; `path` is their folder or pattern then.
         pipe: what there is of a source that can be read only once; `path` is `-` then.
+        has_alpha: whether there is alpha to keep, see `alpha.carries_alpha`.
+        hdr: what comes with its colours, if they are HDR.
+        tone_mapping: how frames are mapped to SDR as they are read, or None; `colour` is what they are afterwards.
     """
 
     path: Path
@@ -83,13 +92,18 @@ class SourceInfo:
     display_matrix: tuple[int, ...] | None
     is_interlaced: bool = False
     deinterlace: Deinterlace = "auto"
+    cropping: Cropping = NO_CROPPING
     dts_delay: int | None = None
+    jumps: Jumps | None = field(default=None, compare=False)
     shift: int = 0
     end_pts: int | None = None
     nominal_rate: Fraction | None = None
     hwaccel: str | None = None
     images: tuple[Path, ...] = ()
     pipe: InputPipe | None = field(default=None, repr=False, compare=False)
+    has_alpha: bool = False
+    hdr: HdrMetadata = field(default_factory=HdrMetadata)
+    tone_mapping: ToneMapping | None = None
 
 
 def probe(path: str | os.PathLike[str], options: SourceOptions = _WHOLE_SOURCE) -> SourceInfo:
@@ -105,18 +119,18 @@ def probe(path: str | os.PathLike[str], options: SourceOptions = _WHOLE_SOURCE) 
         UsageError: the file has no video stream of the index asked for, or times of its own and is to get a rate.
     """
     path = Path(path)
-    if path == PIPE:
-        return _probe_pipe(options)
-    images = find_images(path, shown(path))
+    images = () if path == PIPE else find_images(path, shown(path))
     if images:
         return _probe_images(path, images, options)
     if options.rate is not None:
         raise UsageError(
             f"--rate is for image sequences and {shown(path)} has times of its own; leave it out"
         )
+    if path == PIPE:
+        return _probe_pipe(options)
     with open_input(path) as container:
         stream = find_video(container, path, options.video_index)
-        frame, colour = first_frame(container.decode(stream), stream, path)
+        frame, colour = first_frame(decoded(container, stream), stream, path)
         return _info(container, stream, frame, colour, path)
 
 
@@ -128,15 +142,16 @@ def _info(
     path: Path,
 ) -> SourceInfo:
     time_base = stream.time_base or Fraction(1, 1000)
-    dts_delay = _dts_delay(path, stream, frame) if container.format.name == "avi" else None
+    delay = dts_delay(container, stream, frame)
+    crop = container_cropping(stream, frame.width, frame.height)
     start_pts = frame.pts if frame.pts is not None else (stream.start_time or 0)
-    if dts_delay is not None and frame.dts is not None:
-        start_pts = frame.dts - dts_delay
+    if delay is not None and frame.dts is not None:
+        start_pts = frame.dts - delay
     return SourceInfo(
         path=path,
         stream_index=stream.index,
-        width=frame.width,
-        height=frame.height,
+        width=frame.width - crop.left - crop.right,
+        height=frame.height - crop.top - crop.bottom,
         time_base=time_base,
         frame_rate=stream.average_rate or stream.guessed_rate or None,
         start_pts=start_pts,
@@ -148,10 +163,14 @@ def _info(
         has_audio=bool(container.streams.audio),
         sample_aspect_ratio=stream.sample_aspect_ratio or None,
         rotation=frame.rotation,
-        display_matrix=_display_matrix(frame),
+        display_matrix=display_matrix(frame),
         is_interlaced=frame.interlaced_frame or stream.codec_context.field_order in _INTERLACED,
-        dts_delay=dts_delay,
+        cropping=crop,
+        dts_delay=delay,
+        jumps=jumps_of(container),
         nominal_rate=stream.base_rate or None,
+        has_alpha=carries_alpha(frame, stream),
+        hdr=read_hdr(frame),
     )
 
 
@@ -174,25 +193,14 @@ def _probe_pipe(options: SourceOptions) -> SourceInfo:
     return replace(_info(pipe.container, stream, frame, colour, PIPE), pipe=pipe)
 
 
-def _dts_delay(path: Path, stream: VideoStream, first: VideoFrame) -> int | None:
-    """By how much the frames of a file without pts leave the decoder later than their packets came in.
-
-    That is because they are reordered; what FFmpeg takes for their pts is wrong then.
-    """
-    with open_input(path) as container:
-        packet = next(container.demux(container.streams[stream.index]))
-    if first.dts is None or packet.dts is None:
-        return None
-    return max(0, first.dts - packet.dts) if packet.is_keyframe else 0
-
-
 def _probe_images(path: Path, images: tuple[Path, ...], options: SourceOptions) -> SourceInfo:
     rate = options.rate or Fraction(DEFAULT_IMAGE_RATE)
     step = max(1, len(images) // _NUM_SAMPLED_IMAGES)
     sampled = [probe(image, replace(options, rate=None)) for image in images[::step]]
     return replace(
-        max(sampled, key=_richness),
+        max(sampled, key=lambda image: richness(VideoFormat(image.pix_fmt, 8, 8))),
         path=path,
+        has_alpha=any(image.has_alpha for image in sampled),
         time_base=1 / rate,
         frame_rate=rate,
         start_pts=0,
@@ -200,12 +208,6 @@ def _probe_images(path: Path, images: tuple[Path, ...], options: SourceOptions) 
         num_frames_from_header=len(images),
         images=images,
     )
-
-
-def _richness(image: SourceInfo) -> tuple[bool, int, int]:
-    """How much the format of an image can hold: programs store a black one as grey, one of few colours as a palette."""
-    pixel_format = VideoFormat(image.pix_fmt, 8, 8)
-    return has_colours(pixel_format), image.bit_depth, len(pixel_format.components)
 
 
 def estimate_num_frames(source: SourceInfo) -> int | None:
@@ -336,29 +338,6 @@ def first_frame(
         return frame, read_tags(frame, is_still=stream.codec_context.name in _STILL_CODECS)
     except InputError as error:
         raise InputError(f"{shown(path)}: {error}") from None
-
-
-def _display_matrix(frame: VideoFrame) -> tuple[int, ...] | None:
-    try:
-        side_data: Any = frame.side_data
-    except ValueError:  # PyAV 18.1 does not know what TIFF and JPEG carry beside the picture (Exif)
-        return _turn(frame.rotation)
-    if SideDataType.DISPLAYMATRIX not in side_data:
-        return None
-    return matrix_of(bytes(side_data[SideDataType.DISPLAYMATRIX]))
-
-
-def matrix_of(side_data: bytes) -> tuple[int, ...]:
-    """The nine integers of a display matrix."""
-    return struct.unpack("=9i", side_data)
-
-
-def _turn(degrees: int) -> tuple[int, ...] | None:
-    """The display matrix of a turn by whole right angles counter-clockwise, as FFmpeg has it."""
-    cosine, sine = {0: (1, 0), 90: (0, 1), 180: (-1, 0), 270: (0, -1)}[degrees % 360 // 90 * 90]
-    one, unit = 1 << 16, 1 << 30
-    matrix = (cosine * one, -sine * one, 0, sine * one, cosine * one, 0, 0, 0, unit)
-    return None if degrees % 360 == 0 else matrix
 
 
 def shown(path: Path) -> str:

@@ -1,7 +1,7 @@
 """Decoded frames of a local file, or of a sequence of them, as RGB arrays with exact timestamps, lazily."""
 
 import os
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from fractions import Fraction
@@ -9,14 +9,17 @@ from pathlib import Path
 from typing import Any
 
 import av
+import numpy as np
 from av.codec.context import ThreadType
 from av.video.frame import VideoFrame
 
 from stsr_cli.errors import InputError
+from stsr_cli.video.alpha import decoded
 from stsr_cli.video.convert import Pixels, ToRgb
 from stsr_cli.video.filters import FrameFlags, deinterlace
 from stsr_cli.video.hardware import accelerator, on_host
 from stsr_cli.video.image_reader import decode_images
+from stsr_cli.video.levels import to_depth
 from stsr_cli.video.probe import (
     SourceInfo,
     find_video,
@@ -26,7 +29,8 @@ from stsr_cli.video.probe import (
     reason,
     shown,
 )
-from stsr_cli.video.timeline import PtsRepair
+from stsr_cli.video.timeline import Jumps, PtsRepair
+from stsr_cli.video.tonemap import ToneMapper
 
 _SEEK_SECONDS = (0, 2, 10, 60)
 
@@ -36,8 +40,8 @@ class Frame:
     """One decoded frame.
 
     Attributes:
-        pixels: (H, W, 3) RGB, full range; uint8, or uint16 with white at 65535 for sources of
-            more than 8 bits.
+        pixels: (H, W, 3) RGB, or (H, W, 4) with alpha, straight, where that was asked for; full range; uint8, or
+            uint16 with white at 65535 for sources of more than 8 bits.
         pts: when it is shown, in ticks of `time_base`; strictly increasing within a file.
         duration: for how long, in ticks, or None when the file does not tell.
         time_base: seconds per tick.
@@ -54,6 +58,8 @@ def read_frames(
     repair: PtsRepair | None = None,
     start_pts: int | None = None,
     flags: FrameFlags | None = None,
+    *,
+    with_alpha: bool = False,
 ) -> Generator[Frame]:
     """Decode every frame of a video or still image, one at a time, in presentation order.
 
@@ -66,6 +72,7 @@ def read_frames(
         start_pts: begin with the frame shown at or after this, in ticks; it is reached from the
             keyframe before it, so what lies further back costs nothing.
         flags: likewise of interlaced frames.
+        with_alpha: give alpha as a fourth channel; opaque where there is none.
 
     Raises:
         InputError: the file cannot be read, is damaged, or changes its frame size on the way.
@@ -73,7 +80,7 @@ def read_frames(
     if not isinstance(source, SourceInfo):
         source = probe(Path(source))
     repair, flags = repair or PtsRepair(source.start_pts), flags or FrameFlags()
-    to_rgb = ToRgb(source.colour)
+    to_rgb = _converter(source, with_alpha=with_alpha)
     if start_pts is None and source.shift:
         start_pts = 0
     first_pts, time_base = None, source.time_base
@@ -81,12 +88,15 @@ def read_frames(
         first_pts = start_pts + source.shift
     if source.deinterlace == "fields":  # the file counts in ticks of twice the length
         first_pts, time_base = first_pts and first_pts // 2, 2 * time_base
-    timed = _timed(_decode(source, first_pts, time_base), repair)
+    timed = _timed(_decode(source, first_pts, time_base), repair, source.jumps, time_base)
     frames = deinterlace(timed, source.deinterlace, time_base, flags)
+    crop = source.cropping
+    width, height = source.width + crop.left + crop.right, source.height + crop.top + crop.bottom
+    rows, columns = slice(crop.top, height - crop.bottom), slice(crop.left, width - crop.right)
     for index, frame in enumerate(frames):
-        if (frame.width, frame.height) != (source.width, source.height):
+        if (frame.width, frame.height) != (width, height):
             raise InputError(
-                f"{shown(source.path)} changes its size from {source.width}x{source.height} to "
+                f"{shown(source.path)} changes its size from {width}x{height} to "
                 f"{frame.width}x{frame.height} at frame {index}; cut it there and run the parts"
             )
         assert frame.pts is not None
@@ -95,7 +105,17 @@ def read_frames(
         if source.end_pts is not None and pts >= source.end_pts:
             return
         if start_pts is None or pts >= start_pts:
-            yield Frame(to_rgb(frame), pts, frame.duration or None, source.time_base)
+            pixels: Any = np.ascontiguousarray(to_rgb(frame)[rows, columns])
+            yield Frame(pixels, pts, frame.duration or None, source.time_base)
+
+
+def _converter(source: SourceInfo, *, with_alpha: bool) -> Callable[[VideoFrame], Pixels]:
+    """From decoded frames to those that `read_frames` gives."""
+    mapping, depth = source.tone_mapping, source.bit_depth
+    if mapping is None:
+        return ToRgb(source.colour, with_alpha=with_alpha, depth=depth)
+    to_rgb, tone_map = ToRgb(mapping.tags, with_alpha=with_alpha), ToneMapper(mapping)
+    return lambda frame: to_depth(tone_map(to_rgb(frame)), depth)
 
 
 def read_image(path: Path) -> Pixels:
@@ -113,10 +133,16 @@ def read_image(path: Path) -> Pixels:
         return ToRgb(colour)(frame)
 
 
-def _timed(frames: Iterator[VideoFrame], repair: PtsRepair) -> Iterator[VideoFrame]:
+def _timed(
+    frames: Iterator[VideoFrame], repair: PtsRepair, jumps: Jumps | None, time_base: Fraction
+) -> Iterator[VideoFrame]:
     """Frames with a pts each, later than the one before."""
+    expected: Fraction | None = None
     for frame in frames:
+        if jumps and frame.pts is not None:
+            frame.pts += round(jumps.offset(frame.pts * time_base, expected) / time_base)
         frame.pts = repair(frame.pts, frame.duration or None)
+        expected = (frame.pts + (frame.duration or 0)) * time_base
         yield frame
 
 
@@ -154,7 +180,7 @@ def _decode_from(
         if seek_pts is not None:
             with suppress(av.FFmpegError, OSError):  # without an index, decode from the beginning
                 container.seek(seek_pts, stream=stream)
-        yield from _naming_damage(container.decode(stream), source, time_base)
+        yield from _naming_damage(decoded(container, stream), source, time_base)
 
 
 def _naming_damage(

@@ -8,6 +8,7 @@ from typing import Any, Protocol
 
 import av
 from av.audio.stream import AudioStream
+from av.codec import Codec
 from av.container import OutputContainer
 from av.packet import Packet
 from av.stream import Stream
@@ -15,9 +16,10 @@ from av.subtitles.stream import SubtitleStream
 from av.subtitles.subtitle import AssSubtitle, SubtitleSet
 
 _TEXT_CODECS = frozenset({"srt", "subrip", "ass", "ssa", "mov_text", "webvtt", "text"})
-_BITS_PER_SECOND_AND_CHANNEL = 96_000
+# Bits per second and channel: of a source that does not tell, and the bounds for one that does.
+_USUAL, _LOWEST, _HIGHEST = 96_000, 48_000, 128_000
 _DEFAULT_RATE = 48_000
-_OPUS_LAYOUTS = dict(enumerate(("mono", "stereo", "3.0", "quad", "5.0", "5.1", "6.1", "7.1"), 1))
+_USUAL_LAYOUTS = dict(enumerate(("mono", "stereo", "3.0", "quad", "5.0", "5.1", "6.1", "7.1"), 1))
 _MILLISECOND = Fraction(1, 1000)
 _LAST_LINE_MS = 3000  # how long the last line is shown if the file does not tell
 
@@ -38,6 +40,37 @@ def is_text(stream: Stream) -> bool:
     return stream.type == "subtitle" and context is not None and context.name in _TEXT_CODECS
 
 
+def is_lossless(codec: Codec) -> bool:
+    """Whether all that a codec stores is the sound as it was."""
+    return codec.lossless and not codec.lossy
+
+
+def lost_by(stream: Stream, codec: str) -> str | None:
+    """What is lost when a track is converted, or how much is kept of it, for a message."""
+    if stream.type == "audio":
+        if not is_lossless(av.Codec(codec, "w")):
+            return f"{_bit_rate(stream.codec_context) // 1000} kbit/s"
+        return "without loss" if _bits(stream.codec_context) <= 24 else "rounded to 24 bits"
+    is_styled = stream.codec_context is not None and stream.codec_context.name in ("ass", "ssa")
+    return "without its styles and positions" if is_styled else None
+
+
+def _bit_rate(source: Any) -> int:
+    """As many bits as the source has, within bounds for its number of channels."""
+    channels = source.layout.nb_channels
+    if not source.bit_rate or is_lossless(source.codec):
+        return _USUAL * channels
+    return min(max(source.bit_rate, _LOWEST * channels), _HIGHEST * channels)
+
+
+def _bits(source: Any) -> int:
+    """Of a sample: 16 or 24 that are kept, 32 and more that are not."""
+    name = source.format.name.removesuffix("p")
+    if name in ("u8", "s16"):
+        return 16
+    return 24 if name == "s32" and "32" not in source.name else 32
+
+
 class AudioRecoder:
     """Sound in another codec, at the source's rate where the codec has it, with its channels."""
 
@@ -53,11 +86,16 @@ class AudioRecoder:
         rates = av.Codec(self._codec, "w").audio_rates or [source.sample_rate]
         rate = source.sample_rate if source.sample_rate in rates else _DEFAULT_RATE
         stream: Any = output.add_stream(self._codec, rate=rate)
-        # libopus knows one layout for each number of channels, and 5.1(side) is not it.
-        is_opus = self._codec == "libopus"
-        layout = _OPUS_LAYOUTS.get(source.layout.nb_channels) if is_opus else None
+        # libopus knows one layout for each number of channels, and 5.1(side) is not it; PCM in Matroska tells none.
+        is_any = self._codec == "libopus" or source.layout.name.endswith("channels")
+        layout = _USUAL_LAYOUTS.get(source.layout.nb_channels) if is_any else None
         stream.layout = layout or source.layout.name
-        stream.bit_rate = _BITS_PER_SECOND_AND_CHANNEL * source.layout.nb_channels
+        if is_lossless(stream.codec_context.codec):
+            depth = "s16" if _bits(source) == 16 else "s32"
+            formats = [one.name for one in stream.codec_context.codec.audio_formats or ()]
+            stream.format = next(name for name in formats if name.removesuffix("p") == depth)
+        else:
+            stream.bit_rate = _bit_rate(source)
         stream.time_base = Fraction(1, rate)
         self._output = stream
         return self._output

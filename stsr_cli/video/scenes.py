@@ -29,10 +29,10 @@ _NUM_PAIRS = 3  # of which the motion is kept, so that animation on threes is no
 
 
 def thumbnail(pixels: Pixels) -> Thumbnail:
-    """(H, W, 3) uint8 or uint16 -> (6, about 6 W / H, 3) means of cells, in levels of 255."""
+    """(H, W, 3 or 4) uint8 or uint16 -> (6, about 6 W / H, 3) means of cells, in levels of 255, without alpha."""
     height, width = pixels.shape[:2]
     stride = max(1, min(height, width) // (_NUM_ROWS * _SAMPLES))
-    sampled = pixels[::stride, ::stride]
+    sampled = pixels[::stride, ::stride, :3]
     height, width = sampled.shape[:2]
     cell = max(1, min(height, width) // _NUM_ROWS)
     rows, columns = height // cell, width // cell

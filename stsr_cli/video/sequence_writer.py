@@ -43,6 +43,7 @@ from stsr_cli.video.probe import (
 )
 from stsr_cli.video.sequence import numbers_of, parse_pattern
 from stsr_cli.video.target import IMAGE_ENCODERS, sync
+from stsr_cli.video.verify import Check
 from stsr_cli.video.written import WrittenReport
 
 TIMESTAMPS = "timestamps.txt"
@@ -85,7 +86,9 @@ def plan_images(
         lost = (
             f"{pattern.suffix} keeps 8 of the {source.bit_depth} bits of a colour; .png and .tif keep all",
         )
-    if encode.pix_fmt in ("auto", "rgb24", "rgb48"):
+    if source.has_alpha and encode.pix_fmt == "auto" and codec in _DEEP:
+        pix_fmt = _DEEP[codec].replace("rgb48", "rgba64") if is_deep else "rgba"
+    elif encode.pix_fmt in ("auto", "rgb24", "rgb48"):
         pix_fmt = _DEEP[codec] if is_deep and codec in _DEEP else _FLAT.get(codec, "rgb24")
     else:
         pix_fmt = encode.pix_fmt
@@ -132,12 +135,12 @@ class SequenceWriter:
         assert name is not None
         self._name, self._folder = name, pattern.absolute().parent
         self._partial = self._folder / _FOLDER
-        self._to_frame = FromRgb(plan.pix_fmt, plan.tags)
+        self._to_frame = FromRgb(plan.pix_fmt, plan.tags, is_neutral=plan.is_grey)
         self._pts: list[int] = []
         self._end_pts = self._num_stored = 0
         self._sums: dict[int, int] = {}
         with open_source(source) as container:
-            self.tracks: tuple[Track, ...] = plan_tracks(container, source, "image2", tracks)
+            self.tracks: tuple[Track, ...] = plan_tracks(container, source, "image2", tracks)[0]
         self._encoder = _open_encoder(plan, *self._size, plan.sample_aspect_ratio)
         self._has_made_folder = not self._folder.exists()
         try:
@@ -199,6 +202,9 @@ class SequenceWriter:
             frames=len(self._pts),
             duration=(self._end_pts - self._pts[0]) * self.time_base,
             packets_copied=0,
+            checks=(
+                Check("images that are read back as written", len(self._pts), self._num_stored),
+            ),
         )
 
     def abort(self) -> None:

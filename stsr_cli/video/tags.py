@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import io
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import Any
 
 import av
-from av.container import InputContainer
-from av.stream import Stream
+from av.container import OutputContainer
+from av.packet import Packet
+from av.stream import Disposition, Stream
+from av.subtitles.subtitle import SubtitleSet
 
 from stsr_cli.video.target import MOV_FAMILY
 
@@ -20,6 +25,7 @@ _STALE_METADATA = frozenset(
         "minor_version",
         "compatible_brands",
         "encoder",
+        "alpha_mode",
         "duration",
         "vendor_id",
         "software",
@@ -31,6 +37,17 @@ _BIBLIOGRAPHIC = {
     **{"nld": "dut", "fra": "fre", "kat": "geo", "deu": "ger", "ell": "gre", "isl": "ice"},
     **{"mkd": "mac", "msa": "may", "fas": "per", "ron": "rum", "slk": "slo", "cym": "wel"},
 }
+# Of each kind, codecs that stand for any other when tags and flags are tried.
+_DOUBLES = {
+    "video": ("mpeg4", "libvpx-vp9", "ffv1", "flv", "mpeg2video"),
+    "audio": ("aac", "libopus", "flac", "mp2"),
+    "subtitle": ("srt", "mov_text", "webvtt"),
+}
+_SUBTITLE_HEADER = (
+    b"[Script Info]\nScriptType: v4.00+\n\n[V4+ Styles]\nFormat: Name, Fontname, Fontsize\n"
+    b"Style: Default,Arial,16\n\n[Events]\nFormat: Layer, Start, End, Style, Name, MarginL, MarginR, MarginV, "
+    b"Effect, Text\n"
+)
 _CLOCK = Fraction(1, 1000)  # the coarsest in which a container states the time of a chapter
 
 
@@ -73,10 +90,24 @@ def language_in(format_name: str, language: str) -> str | None:
 
 
 def stream_tags(stream: Stream) -> dict[str, str]:
-    """A stream's lasting metadata; what MP4 calls its name is its title."""
+    """A stream's lasting metadata; what MP4 calls its name is its title.
+
+    FFmpeg writes that name in UTF-8 and reads it as Mac OS Roman.
+    """
     tags = lasting(stream.metadata)
     if "name" in tags:
-        tags.setdefault("title", tags.pop("name"))
+        name = tags.pop("name")
+        with contextlib.suppress(UnicodeError):
+            name = name.encode("mac_roman").decode()
+        tags.setdefault("title", name)
+    return tags
+
+
+def tags_in(format_name: str, stream: Stream) -> dict[str, str]:
+    """A stream's lasting metadata with the language's code of that container."""
+    tags = stream_tags(stream)
+    if tags.get("language"):
+        tags["language"] = language_in(format_name, tags["language"]) or "und"
     return tags
 
 
@@ -89,25 +120,107 @@ def same_chapters(first: list[Any], second: list[Any]) -> bool:
     )
 
 
-def kept(container: InputContainer, format_name: str) -> tuple[set[str], bool]:
-    """Which of the source's tags, and whether its chapters, come back from a file of that format."""
-    tags, chapters = lasting(container.metadata), container.chapters()
-    if not tags and not chapters:
-        return set(), True
+@dataclass(frozen=True)
+class Kept:
+    """What comes back of what was written.
+
+    Attributes:
+        tags: the file's, by key in lower case.
+        has_chapters: whether the chapters are the same.
+        streams: (tags by key in lower case, FFmpeg's disposition) of each stream, in order.
+    """
+
+    tags: dict[str, str] = field(default_factory=dict)
+    has_chapters: bool = False
+    streams: tuple[tuple[dict[str, str], int], ...] = ()
+
+
+def kept(
+    format_name: str,
+    tags: dict[str, str],
+    chapters: list[Any],
+    streams: Sequence[tuple[str, dict[str, str], int]],
+) -> Kept:
+    """What of tags, chapters and flags comes back from a file of that format.
+
+    Args:
+        format_name: FFmpeg's name of the container.
+        tags: of the file.
+        chapters: as PyAV gives them.
+        streams: (video, audio or subtitle, tags, FFmpeg's disposition) of each stream, in order; the first is a video.
+    """
     data = io.BytesIO()
     try:
         with av.open(data, mode="w", format=format_name, metadata_errors="surrogateescape") as out:
-            supported = out.supported_codecs
-            codec = next(c for c in ("mpeg4", "libvpx-vp9", "ffv1", "flv") if c in supported)
-            video = out.add_stream(codec, rate=25)
-            video.width, video.height, video.pix_fmt = 64, 64, "yuv420p"
+            doubles = [_add_double(out, kind) for kind, _, _ in streams]
+            for double, (_, own_tags, flags) in zip(doubles, streams, strict=True):
+                double.stream.metadata.update(own_tags)
+                double.stream.disposition = Disposition(flags)
             out.metadata.update(tags)
             out.set_chapters(chapters)
-            out.mux([*video.encode(av.VideoFrame(64, 64, "yuv420p")), *video.encode(None)])
+            out.start_encoding()
+            out.mux([packet for double in doubles for packet in double.packets()])
         data.seek(0)
         with av.open(data, metadata_errors="surrogateescape") as back:
-            found = {key.lower(): value for key, value in back.metadata.items()}
-            has_chapters = same_chapters(chapters, back.chapters())
-    except (av.FFmpegError, OSError, ValueError, StopIteration):
-        return set(), False
-    return {key for key, value in tags.items() if found.get(key.lower()) == value}, has_chapters
+            return Kept(
+                tags=lowered(back.metadata),
+                has_chapters=same_chapters(chapters, back.chapters()),
+                streams=tuple(
+                    (lowered(stream_tags(stream)), int(stream.disposition))
+                    for stream in back.streams
+                ),
+            )
+    except (av.FFmpegError, OSError, ValueError):
+        return Kept()
+
+
+def lowered(tags: dict[str, str]) -> dict[str, str]:
+    """Tags by key in lower case: Matroska writes them in capitals."""
+    return {key.lower(): value for key, value in tags.items()}
+
+
+@dataclass(frozen=True)
+class _Double:
+    """A stream that stands for another of its kind, and what makes a packet or two for it."""
+
+    stream: Any
+    packets: Callable[[], list[Packet[Any]]]
+
+
+def _add_double(out: OutputContainer, kind: str) -> _Double:
+    """Add a stream of a codec that the container holds.
+
+    Raises:
+        ValueError: it holds none that is known here.
+    """
+    for codec in _DOUBLES[kind]:
+        try:
+            stream: Any = out.add_stream(codec, rate={"video": 25, "audio": 48000}.get(kind))
+        except ValueError:
+            continue
+        if kind == "video":
+            stream.width, stream.height, stream.pix_fmt = 64, 64, "yuv420p"
+            frame: Any = av.VideoFrame(64, 64, "yuv420p")
+        elif kind == "audio":
+            stream.layout = "stereo"
+            frame = av.AudioFrame(format="s16", layout="stereo", samples=2048)
+            frame.sample_rate = 48000
+        else:
+            stream.codec_context.subtitle_header = _SUBTITLE_HEADER
+            stream.codec_context.time_base = stream.time_base = Fraction(1, 1000)
+            return _Double(stream, functools.partial(_subtitle, stream))
+        return _Double(stream, functools.partial(_encoded, stream, frame))
+    raise ValueError(f"{out.format.name} holds no {kind} that stsr can write")
+
+
+def _encoded(stream: Any, frame: Any) -> list[Packet[Any]]:
+    return [*stream.encode(frame), *stream.encode(None)]
+
+
+def _subtitle(stream: Any) -> list[Packet[Any]]:
+    packet = stream.codec_context.encode_subtitle(
+        SubtitleSet.create(b"0,0,Default,,0,0,0,,x", 0, 40)
+    )
+    packet.pts, packet.dts, packet.duration, packet.time_base = 0, 0, 40, Fraction(1, 1000)
+    packet.stream = stream
+    return [packet]

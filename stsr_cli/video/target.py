@@ -1,6 +1,9 @@
 """The name of an output: whether it may be written, what it is called until it is complete."""
 
+import math
 import os
+from collections.abc import Sequence
+from fractions import Fraction
 from pathlib import Path
 
 import av
@@ -18,6 +21,7 @@ IMAGE_ENCODERS = {
     **{".jpg": "mjpeg", ".jpeg": "mjpeg", ".webp": "libwebp", ".bmp": "bmp"},
 }
 _MAX_NAME_BYTES = 255
+_HIGHEST_TIMESCALE = 2**31 - 1
 
 
 def check_target(target: Path, source: Path, *, overwrite: bool) -> None:
@@ -116,6 +120,18 @@ def new_container(path: Path, target: Path) -> OutputContainer:
             )
         )
     return output
+
+
+def common_timescale(clocks: Sequence[Fraction]) -> int:
+    """Ticks per second in which the start of every track is whole, if 31 bits allow it; else those of the first.
+
+    FFmpeg's default of 1000 for a whole MP4 would round the start and the length of each track to 1 ms.
+
+    Args:
+        clocks: seconds per tick of each track.
+    """
+    common = math.lcm(*(clock.denominator for clock in clocks))
+    return common if common <= _HIGHEST_TIMESCALE else clocks[0].denominator
 
 
 def sync(path: Path) -> None:

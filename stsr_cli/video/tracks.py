@@ -7,6 +7,8 @@ does not grow with the length of the video.
 from __future__ import annotations
 
 import hashlib
+import math
+from array import array
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from fractions import Fraction
@@ -20,11 +22,13 @@ from av.stream import Discard, Stream
 from stsr_cli.errors import InputError, UsageError
 from stsr_cli.options import TrackOptions
 from stsr_cli.video.excerpt import Window
-from stsr_cli.video.plan import Track, plan_tracks
+from stsr_cli.video.plan import Track, carried, plan_tracks
 from stsr_cli.video.probe import SourceInfo, open_source, reason, shown
+from stsr_cli.video.readback import payload
 from stsr_cli.video.recode import AudioRecoder, Recoder, SubtitleRecoder
-from stsr_cli.video.tags import language_in, lasting, stream_tags
-from stsr_cli.video.verify import ExpectedTrack, payload
+from stsr_cli.video.tags import lasting, lowered, stream_tags, tags_in
+from stsr_cli.video.target import MOV_FAMILY
+from stsr_cli.video.verify import ExpectedTrack
 
 _MIME_TYPES = {"mjpeg": "image/jpeg", "png": "image/png", "webp": "image/webp", "bmp": "image/bmp"}
 
@@ -39,8 +43,10 @@ class _Lane:
         recoder: what converts it, or None: it is copied.
         num_packets: muxed so far.
         digest: of their payload.
-        first: start of the first one, in seconds.
         last_dts: of the last one, in ticks of `time_base`.
+        pts: of each one, in ticks.
+        time_base: seconds per tick.
+        kept: what the container keeps of its tags and flags; None: it was not tried.
     """
 
     track: Track
@@ -48,8 +54,10 @@ class _Lane:
     recoder: Recoder | None = None
     num_packets: int = 0
     digest: Any = field(default_factory=hashlib.sha256)
-    first: Fraction | None = None
     last_dts: int | None = None
+    pts: array[int] = field(default_factory=lambda: array("q"))
+    time_base: Fraction = Fraction(1)
+    kept: tuple[dict[str, str], int] | None = None
 
 
 class TrackCopier:
@@ -57,6 +65,7 @@ class TrackCopier:
 
     Attributes:
         plan: what becomes of each track of the source; empty before `add_to`.
+        video_tags, video_flags: those of the source's video that the container keeps; likewise.
     """
 
     def __init__(self, source: SourceInfo, options: TrackOptions) -> None:
@@ -66,7 +75,10 @@ class TrackCopier:
             InputError: the file cannot be read.
         """
         self.plan: tuple[Track, ...] = ()
-        self._source, self._options = source, options
+        self.video_tags: dict[str, str] = {}
+        self.video_flags = 0
+        self._is_done = False
+        self._source, self._options, self._format = source, options, ""
         self._opened = ExitStack()
         self._input: InputContainer = self._opened.enter_context(open_source(source))
         self._window = Window(source)
@@ -100,16 +112,37 @@ class TrackCopier:
 
     def expected(self) -> dict[int, ExpectedTrack]:
         """What the output must hold of each track, by the index of its stream there."""
+        lanes = [lane for lane in self._lanes.values() if not self._is_left_out(lane)]
         return {
-            lane.output.index: ExpectedTrack(
-                lane.num_packets,
-                lane.digest.hexdigest(),
-                lane.first if lane.track.kind == "audio" else None,
-                lane.output.metadata.get("language"),
+            index: ExpectedTrack(
+                name=lane.track.name,
+                num_packets=lane.num_packets,
+                sha256=lane.digest.hexdigest(),
+                pts=lane.pts,
+                time_base=lane.time_base,
+                tags=_kept_tags(lane.output, lane.kept),
+                flags=_kept_flags(lane.output, lane.kept),
             )
-            for lane in self._lanes.values()
+            for index, lane in enumerate(lanes, 1)
             if lane.track.kind != "cover"
         }
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What turned out to be lost when all was copied, a sentence each."""
+        if not self._is_done:
+            return ()
+        return tuple(
+            f"{lane.track.name} is empty, and {self._format} keeps no empty track"
+            for lane in self._lanes.values()
+            if self._is_left_out(lane)
+        )
+
+    def _is_left_out(self, lane: _Lane) -> bool:
+        """Whether the muxer leaves a track out, since it is empty; timed text gets a last gap."""
+        context = lane.output.codec_context
+        is_text = context is not None and context.name == "mov_text"
+        return not lane.num_packets and self._format in MOV_FAMILY and not is_text
 
     def time_bases(self) -> list[Fraction]:
         """Seconds per tick of each track."""
@@ -129,23 +162,22 @@ class TrackCopier:
         Raises:
             UsageError: the container cannot hold a track, and that is an error (`TrackOptions.strict`).
         """
-        self.plan = plan_tracks(self._input, self._source, output.format.name, self._options)
+        self._format = output.format.name
+        self.plan, kept = plan_tracks(self._input, self._source, self._format, self._options)
         output.metadata.update(lasting(self._input.metadata))
         output.set_chapters(self.chapters)
         given = self._input.streams[self._source.stream_index]
-        video.metadata.update(stream_tags(given))
+        video.metadata.update(tags_in(output.format.name, given))
         video.disposition = given.disposition
-        kept = [
-            t
-            for t in self.plan
-            if t.index is not None and t.action in ("copy", "convert") and t.kind != "data"
-        ]
-        attachments = [t for t in kept if t.kind in ("attachment", "cover")]
-        for track in kept:
-            if track not in attachments:
-                self._add(track, output)
-        for track in attachments:  # last, as readers list them, so that no index moves
-            self._attach(track, output)
+        tried = iter(kept.streams)
+        of_video = next(tried, None)
+        self.video_tags = _kept_tags(video, of_video)
+        self.video_flags = _kept_flags(video, of_video)
+        for track in carried(self.plan):
+            self._add(track, output, None if track.kind == "data" else next(tried, None))
+        for track in self.plan:  # last, as readers list them, so that no index moves
+            if track.kind in ("attachment", "cover") and track.action == "copy":
+                self._attach(track, output)
         if self._source.pipe is not None:
             self._packets = self._source.pipe.packets(self._lanes) if self._lanes else iter(())
             return
@@ -174,7 +206,8 @@ class TrackCopier:
             lane = self._lanes[packet.stream.index]
             for muxed in self._recode(lane, packet) if lane.recoder else [packet]:
                 _mux(output, lane, muxed)
-        for lane in self._lanes.values() if seconds is None else ():
+        self._is_done = seconds is None
+        for lane in self._lanes.values() if self._is_done else ():
             for muxed in self._recode(lane, None) if lane.recoder else ():
                 _mux(output, lane, muxed)
 
@@ -182,7 +215,9 @@ class TrackCopier:
         """Close the source; safe to repeat."""
         self._opened.close()
 
-    def _add(self, track: Track, output: OutputContainer) -> None:
+    def _add(
+        self, track: Track, output: OutputContainer, kept: tuple[dict[str, str], int] | None
+    ) -> None:
         assert track.index is not None
         stream = self._input.streams[track.index]
         recoder: Recoder | None = None
@@ -196,12 +231,9 @@ class TrackCopier:
                 f"{output.format.name} cannot hold {track.name} of {shown(self._source.path)}; "
                 "write a .mkv instead"
             ) from error
-        added.metadata.update(stream_tags(stream))
-        if track.language:
-            code = language_in(output.format.name, track.language)
-            added.metadata["language"] = code or "und"
+        added.metadata.update(tags_in(output.format.name, stream))
         added.disposition = stream.disposition
-        self._lanes[track.index] = _Lane(track, added, recoder)
+        self._lanes[track.index] = _Lane(track, added, recoder, kept=kept)
 
     def _attach(self, track: Track, output: OutputContainer) -> None:
         """Add an attached file; Matroska's cover art is one, in MP4 it is a stream of one packet."""
@@ -210,7 +242,7 @@ class TrackCopier:
         data = _picture(self._source, track.index) if track.kind == "cover" else stream.data
         self._attached.append(hashlib.sha256(data).hexdigest())
         if track.kind == "cover" and output.format.name != "matroska":
-            self._add(track, output)
+            self._add(track, output, None)
             return
         given = {key.lower(): value for key, value in stream.metadata.items()}
         mime_type = given.get("mimetype") or _MIME_TYPES.get(
@@ -233,6 +265,7 @@ class TrackCopier:
             return packet
         try:
             for packet in self._packets:
+                self._window.join(packet)
                 if self._window.is_over(packet):
                     return None
                 if packet.size and self._window.take(packet) and payload(packet, packet.stream):
@@ -247,12 +280,23 @@ class TrackCopier:
         )
 
 
+def _kept_tags(output: Stream, kept: tuple[dict[str, str], int] | None) -> dict[str, str]:
+    """Of the tags that a stream is given, those that its container keeps."""
+    given = lowered(output.metadata)
+    return {key: value for key, value in given.items() if kept and kept[0].get(key) == value}
+
+
+def _kept_flags(output: Stream, kept: tuple[dict[str, str], int] | None) -> int:
+    return int(output.disposition) & kept[1] if kept else 0
+
+
 def _mux(output: OutputContainer, lane: _Lane, packet: Packet[Any]) -> None:
     _order(packet, lane)
     lane.num_packets += 1
     lane.digest.update(payload(packet, lane.output))
-    if lane.first is None and packet.pts is not None and packet.time_base:
-        lane.first = packet.pts * packet.time_base
+    assert packet.pts is not None
+    lane.pts.append(packet.pts)
+    lane.time_base = packet.time_base
     packet.stream = lane.output
     output.mux(packet)
 
@@ -266,10 +310,18 @@ def _order(packet: Packet[Any], lane: _Lane) -> None:
             packet.pts if packet.pts is not None else 0 if previous is None else previous + 1
         )
     if previous is not None and packet.dts < previous + step:
-        packet.dts = previous + step
+        # Not one tick of the source's clock, which the output's may be too coarse for.
+        packet.dts = previous + step * _ticks(lane.output, packet)
     if packet.pts is None or packet.pts < packet.dts:
         packet.pts = packet.dts
     lane.last_dts = packet.dts
+
+
+def _ticks(output: Stream, packet: Packet[Any]) -> int:
+    """Ticks of a packet's clock that are one of the output's at least."""
+    if not output.time_base or not packet.time_base:
+        return 1
+    return max(1, math.ceil(output.time_base / packet.time_base))
 
 
 def _picture(source: SourceInfo, index: int) -> bytes:

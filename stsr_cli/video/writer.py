@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import math
 import os
+from array import array
 from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
@@ -28,6 +28,7 @@ from stsr_cli.video.encoder import EncoderPlan, add_video, open_encoder, plan_en
 from stsr_cli.video.geometry import Size
 from stsr_cli.video.orientation import upright
 from stsr_cli.video.output_pipe import EvenTimes, OutputPipe, plan_pipe
+from stsr_cli.video.picture import try_picture
 from stsr_cli.video.pipe import FORMATS, PIPE
 from stsr_cli.video.plan import Track
 from stsr_cli.video.probe import SourceInfo, reason, shown
@@ -36,17 +37,17 @@ from stsr_cli.video.target import (
     MOV_FAMILY,
     check_image_target,
     check_target,
+    common_timescale,
     image_pattern,
     new_container,
     partial_name,
     sync,
 )
 from stsr_cli.video.tracks import TrackCopier
-from stsr_cli.video.verify import Expected, verify
+from stsr_cli.video.verify import Check, Expected, verify
 from stsr_cli.video.written import Writer, WrittenReport
 
 _ALL_TRACKS = TrackOptions()
-_HIGHEST_TIMESCALE = 2**31 - 1
 _HEADER_ROUNDING = Fraction(1, 1000)
 _DISK_ERRORS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS})
 _GONE = "the program behind it has stopped reading"
@@ -131,12 +132,14 @@ class VideoWriter:
         self.time_base = source.time_base / time_scale
         self._partial, self._pipe = partial_name(target), pipe
         self.plan = plan
-        self._to_frame = FromRgb(plan.pix_fmt, plan.tags)
+        self._to_frame = FromRgb(plan.pix_fmt, plan.tags, is_neutral=plan.is_grey)
         self._num_frames = self._first_pts = self._last_pts = self._end_pts = self._coded_end = 0
         self._header_duration = (source.duration or 0) * time_scale
         self._first_dts: int | None = None
+        self._checks: tuple[Check, ...] = ()
         self._held: Packet[VideoStream] | None = None
         self._durations: dict[int, int] = {}
+        self._all_pts = array("q")
         self._tracks = TrackCopier(source, tracks)
         try:
             self._output = pipe.open() if pipe else new_container(self._partial, target)
@@ -144,6 +147,11 @@ class VideoWriter:
             self._tracks.add_to(self._output, self._video)
             self._is_exact = self._output.format.name in MOV_FAMILY
             self._write_header()
+            self._picture, self._lost = try_picture(self._video, source, plan, time_scale)
+            if self._lost and tracks.strict:
+                raise UsageError(
+                    f"{'; '.join(self._lost)}; leave out --strict to go on all the same"
+                )
         except BaseException:
             self.abort()
             raise
@@ -157,7 +165,8 @@ class VideoWriter:
     @property
     def warnings(self) -> tuple[str, ...]:
         """What else of the source the output cannot keep, a sentence each."""
-        return (*self.plan.warnings, *(self._even.warnings if self._even else ()))
+        even = self._even.warnings if self._even else ()
+        return (*self.plan.warnings, *self._lost, *even, *self._tracks.warnings)
 
     def __enter__(self) -> VideoWriter:
         return self
@@ -177,14 +186,15 @@ class VideoWriter:
         """Encode one frame; call in presentation order.
 
         Args:
-            pixels: (H, W, 3) RGB of the plan's frame size, full range: uint8, or uint16 with white at 65535.
+            pixels: (H, W, 3) RGB, or (H, W, 4) with alpha, of the plan's frame size, full range: uint8, or uint16 with
+                white at 65535.
             pts: when it is shown, in ticks of `time_base`; greater than the one before.
             duration: for how long, in ticks of `time_base`.
 
         Raises:
             StsrError: the disk is full, or the encoder failed; the temporary file is gone then.
         """
-        shape = (*self.plan.frame_size, 3)
+        shape = (*self.plan.frame_size, 4 if self.plan.has_alpha else 3)
         if pixels.shape != shape:
             raise ValueError(f"a frame must have the shape {shape}, not {pixels.shape}")
         if self._even:
@@ -192,6 +202,7 @@ class VideoWriter:
         if self._num_frames and pts <= self._last_pts:
             raise ValueError(f"pts {pts} does not come after {self._last_pts}")
         self._durations[pts] = duration
+        self._all_pts.append(pts)
         with self._removing_on_failure():
             frame = self._to_frame(upright(pixels, self.plan.turn))
             frame.pts, frame.time_base = pts, self.time_base
@@ -225,7 +236,7 @@ class VideoWriter:
                 self._pipe.close()
             else:
                 sync(self._partial)
-                verify(self._partial, expected, shown(self.target))
+                self._checks = verify(self._partial, expected, shown(self.target))
                 self._partial.replace(self.target)
                 sync(self.target.absolute().parent)
         self._tracks.close()
@@ -235,6 +246,7 @@ class VideoWriter:
             frames=self._num_frames,
             duration=(self._end_pts - self._first_pts) * self.time_base,
             packets_copied=self._tracks.num_packets,
+            checks=self._checks,
         )
 
     def abort(self) -> None:
@@ -252,7 +264,8 @@ class VideoWriter:
         """Open the encoder and write the header, so that what cannot work fails now."""
         open_encoder(self._video, self.plan)
         if self._is_exact:
-            self._output.container_options["movie_timescale"] = str(self._movie_timescale())
+            clocks = [self.time_base, *self._tracks.time_bases()]
+            self._output.container_options["movie_timescale"] = str(common_timescale(clocks))
         try:
             self._output.start_encoding()
         except BrokenPipeError as error:
@@ -267,15 +280,6 @@ class VideoWriter:
                 f"{shown(self.target)} cannot hold these tracks ({reason(error)}); "
                 "write a .mkv instead"
             ) from error
-
-    def _movie_timescale(self) -> int:
-        """Ticks per second in which start offsets of every track are whole, if 31 bits allow it.
-
-        FFmpeg's default of 1000 would round the start and the length of every track to 1 ms.
-        """
-        clocks = [self.time_base, *self._tracks.time_bases()]
-        common = math.lcm(*(clock.denominator for clock in clocks))
-        return common if common <= _HIGHEST_TIMESCALE else self.time_base.denominator
 
     def _mux(self, packet: Packet[VideoStream] | None) -> None:
         """Mux the packet before this one, after the tracks that belong in front of it.
@@ -310,15 +314,17 @@ class VideoWriter:
 
     def _expected(self) -> Expected:
         return Expected(
-            num_frames=self._num_frames,
-            span=(self._last_pts - self._first_pts) * self.time_base,
-            duration=(self._end_pts - self._first_pts) * self.time_base if self._is_exact else None,
+            pts=self._all_pts,
             time_base=self.time_base,
-            start=self._first_pts * self.time_base,
+            duration=(self._end_pts - self._first_pts) * self.time_base if self._is_exact else None,
+            size=(self.plan.width, self.plan.height),
+            picture=self._picture,
+            tags=self._tracks.video_tags,
+            flags=self._tracks.video_flags,
             tracks=self._tracks.expected(),
             attached=self._tracks.attached,
             chapters=self._tracks.chapters,
-            tags=self._tracks.tags,
+            file_tags=self._tracks.tags,
         )
 
     @contextlib.contextmanager

@@ -9,6 +9,7 @@ from typing import Protocol, Self
 from stsr_cli.video.convert import Pixels
 from stsr_cli.video.encoder import EncoderPlan
 from stsr_cli.video.plan import Track
+from stsr_cli.video.verify import Check
 
 
 @dataclass(frozen=True)
@@ -20,12 +21,14 @@ class WrittenReport:
         frames: video frames in it.
         duration: of the video, in seconds, exact.
         packets_copied: packets of other tracks taken over from the source, converted ones included.
+        checks: what was compared when it was read back.
     """
 
     path: Path
     frames: int
     duration: Fraction
     packets_copied: int
+    checks: tuple[Check, ...] = ()
 
 
 class Writer(Protocol):

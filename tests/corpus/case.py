@@ -9,7 +9,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-FAST = ("--spatial", "bicubic", "--temporal", "blend", "--scale", "1", "--crf", "0")
+FAST = ("--spatial", "bicubic", "--temporal", "blend")
+LOSSLESS = ("--crf", "0")
 
 
 @dataclass(frozen=True)
@@ -45,6 +46,7 @@ class Row:
         is_process: run the real command in a process of its own.
         command: "upscale", or another one with the same arguments.
         is_relative: give the names as they are, from within the folder, so that a dash leads them.
+        is_piped: the clip goes into the command's standard input, and what comes out of it is the output.
         public: name of the clip in shared/data/clips that the row is about.
     """
 
@@ -61,7 +63,13 @@ class Row:
     is_process: bool = False
     command: str = "upscale"
     is_relative: bool = False
+    is_piped: bool = False
     public: str | None = None
+
+    @property
+    def takes_crf(self) -> bool:
+        """Whether the output is a video that is encoded: images and pipes are lossless as they are."""
+        return not self.is_piped and ("%" not in self.output or self.is_relative)
 
 
 @dataclass(frozen=True)
@@ -81,13 +89,19 @@ def run_row(row: Row, folder: Path) -> Case:
     source = row.build(folder)
     output = folder / row.output
     factors = ("--scale", str(row.scale), "--time-scale", str(row.time_scale))
-    fast = (*FAST, *factors) if row.command == "upscale" else ()
+    lossless = LOSSLESS if row.takes_crf else ()
+    fast = (*FAST, *factors, *lossless) if row.command == "upscale" else ()
     names = (source, output)
     if row.is_relative:
         names = (Path(source).relative_to(folder), row.output)
     arguments = (row.command, *fast, *row.options, "--", *map(str, names))
-    run = _run_process if row.is_process else _run_here
-    code, stdout, stderr = run(folder, arguments)
+    if row.is_piped:
+        code, stdout, stderr = _run_pipe(
+            (row.command, *fast, *row.options, "-", "-"), source, output
+        )
+    else:
+        run = _run_process if row.is_process else _run_here
+        code, stdout, stderr = run(folder, arguments)
     said = f"{' '.join(arguments)!r} ended with {code}:\n{stdout}\n{stderr}"
     assert code == row.code, said
     assert "Traceback" not in stderr, said
@@ -130,6 +144,22 @@ def _run_process(folder: Path, arguments: tuple[str, ...]) -> tuple[int, str, st
         stdin=subprocess.DEVNULL,
     )
     return ran.returncode, ran.stdout, ran.stderr
+
+
+def _run_pipe(arguments: tuple[str, ...], source: Path | str, target: Path) -> tuple[int, str, str]:
+    environment = {**os.environ, "NO_COLOR": "1", "COLUMNS": "200", "HF_HUB_OFFLINE": "1"}
+    with Path(source).open("rb") as stdin, target.open("wb") as stdout:
+        ran = subprocess.run(
+            [sys.executable, "-m", "stsr_cli", *arguments],
+            env=environment,
+            stdin=stdin,
+            stdout=stdout,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+            timeout=240,
+        )
+    return ran.returncode, "", ran.stderr
 
 
 def check(what: str, by: str) -> "Callable[[Callable[..., None]], Callable[..., Check]]":

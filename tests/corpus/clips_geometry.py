@@ -62,11 +62,8 @@ def interlaced(order: str, name: str = "in.mkv", **wishes: Any) -> Build:
         woven[first::2] = late[first::2]
         return woven
 
-    def stamp(index: int, frame: Any) -> None:
-        frame.interlaced_frame = True
-
     options = {"x264-params": f"{order}=1:qp=0:bframes=0"}
-    video = Video(6, picture, options=options, stamp=stamp, **wishes)
+    video = Video(6, picture, options=options, **wishes)
     return lambda folder: write(folder / name, video, Sound())
 
 

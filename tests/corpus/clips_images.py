@@ -34,13 +34,13 @@ def images(pattern: str, codec: str, pix_fmt: str, *, start: int = 1, given: str
     return build
 
 
-def animated(name: str, codec: str, pix_fmt: str, **options: str) -> Build:
-    """An animated image of five frames, 10 a second."""
+def animated(name: str, codec: str, pix_fmt: str, num_frames: int = 5) -> Build:
+    """An animated image, 10 frames a second."""
 
     def picture(index: int, width: int, height: int) -> np.ndarray:
         drawn = (bars(0, width, height) // 51) * 51
         drawn[20:40, 10 + 8 * index : 26 + 8 * index] = (255, 255, 0)
         return drawn
 
-    video = Video(5, picture, codec=codec, pix_fmt=pix_fmt, rate=F(10), options=options)
+    video = Video(num_frames, picture, codec=codec, pix_fmt=pix_fmt, rate=F(10))
     return lambda folder: write(folder / name, video)

@@ -88,6 +88,21 @@ def kept(case: Case, pix_fmt: str, levels: int = 1, chroma: int = 7) -> None:
 
 
 @check(
+    "given frames keep their numbers in {pix_fmt}: {levels} level(s) off in the median",
+    "ffmpeg + numpy",
+)
+def kept_in_median(case: Case, pix_fmt: str, levels: float) -> None:
+    """For footage, some of whose numbers are colours that no RGB has."""
+    before_format, before = planes(case.source)
+    after_format, after = planes(case.output)
+    assert before_format.replace("yuvj", "yuv") == after_format.replace("yuvj", "yuv") == pix_fmt
+    for frame, shown in zip(before, after[:: case.row.time_scale], strict=False):
+        for one, other in zip(frame, shown, strict=True):
+            off = np.median(np.abs(one.astype(np.int64) - other))
+            assert off <= levels, f"{off:.2f} levels off"
+
+
+@check(
     "new frames lie between their neighbours: at most {levels} level(s) off the mean",
     "ffmpeg + numpy",
 )
@@ -202,3 +217,16 @@ def all_differ(case: Case, number: int) -> None:
     found = image_frames(case.output)[:number].astype(int)
     changes = np.abs(found[1:] - found[:-1]).mean((1, 2))
     assert (changes > 0.3).all(), changes.round(2)
+
+
+@check("lines of two times in one frame: {share} of the source's or less", "ffmpeg + numpy")
+def uncombed(case: Case, share: float) -> None:
+    before, after = _comb(image_frames(case.source)), _comb(image_frames(case.output))
+    assert before > 1, "the source shows no lines of two times"
+    assert after <= share * before, f"{after:.2f} of {before:.2f}"
+
+
+def _comb(frames: np.ndarray) -> float:
+    """How much a line differs from the mean of those above and below."""
+    lines = frames.astype(float)
+    return float(np.abs(lines[:, 1:-1] - (lines[:, :-2] + lines[:, 2:]) / 2).mean())

@@ -5,6 +5,7 @@ from . import (
     rows_geometry,
     rows_io,
     rows_options,
+    rows_public,
     rows_sound,
     rows_timing,
     rows_tracks,
@@ -14,9 +15,10 @@ from .case import Row
 GROUPS: dict[str, list[Row]] = {"Timing": rows_timing.ROWS, "Sound": rows_sound.ROWS}
 GROUPS["Tracks"] = rows_tracks.ROWS
 GROUPS["Colour and depth"] = rows_colour.ROWS
-GROUPS["Geometry"] = rows_geometry.GEOMETRY
+GROUPS["Geometry"] = rows_geometry.GEOMETRY + rows_geometry.INTERLACED
 GROUPS["Cuts and repeats"] = rows_geometry.CUTS
 GROUPS["Options and encoders"] = rows_options.OPTIONS
 GROUPS["Images, other inputs and outputs"] = rows_io.ROWS
 GROUPS["Names"] = rows_options.NAMES
+GROUPS["Public clips"] = rows_public.ROWS
 ROWS = [row for rows in GROUPS.values() for row in rows]

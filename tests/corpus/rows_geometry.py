@@ -5,6 +5,8 @@ from fractions import Fraction as F
 from . import clips_geometry as clips
 from .case import Row
 from .checks import (
+    constant,
+    frame_count,
     frames,
     probed,
     refused,
@@ -14,10 +16,11 @@ from .checks import (
     says,
     size,
     stream_is,
+    sync,
     times,
 )
 from .clips_geometry import MIRROR, displayed, shaped
-from .pictures import all_differ, blended, kept, shows_source
+from .pictures import all_differ, blended, kept, shows_source, uncombed
 
 Y444 = {"pix_fmt": "yuv444p"}
 NETWORKS = ("--spatial", "span", "--temporal", "rife", "--offline")
@@ -201,6 +204,48 @@ GEOMETRY = [
         (refused(2, ["16384", "20000x20000"]),),
         ("--size", "20000x20000"),
         code=2,
+    ),
+]
+
+INTERLACED = [
+    Row(
+        "fields-tff",
+        "interlaced, top field first",
+        clips.interlaced("tff"),
+        "detected and deinterlaced; times and sound are kept",
+        (frames(), times(), sync(), uncombed(0.5), says("interlaced")),
+    ),
+    Row(
+        "fields-bff",
+        "interlaced, bottom field first",
+        clips.interlaced("bff"),
+        "detected and deinterlaced",
+        (frames(), times(), uncombed(0.5), says("interlaced")),
+    ),
+    Row(
+        "fields-off",
+        "interlaced, --deinterlace off",
+        clips.interlaced("tff"),
+        "its lines stay, and a warning says so",
+        (frames(), times(), kept("yuv420p")),
+        ("--deinterlace", "off"),
+    ),
+    Row(
+        "fields-both",
+        "interlaced, --deinterlace fields",
+        clips.interlaced("tff"),
+        "each field becomes a frame: 50 of 25",
+        (frame_count(12), constant(1, 50), sync(), uncombed(0.6)),
+        ("--deinterlace", "fields"),
+        time_scale=1,
+    ),
+    Row(
+        "fields-bwdif",
+        "not flagged as interlaced, --deinterlace bwdif",
+        shaped(96, 64, codec="libx264"),
+        "deinterlaced all the same",
+        (frames(), times()),
+        ("--deinterlace", "bwdif"),
     ),
 ]
 

@@ -285,8 +285,8 @@ ROWS = [
         "videos-two-best",
         "two videos",
         clips.two_videos,
-        "the larger one is upscaled, the other dropped and said so",
-        (frames(), times(), size(96, 64), says("dropped")),
+        "the larger one is upscaled, the other copied",
+        (frames(), times(), size(96, 64)),
     ),
     Row(
         "videos-two-map",
@@ -313,5 +313,12 @@ ROWS = [
         (refused(4, ["cannot read"]),),
         output="out.mp4",
         code=4,
+    ),
+    Row(
+        "truncated-ts",
+        "MPEG-TS that ends in the middle of a frame",
+        clips.truncated("in.ts", 0.6),
+        "what is there is kept, and the damaged frame is told of",
+        (frames(), sync(), says("damaged")),
     ),
 ]

@@ -71,10 +71,10 @@ ROWS = [
         "all-mov",
         "the same into QuickTime",
         clips.everything,
-        "as MP4, FLAC converted to AAC, the cover dropped, and said so",
+        "as MP4, FLAC converted to ALAC, the cover dropped, and said so",
         (
             *RIGHT,
-            codecs("audio", ["aac", "aac"]),
+            codecs("audio", ["aac", "alac"]),
             codecs("subtitle", ["mov_text", "mov_text"]),
             text(LINES, 1),
             same_chapters(),

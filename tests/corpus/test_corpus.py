@@ -5,15 +5,15 @@ from pathlib import Path
 import pytest
 
 from .case import Row, run_row
+from .public import clip_folder
 from .readers import Missing
-from .rows import ROWS
-
-REPOSITORY = Path(__file__).resolve().parents[2]
+from .rows import GROUPS, ROWS
+from .table import TARGET, cells
 
 
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: row.name)
 def test_row(row: Row, tmp_path: Path) -> None:
-    if row.public is not None and not (REPOSITORY.parent / "shared" / "data" / "clips").is_dir():
+    if row.public is not None and clip_folder() is None:
         pytest.skip(f"needs {row.public} in shared/data/clips beside the checkout; there is none")
     case = run_row(row, tmp_path)
     missing = []
@@ -29,3 +29,13 @@ def test_row(row: Row, tmp_path: Path) -> None:
 def test_names_are_unique() -> None:
     names = [row.name for row in ROWS]
     assert len(set(names)) == len(names)
+
+
+def test_the_table_has_exactly_these_rows() -> None:
+    lines = TARGET.read_text(encoding="utf-8").splitlines()
+    written = [line for line in lines if line.startswith("| ") and not line.startswith("| input |")]
+    assert [line.rpartition(" | ")[0] for line in written] == [
+        f"| {' | '.join(cells(row))}" for rows in GROUPS.values() for row in rows
+    ], "write it anew: python -m tests.corpus.table"
+    assert [line for line in lines if line.startswith("## ")] == [f"## {name}" for name in GROUPS]
+    assert all(line.endswith(" | ok |") for line in written)

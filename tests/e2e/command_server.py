@@ -1,7 +1,8 @@
 """Runs `stsr` as often as it is asked to, in forks of a process that has imported torch: seconds become tenths.
 
-One JSON object a line comes in: arguments, env, cwd, stdout, stderr (files), and weights_folder, which stands in for
-the folder of the embedded weights. The exit code goes out. The Hub's client is imported after the fork, with its `env`.
+One JSON object a line comes in: arguments, env, cwd, stdout, stderr (files), perhaps stdin (another), and
+weights_folder, which stands in for the folder of the embedded weights. The exit code goes out. The Hub's client is
+imported after the fork, with its `env`.
 """
 
 import importlib
@@ -29,6 +30,8 @@ def run(request):
     os.chdir(request["cwd"])
     os.environ.clear()
     os.environ.update(request["env"])
+    if request.get("stdin") is not None:
+        os.dup2(os.open(request["stdin"], os.O_RDONLY), 0)
     for number, name in ((1, "stdout"), (2, "stderr")):
         file = os.open(request[name], os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
         os.dup2(file, number)

@@ -198,15 +198,20 @@ def test_folder_of_the_output_is_missing(fails, make_clip):
     fails(USAGE, ["gone"], "upscale", "in.mp4", "gone/out.mp4", *PLAIN)
 
 
-@pytest.mark.parametrize("name", ["out.xyz", "out", "out.png"])
+@pytest.mark.parametrize("name", ["out.xyz", "out"])
 def test_unknown_container(fails, make_clip, name):
     make_clip("in.mp4")
     fails(USAGE, [Path(name).suffix or name, ".mkv"], "upscale", "in.mp4", name, *PLAIN)
 
 
+def test_one_image_for_many_frames(fails, make_clip):
+    make_clip("in.mp4")
+    fails(USAGE, ["%06d.png"], "upscale", "in.mp4", "out.png", *PLAIN)
+
+
 def test_container_cannot_hold_the_codec(fails, make_clip):
     make_clip("in.mp4")
-    fails(USAGE, [".mkv"], "upscale", "in.mp4", "out.webm", *PLAIN)
+    fails(USAGE, [".mkv"], "upscale", "in.mp4", "out.webm", *PLAIN, "--codec", "libx264")
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA device here")

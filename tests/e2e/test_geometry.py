@@ -225,6 +225,15 @@ def test_a_size_that_the_encoder_cannot_take_is_refused_at_once(tmp_path, codec,
     assert "\n" not in str(caught.value)
 
 
+def test_an_odd_size_that_an_encoder_has_no_format_for_is_said(tmp_path):
+    write_shaped(tmp_path / "in.mp4", 65, 49, num_frames=1, pix_fmt="yuv444p")
+    with pytest.raises(UsageError, match=r"libsvtav1 takes no odd sizes .* --size or --height"):
+        planned(tmp_path / "in.mp4", scale=1, codec="libsvtav1")
+    plan = planned(tmp_path / "in.mp4", scale=1, codec="libsvtav1", size=(None, 48))
+    assert (plan.width, plan.height, plan.pix_fmt) == (64, 48, "yuv420p")
+    assert planned(tmp_path / "in.mp4", scale=4, codec="libsvtav1").width == 260
+
+
 def test_scale_16_can_be_too_large(call, tmp_path):
     write_shaped(tmp_path / "in.mp4", 1280, 32, num_frames=1)
     ran = call("upscale", "in.mp4", "out.mp4", *PLAIN, "--scale", "16", code=2)

@@ -276,18 +276,16 @@ def test_nothing_is_left_of_a_run_that_fails(tmp_path, make_clip, monkeypatch):
     assert not (tmp_path / "new").exists()
 
 
-def test_upscale_takes_and_makes_images(tmp_path, run_stsr, make_clip):
+def test_upscale_takes_and_makes_images(tmp_path, call, make_clip):
     for index in range(1, 5):
         write_image(tmp_path / "in" / f"{index:04d}.png", picture(index), "png", "rgb24")
-    first = run_stsr("upscale", "in/%04d.png", "out/", *FAST, "--rate", "30", cwd=tmp_path)
-    assert first.returncode == 0, first.stderr
+    first = call("upscale", "in/%04d.png", "out/", *FAST, "--rate", "30")
     assert names_in(tmp_path / "out") == [f"{number:06d}.png" for number in range(1, 9)]
     assert "at 30.000 fps" in first.stderr
-    second = run_stsr("upscale", "out", "out.mkv", *FAST, "--scale", "1", cwd=tmp_path)
-    assert second.returncode == 0, second.stderr
+    call("upscale", "out", "out.mkv", *FAST, "--scale", "1")
     assert probe(tmp_path / "out.mkv").frame_rate == 48
     clip = make_clip("clip.mp4", has_sound=True)
-    plan = run_stsr("probe", clip, "images/")
+    plan = call("probe", clip, "images/")
     assert "dropped because images have no room" in plan.stderr
     assert not Path("images").exists()
 
@@ -302,11 +300,8 @@ def test_upscale_takes_and_makes_images(tmp_path, run_stsr, make_clip):
         (("clip.mp4", "a/b/c/"), "the folder of a/b/c/%06d.png cannot be made"),
     ],
 )
-def test_what_makes_no_sense_with_images_is_refused(
-    tmp_path, run_stsr, make_clip, arguments, words
-):
+def test_what_makes_no_sense_with_images_is_refused(tmp_path, call, make_clip, arguments, words):
     make_clip("clip.mp4")
-    result = run_stsr("upscale", *arguments, *FAST, cwd=tmp_path)
-    assert result.returncode == 2
+    result = call("upscale", *arguments, *FAST, code=2)
     assert words in " ".join(result.stderr.split())
     assert names_in(tmp_path) == ["clip.mp4"]

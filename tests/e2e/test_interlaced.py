@@ -57,7 +57,7 @@ def psnr(frame, index):
 def test_flagged_frames_are_made_progressive(call, tmp_path, first):
     write_interlaced(tmp_path / "in.mkv", first)
     result = call("upscale", "in.mkv", "out.mkv", *LOSSLESS)
-    assert "12 interlaced frames were deinterlaced" in result.stderr
+    assert "deinterlaced: 12 source frames" in result.stderr
     call("upscale", "in.mkv", "combed.mkv", *LOSSLESS, "--deinterlace", "off")
     combed = list(read_frames(tmp_path / "combed.mkv"))
     given, made = (list(read_frames(tmp_path / name)) for name in ("in.mkv", "out.mkv"))
@@ -92,7 +92,7 @@ def test_progressive_frames_are_not_touched_unless_asked(call, make_clip, tmp_pa
     call("upscale", clip, "auto.mkv", *LOSSLESS)
     call("upscale", clip, "off.mkv", *LOSSLESS, "--deinterlace", "off")
     result = call("upscale", clip, "all.mkv", *LOSSLESS, "--deinterlace", "bwdif")
-    assert "4 interlaced frames were deinterlaced" in result.stderr
+    assert "deinterlaced: 4 source frames" in result.stderr
     auto, off, made = (
         [frame.pixels for frame in read_frames(tmp_path / name)]
         for name in ("auto.mkv", "off.mkv", "all.mkv")

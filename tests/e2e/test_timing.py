@@ -6,8 +6,8 @@ import av
 import numpy as np
 import pytest
 
+from stsr_cli.video.readback import payload
 from stsr_cli.video.reader import read_frames
-from stsr_cli.video.verify import payload
 
 FAST = ["--scale", "1", "--spatial", "bicubic", "--temporal", "blend", "--preset", "ultrafast"]
 FILM = Fraction(24000, 1001)
@@ -73,7 +73,7 @@ def test_fps_is_exact(call, make_clip, tmp_path, value, rate, num_frames):
 def test_fps_shows_what_the_networks_made(call, make_clip, tmp_path):
     clip = make_clip(frame_rate=Fraction(10), frames=ramp(8))
     result = call("upscale", clip, "out.mkv", *FAST, "--fps", "20", "--codec", "ffv1")
-    assert "0 frames were shown again" not in result.stderr  # nothing to tell
+    assert "0 frames shown again" not in result.stderr  # nothing to tell
     shown = brightness(tmp_path / "out.mkv")
     assert np.allclose(np.diff(shown[:-1]), 2, atol=1.1)
 
@@ -83,7 +83,7 @@ def test_a_variable_rate_becomes_constant(call, make_clip, tmp_path):
     clip = make_clip("in.mkv", frame_rate=Fraction(25), frame_pts=pts, frames=ramp(10))
     run = ["--time-scale", "1", "--codec", "ffv1"]
     result = call("upscale", clip, "out.mkv", *FAST, *run, "--vfr", "cfr", "--fps", "25")
-    assert "6 frames were shown again and 0 left out" in result.stderr
+    assert "6 frames shown again, 0 left out" in result.stderr
     expected = [0, 1, 2, 3, 4, 5, 5, 5, 5, 5, 5, 5, 6, 7, 8, 9]
     shown, given = brightness(tmp_path / "out.mkv"), brightness(clip)
     assert np.abs(np.subtract(shown, [given[index] for index in expected])).max() < 1

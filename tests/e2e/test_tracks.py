@@ -161,7 +161,7 @@ def sound_starts(path):
 KEPT = {
     "mkv": ["aac", "flac", "srt", "ssa", None, "png"],
     "mp4": ["aac", "flac", "mov_text", "mov_text", "png"],
-    "mov": ["aac", "aac", "mov_text", "mov_text"],
+    "mov": ["aac", "alac", "mov_text", "mov_text"],
     "webm": ["opus", "opus", "webvtt", "webvtt"],
 }
 
@@ -195,7 +195,12 @@ def test_every_track_arrives_or_is_said_to_be_lost(call, source, tmp_path, endin
     assert chapters == CHAPTERS
     assert (tags["title"], tags["artist"]) == ("Tïtle 日本", "Someone")
     warned = [line for line in said.splitlines() if line.startswith("warning: ")]
-    lost = {"mkv": [], "mp4": ["font.ttf"]}.get(ending, ["font.ttf", "cover.png"])
+    lost = {
+        "mkv": [],
+        "mp4": ["font.ttf"],
+        "mov": ["font.ttf", "cover.png", "flag comment", "flag forced"],
+        "webm": ["font.ttf", "cover.png", "flag comment"],
+    }[ending]
     assert len(warned) == len(lost)
     assert all(name in line for name, line in zip(lost, warned, strict=True))
     assert ("lost: " in said) == bool(lost)
@@ -315,6 +320,7 @@ def test_probe_says_beforehand_what_happens(call, source, tmp_path):
         ("attachment", "drop", None),
         ("cover", "drop", None),
         ("chapters", "copy", None),
+        ("tag", "drop", None),
     ]
     table = call("probe", source, "out.mov").stderr
     assert "converted to mov_text" in table and "dropped because mov cannot hold it" in table
