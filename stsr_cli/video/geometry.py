@@ -16,6 +16,7 @@ from stsr_cli.errors import UsageError
 from stsr_cli.video.codecs import encoder_of
 from stsr_cli.video.orientation import is_turned
 from stsr_cli.video.probe import SourceInfo
+from stsr_cli.video.trial import trial_container
 
 Size = tuple[int | None, int]  # as shown; a width of None follows from the picture's shape
 
@@ -115,7 +116,7 @@ def keeps_pixel_shape(codec: str, format_name: str) -> bool:
     data, shape = io.BytesIO(), Fraction(4, 3)
     os.environ.setdefault("SVT_LOG", "1")  # SVT-AV1 writes its banner past FFmpeg's log
     try:
-        with av.open(data, mode="w", format=format_name) as output:
+        with trial_container(data, format_name) as output:
             video = output.add_stream(codec, rate=25)
             assert isinstance(video, VideoStream)
             formats = video.codec_context.codec.video_formats

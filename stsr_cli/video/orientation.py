@@ -10,6 +10,7 @@ import numpy as np
 from stsr_cli.video.convert import Pixels
 from stsr_cli.video.probe import SourceInfo
 from stsr_cli.video.side_data import display_matrix
+from stsr_cli.video.trial import trial_container
 
 _A_TURN_AND_A_FLIP = (0, 1 << 16, 0, 1 << 16, 0, 0, 0, 0, 1 << 30)
 _SIDE = 64  # pixels of a trial
@@ -57,7 +58,7 @@ def keeps_display_matrix(format_name: str) -> bool:
     """Whether a container of a format can tell a player to turn the picture: it is tried, in memory."""
     data = io.BytesIO()
     try:
-        with av.open(data, mode="w", format=format_name) as output:
+        with trial_container(data, format_name) as output:
             codec = next(c for c in ("mpeg4", "libvpx-vp9") if c in output.supported_codecs)
             video = output.add_stream(codec, rate=25)
             video.width, video.height, video.pix_fmt = _SIDE, _SIDE, "yuv420p"

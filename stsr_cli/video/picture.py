@@ -16,6 +16,7 @@ from av.video.stream import VideoStream
 from stsr_cli.video.colour import MATRIX_RGB, MATRIX_UNSPECIFIED, RANGE_LIMITED
 from stsr_cli.video.encoder import EncoderPlan, add_video
 from stsr_cli.video.probe import SourceInfo
+from stsr_cli.video.trial import trial_container
 
 _TRIAL_SIZE = 256  # large enough for every encoder, a multiple of every subsampling
 _MATRIX_ERROR = (
@@ -126,7 +127,7 @@ def _written_and_read(
     data = io.BytesIO()
     plan = replace(plan, width=_TRIAL_SIZE, height=_TRIAL_SIZE)
     try:
-        with av.open(data, mode="w", format=format_name) as output:
+        with trial_container(data, format_name) as output:
             stream = add_video(output, source, plan, time_scale)
             frame = VideoFrame(_TRIAL_SIZE, _TRIAL_SIZE, plan.pix_fmt)
             for plane in frame.planes:

@@ -25,6 +25,7 @@ from stsr_cli.video.probe import SourceInfo, open_input, open_source, shown
 from stsr_cli.video.recode import AudioRecoder, SubtitleRecoder, is_lossless, is_text, lost_by
 from stsr_cli.video.tags import Kept, kept, lasting, stream_tags, tags_in
 from stsr_cli.video.target import MOV_FAMILY, image_pattern, new_container
+from stsr_cli.video.trial import trial_container
 
 Kind = Literal[
     "audio", "subtitle", "attachment", "cover", "data", "video", "chapters", "tag", "unknown"
@@ -308,7 +309,7 @@ def _comes_back(format_name: str, stream: Stream, data: bytes) -> bool:
     """Whether a packet of a stream that is muxed, in memory, is read back with the same codec and bytes."""
     file = io.BytesIO()
     try:
-        with av.open(file, mode="w", format=format_name) as output:
+        with trial_container(file, format_name) as output:
             packet: Any = Packet(data)
             packet.stream = output.add_stream_from_template(stream)
             packet.pts = packet.dts = 0

@@ -17,6 +17,7 @@ from av.stream import Disposition, Stream
 from av.subtitles.subtitle import SubtitleSet
 
 from stsr_cli.video.target import MOV_FAMILY
+from stsr_cli.video.trial import trial_container
 
 # Describe the source's file or encoding, which the output does not share.
 _STALE_METADATA = frozenset(
@@ -71,11 +72,12 @@ def language_in(format_name: str, language: str) -> str | None:
         return language
     if format_name not in MOV_FAMILY:
         return language if format_name == "mpegts" and len(language) == 3 else None
-    for code in (language, _BIBLIOGRAPHIC.get(language, language)):
+    other = {**_BIBLIOGRAPHIC, **{two: one for one, two in _BIBLIOGRAPHIC.items()}}
+    for code in (language, other.get(language, language)):
         data = io.BytesIO()
         try:
             options = {"movflags": "empty_moov"}
-            with av.open(data, mode="w", format=format_name, options=options) as out:
+            with trial_container(data, format_name, options=options) as out:
                 video = out.add_stream("mpeg4", rate=25)
                 video.width, video.height, video.pix_fmt = 64, 64, "yuv420p"
                 video.metadata["language"] = code
@@ -151,7 +153,7 @@ def kept(
     """
     data = io.BytesIO()
     try:
-        with av.open(data, mode="w", format=format_name, metadata_errors="surrogateescape") as out:
+        with trial_container(data, format_name, metadata_errors="surrogateescape") as out:
             doubles = [_add_double(out, kind) for kind, _, _ in streams]
             for double, (_, own_tags, flags) in zip(doubles, streams, strict=True):
                 double.stream.metadata.update(own_tags)

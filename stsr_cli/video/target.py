@@ -11,7 +11,7 @@ from av.container import OutputContainer
 from av.format import Flags
 
 from stsr_cli.errors import UsageError
-from stsr_cli.options import DEFAULT_IMAGE_NAME
+from stsr_cli.options import DEFAULT_IMAGE_NAME, TrackOptions
 from stsr_cli.video.probe import SourceInfo, local_url, shown
 from stsr_cli.video.sequence import numbers_of, parse_pattern
 
@@ -128,6 +128,16 @@ def new_container(path: Path, target: Path) -> OutputContainer:
             )
         )
     return output
+
+
+def refuse_loss(lost: Sequence[str], tracks: TrackOptions) -> None:
+    """Refuse what an output cannot keep, a sentence each, where that is an error (`TrackOptions.strict`).
+
+    Raises:
+        UsageError: something is lost and must not be.
+    """
+    if lost and tracks.strict:
+        raise UsageError(f"{'; '.join(lost)}; leave out --strict to go on all the same")
 
 
 def common_timescale(clocks: Sequence[Fraction]) -> int:

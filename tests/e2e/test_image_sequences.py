@@ -11,6 +11,8 @@ from av.codec.context import CodecContext
 from stsr_cli.errors import InputError, StsrError, UsageError
 from stsr_cli.options import EncodeOptions, SourceOptions, TrackOptions
 from stsr_cli.video import sequence_writer
+from stsr_cli.video.geometry import keeps_pixel_shape
+from stsr_cli.video.orientation import keeps_display_matrix
 from stsr_cli.video.probe import probe
 from stsr_cli.video.reader import read_frames
 from stsr_cli.video.sequence import parse_pattern
@@ -305,3 +307,13 @@ def test_what_makes_no_sense_with_images_is_refused(tmp_path, call, make_clip, a
     result = call("upscale", *arguments, *FAST, code=2)
     assert words in " ".join(result.stderr.split())
     assert names_in(tmp_path) == ["clip.mp4"]
+
+
+def test_what_a_format_holds_is_tried_in_memory_alone(tmp_path, monkeypatch):
+    """The muxer of images opens files by name, even if it is given memory to write to."""
+    images = [write_image(tmp_path / f"in/{i}.png", picture(i), "png", "rgb24") for i in (1, 2)]
+    monkeypatch.chdir(tmp_path)
+    keeps_display_matrix.cache_clear()
+    keeps_pixel_shape.cache_clear()
+    copy(images[0].parent, tmp_path / "out/%d.png")
+    assert names_in(tmp_path) == ["in", "out"]
