@@ -21,7 +21,7 @@ from stsr_cli.video.orientation import upright, upright_source
 from stsr_cli.video.pipe import PIPE
 from stsr_cli.video.probe import SourceInfo, estimate_num_frames, probe
 from stsr_cli.video.reader import read_frames
-from stsr_cli.video.target import check_target
+from stsr_cli.video.target import check_target, image_pattern
 from stsr_cli.video.timeline import last_duration
 from stsr_cli.video.writer import open_writer
 
@@ -66,8 +66,10 @@ def preview(
     Raises:
         StsrError: as `upscale`; or matplotlib, which draws the labels, is missing. No unfinished file is left.
     """
-    if PIPE in (options.source, options.target):
-        raise UsageError("a preview reads a file here and there and writes one; name files")
+    if PIPE in (options.source, options.target) or image_pattern(options.target):
+        raise UsageError(
+            "--preview makes one video of three places of another; it needs files, and no - or images as OUTPUT"
+        )
     source = excerpt(probe(options.source, options.read), options.read)
     check_target(options.target, options.source, overwrite=options.overwrite)
     try:

@@ -67,8 +67,9 @@ def _num_frames(source: SourceInfo, first_pts: int, end_pts: int | None) -> int:
     """About how many, for progress; 0: unknown."""
     if source.frame_rate is None:
         return 0
-    if end_pts is None and source.duration is not None:
-        end_pts = source.start_pts + source.duration
+    if source.duration is not None:
+        last_end = source.start_pts + source.duration
+        end_pts = last_end if end_pts is None else min(end_pts, last_end)
     return round(((end_pts or first_pts) - first_pts) * source.time_base * source.frame_rate)
 
 

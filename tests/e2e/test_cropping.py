@@ -24,7 +24,8 @@ def cropped(make_clip, tmp_path):
 
     def make(name):
         plain = make_clip("plain.mkv", num_frames=4)
-        data = plain.read_bytes()
+        remux(plain, tmp_path / "exact.mkv", fflags="+bitexact")  # no random numbers in the header
+        data = (tmp_path / "exact.mkv").read_bytes()
         # Matroska: PixelHeight, then the four crops in the place of a Void element, sizes mended.
         height = data.index(b"\xba\x81\x30")
         crops = b"".join(
@@ -39,16 +40,19 @@ def cropped(make_clip, tmp_path):
         path.write_bytes(out)
         if name.endswith(".mkv"):
             return path
-        target = tmp_path / name
-        with av.open(str(path)) as source, av.open(str(target), "w") as output:
-            video = output.add_stream_from_template(source.streams.video[0])
-            for packet in source.demux(video=0):
-                if packet.size:
-                    packet.stream = video
-                    output.mux(packet)
-        return target
+        return remux(path, tmp_path / name)
 
     return make
+
+
+def remux(path, target, **options):
+    with av.open(str(path)) as source, av.open(str(target), "w", options=options) as output:
+        video = output.add_stream_from_template(source.streams.video[0])
+        for packet in source.demux(video=0):
+            if packet.size:
+                packet.stream = video
+                output.mux(packet)
+    return target
 
 
 def mend(data, at, added):

@@ -137,3 +137,27 @@ def test_frames_that_turn_interlaced_on_the_way(num_before):
     assert flags.num_deinterlaced == 4
     for index, (mode, frame) in enumerate(zip(modes, made, strict=True)):
         assert np.array_equal(frame.to_ndarray(), scene(index)[..., 0]) == (mode == "prog")
+
+
+def test_soft_telecine_keeps_its_times(tmp_path):
+    """Film on DVD: every second frame is shown for three fields instead of two, by a flag of MPEG-2."""
+    path = tmp_path / "film.m2v"
+    with av.open(str(path), "w") as out:
+        options = {"flags": "+ildct", "qmin": "2", "g": "6"}
+        video = out.add_stream("mpeg2video", rate=Fraction(30000, 1001), options=options)
+        video.width, video.height, video.pix_fmt = WIDTH, HEIGHT, "yuv420p"
+        for index in range(9):
+            out.mux(video.encode(av.VideoFrame.from_ndarray(scene(index), "rgb24")))
+        out.mux(video.encode(None))
+    data, at = bytearray(path.read_bytes()), -1
+    flags = [0x82, 0x00, 0x02, 0x80]  # top field first, repeat first field
+    for index in range(9):
+        at = data.index(b"\0\0\1\xb5", at + 1)
+        while data[at + 4] >> 4 != 8:  # picture coding extension
+            at = data.index(b"\0\0\1\xb5", at + 1)
+        data[at + 7] = data[at + 7] & ~0x82 | flags[index % 4]
+        data[at + 8] |= 0x80  # progressive frame
+    path.write_bytes(data)
+    frames = list(read_frames(path))
+    fields = [(f.pts - frames[0].pts) * f.time_base * Fraction(60000, 1001) for f in frames[:8]]
+    assert fields == [0, 3, 5, 8, 10, 13, 15, 18]
