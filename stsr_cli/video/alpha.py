@@ -31,16 +31,24 @@ def decoded(container: InputContainer, stream: VideoStream) -> Iterator[VideoFra
     Raises:
         av.FFmpegError, OSError, ValueError: as PyAV's own decoding does.
     """
+    decoder = decoder_with_alpha(stream)
+    if decoder is None:
+        yield from container.decode(stream)
+        return
+    for packet in container.demux(stream):
+        yield from decoder.decode(packet)
+
+
+def decoder_with_alpha(stream: VideoStream) -> VideoCodecContext | None:
+    """A decoder that gives the alpha of a stream where PyAV's own choice would not; None elsewhere."""
     name = _DECODERS_WITH_ALPHA.get(stream.codec_context.name)
     tags = {key.lower(): value for key, value in stream.metadata.items()}
     if name is None or tags.get("alpha_mode") != "1":
-        yield from container.decode(stream)
-        return
+        return None
     decoder = CodecContext.create(name, "r")
     assert isinstance(decoder, VideoCodecContext)
     decoder.extradata = stream.codec_context.extradata
-    for packet in container.demux(stream):
-        yield from decoder.decode(packet)
+    return decoder
 
 
 def carries_alpha(frame: VideoFrame, stream: VideoStream) -> bool:

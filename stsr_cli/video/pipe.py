@@ -17,6 +17,7 @@ from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
 from stsr_cli.errors import StsrError, UsageError
+from stsr_cli.video.alpha import decoder_with_alpha
 
 PIPE = Path("-")
 FORMATS = {"nut": "nut", "y4m": "yuv4mpegpipe", "matroska": "matroska"}
@@ -96,9 +97,10 @@ class InputPipe:
         return packet
 
     def _decode(self, video: VideoStream) -> Iterator[VideoFrame]:
+        decoder = decoder_with_alpha(video)
         for packet in self.container.demux():
             if packet.stream_index == video.index:
-                frames: Any = packet.decode()
+                frames: Any = decoder.decode(packet) if decoder else packet.decode()
                 yield from frames
             elif packet.size and (self._wanted is None or packet.stream_index in self._wanted):
                 self._waiting.append(packet)

@@ -1,6 +1,7 @@
 """Transparency through a run: kept where the output can carry it, and a warning or an error where it cannot."""
 
 import subprocess
+import sys
 
 import av
 import numpy as np
@@ -107,6 +108,15 @@ def test_images_with_alpha_become_vp9_with_alpha_and_images_again(call, tmp_path
     call("upscale", "in", "out_%02d.png", *FAST)
     found = next(read_frames(tmp_path / "out_01.png", with_alpha=True)).pixels
     assert np.all(found[:, :60, 3] == 255) and np.all(found[:, 110:, 3] == 64)
+
+
+def test_a_pipe_has_alpha_too(tmp_path):
+    source = write(tmp_path / "a.webm", "libvpx-vp9", "yuva420p")
+    command = [sys.executable, "-m", "stsr_cli", "upscale", "-", "b.mkv", *FAST, "--codec", "ffv1"]
+    with source.open("rb") as stdin:
+        subprocess.run(command, cwd=tmp_path, stdin=stdin, capture_output=True, check=True)
+    info = probe(tmp_path / "b.mkv")
+    assert (info.pix_fmt, info.has_alpha) == ("yuva420p", True)
 
 
 def test_ffmpeg_reads_the_alpha_of_vp9(call, tmp_path):
