@@ -46,18 +46,21 @@ def command(is_decoded: bool, no_trial: bool, is_json: bool, **values: Any) -> N
     options = take_run({**values, "target": values["target"] or values["source"]})
     from stsr_cli.video.describe import describe
     from stsr_cli.video.excerpt import excerpt
+    from stsr_cli.video.pipe import PIPE
     from stsr_cli.video.plan import list_tracks, plan_output
     from stsr_cli.video.probe import probe
 
     info = excerpt(probe(options.source, options.read), options.read)
-    tracks = plan_output(info, options.target, options.tracks) if is_planned else list_tracks(info)
+    tracks = list_tracks(info)
+    if is_planned:
+        tracks = plan_output(info, options.target, options.tracks, options.encode.format)
     video = describe(info)
     if not is_json:
         _print_tracks(video, tracks, options, is_planned)
     shots = _find_cuts(info, options.scene_threshold) if is_decoded else None
     if shots and not is_json:
         _print_cuts(shots)
-    is_tried = is_planned and not no_trial and Path("-") not in (options.source, options.target)
+    is_tried = is_planned and not no_trial and PIPE not in (options.source, options.target)
     needed = _estimate(options, tracks) if is_tried else None
     if needed and not is_json:
         _print_estimate(needed)

@@ -16,11 +16,12 @@ from stsr_cli.report.montage import Montage, Pixels
 from stsr_cli.report.pictures import draw_text
 from stsr_cli.upscale.engine import upscale
 from stsr_cli.video.excerpt import excerpt
+from stsr_cli.video.keeping import canvas
 from stsr_cli.video.orientation import upright, upright_source
 from stsr_cli.video.pipe import PIPE
 from stsr_cli.video.probe import SourceInfo, estimate_num_frames, probe
 from stsr_cli.video.reader import read_frames
-from stsr_cli.video.target import check_target
+from stsr_cli.video.target import check_target, image_pattern
 from stsr_cli.video.timeline import last_duration
 from stsr_cli.video.writer import open_writer
 
@@ -65,8 +66,10 @@ def preview(
     Raises:
         StsrError: as `upscale`; or matplotlib, which draws the labels, is missing. No unfinished file is left.
     """
-    if PIPE in (options.source, options.target):
-        raise UsageError("a preview reads a file here and there and writes one; name files")
+    if PIPE in (options.source, options.target) or image_pattern(options.target):
+        raise UsageError(
+            "--preview makes one video of three places of another; it needs files, and no - or images as OUTPUT"
+        )
     source = excerpt(probe(options.source, options.read), options.read)
     check_target(options.target, options.source, overwrite=options.overwrite)
     try:
@@ -112,7 +115,7 @@ def _run(options: UpscaleOptions, part: Part, model: ModelOptions, target: Path)
         target=target,
         read=replace(options.read, start=start or None, end=end),
         model=model,
-        encode=_LOSSLESS,
+        encode=replace(_LOSSLESS, hdr=options.encode.hdr),
         tracks=_NO_TRACKS,
         disagreement=(),
         on_doubt=None if model.spatial == "bicubic" else options.on_doubt,
@@ -130,7 +133,7 @@ def _join(
     info = probe(pairs[0][0])
     shown = upright_source(info)
     height, width = montage.size(shown.height, shown.width)
-    first = replace(shown, width=width, height=height, start_pts=0, duration=None)
+    first = replace(canvas(shown, width, height), start_pts=0, duration=None)
     with open_writer(
         options.target,
         first,

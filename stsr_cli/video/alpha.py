@@ -31,16 +31,24 @@ def decoded(container: InputContainer, stream: VideoStream) -> Iterator[VideoFra
     Raises:
         av.FFmpegError, OSError, ValueError: as PyAV's own decoding does.
     """
+    decoder = decoder_with_alpha(stream)
+    if decoder is None:
+        yield from container.decode(stream)
+        return
+    for packet in container.demux(stream):
+        yield from decoder.decode(packet)
+
+
+def decoder_with_alpha(stream: VideoStream) -> VideoCodecContext | None:
+    """A decoder that gives the alpha of a stream where PyAV's own choice would not; None elsewhere."""
     name = _DECODERS_WITH_ALPHA.get(stream.codec_context.name)
     tags = {key.lower(): value for key, value in stream.metadata.items()}
     if name is None or tags.get("alpha_mode") != "1":
-        yield from container.decode(stream)
-        return
+        return None
     decoder = CodecContext.create(name, "r")
     assert isinstance(decoder, VideoCodecContext)
     decoder.extradata = stream.codec_context.extradata
-    for packet in container.demux(stream):
-        yield from decoder.decode(packet)
+    return decoder
 
 
 def carries_alpha(frame: VideoFrame, stream: VideoStream) -> bool:
@@ -62,6 +70,11 @@ def can_hold_alpha(codec: str, format_name: str) -> bool:
     VP8 and VP9 do in Matroska and WebM alone.
     """
     return codec not in _HIDDEN and (codec not in _VPX or format_name in _MATROSKA)
+
+
+def is_usual_alpha(codec: str, pix_fmt: str) -> bool:
+    """Whether decoders can be expected to know a format with alpha; of VP8 and VP9 that is 4:2:0 alone."""
+    return codec not in _VPX or pix_fmt == "yuva420p"
 
 
 def stream_tags(codec: str, format_name: str) -> dict[str, str]:

@@ -67,8 +67,9 @@ def _num_frames(source: SourceInfo, first_pts: int, end_pts: int | None) -> int:
     """About how many, for progress; 0: unknown."""
     if source.frame_rate is None:
         return 0
-    if end_pts is None and source.duration is not None:
-        end_pts = source.start_pts + source.duration
+    if source.duration is not None:
+        last_end = source.start_pts + source.duration
+        end_pts = last_end if end_pts is None else min(end_pts, last_end)
     return round(((end_pts or first_pts) - first_pts) * source.time_base * source.frame_rate)
 
 
@@ -150,8 +151,8 @@ class Window:
             packet.dts -= shift
         return True
 
-    def chapters(self, chapters: list[Any], lead: Fraction) -> list[Any]:
-        """Those that lie in it, cut to it, and later by `lead` (s), as a muxer moves everything else."""
+    def chapters(self, chapters: list[Any]) -> list[Any]:
+        """Those that lie in it, cut to it."""
         kept = []
         for chapter in chapters:
             time_base = chapter["time_base"]
@@ -162,6 +163,5 @@ class Window:
             if self._end is not None:
                 stop = min(stop, round((self._end - self._start) / time_base))
             if stop > begin or chapter["start"] == chapter["end"]:
-                late = round(lead / time_base)
-                kept.append({**chapter, "start": begin + late, "end": stop + late})
+                kept.append({**chapter, "start": begin, "end": stop})
         return kept

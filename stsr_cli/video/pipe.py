@@ -17,6 +17,7 @@ from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
 from stsr_cli.errors import StsrError, UsageError
+from stsr_cli.video.alpha import decoder_with_alpha
 
 PIPE = Path("-")
 FORMATS = {"nut": "nut", "y4m": "yuv4mpegpipe", "matroska": "matroska"}
@@ -44,16 +45,20 @@ class InputPipe:
             raise UsageError(
                 "- reads a video from another program; write PROGRAM | stsr ... -, or name a file"
             )
-        self._file = open(0, "rb", buffering=0, closefd=False)  # noqa: SIM115
+        source = _StandardInput()
         # No protocol at all: a playlist from a stranger opens no file.
         options = {"protocol_whitelist": "none"}
-        self.container: InputContainer = av.open(
-            self._file,
-            mode="r",
-            options=options,
-            buffer_size=_BUFFER_BYTES,
-            metadata_errors="surrogateescape",
-        )
+        try:
+            self.container: InputContainer = av.open(
+                source,
+                mode="r",
+                options=options,
+                buffer_size=_BUFFER_BYTES,
+                metadata_errors="surrogateescape",
+            )
+        finally:
+            if source.is_interrupted:
+                raise KeyboardInterrupt
         self._wanted: set[int] | None = None
         self._waiting: deque[Packet[Any]] = deque()
         self._num_waiting_bytes = 0
@@ -92,9 +97,10 @@ class InputPipe:
         return packet
 
     def _decode(self, video: VideoStream) -> Iterator[VideoFrame]:
+        decoder = decoder_with_alpha(video)
         for packet in self.container.demux():
             if packet.stream_index == video.index:
-                frames: Any = packet.decode()
+                frames: Any = decoder.decode(packet) if decoder else packet.decode()
                 yield from frames
             elif packet.size and (self._wanted is None or packet.stream_index in self._wanted):
                 self._waiting.append(packet)
@@ -104,6 +110,21 @@ class InputPipe:
                         "the sound of the pipe is more than "
                         f"{_MOST_WAITING_BYTES >> 20} MiB ahead of its pictures; save it to a file and upscale that"
                     )
+
+
+class _StandardInput:
+    """Reads on and never back. Ctrl-C ends it, since FFmpeg would swallow the exception and wait for more."""
+
+    def __init__(self) -> None:
+        self.is_interrupted = False
+
+    def read(self, num_bytes: int) -> bytes:
+        """Up to so many bytes, none at the end."""
+        try:
+            return b"" if self.is_interrupted else os.read(0, num_bytes)
+        except KeyboardInterrupt:
+            self.is_interrupted = True
+            return b""
 
 
 class _Waiting:

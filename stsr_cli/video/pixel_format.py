@@ -3,7 +3,7 @@
 from av.video.format import VideoFormat
 
 from stsr_cli.errors import UsageError
-from stsr_cli.video.alpha import can_hold_alpha
+from stsr_cli.video.alpha import can_hold_alpha, is_usual_alpha
 from stsr_cli.video.colour import bit_depth, has_alpha, is_float, is_grey, is_hdr, is_rgb
 from stsr_cli.video.probe import SourceInfo
 
@@ -32,7 +32,8 @@ def auto_pix_fmt(
     families = _families(source_format, is_odd=is_odd)
     candidates = _candidates(source_format, codec, families, depths, "")
     if source.has_alpha and can_hold_alpha(codec, format_name):
-        candidates = _candidates(source_format, codec, families, depths, "a") + candidates
+        with_alpha = _candidates(source_format, codec, families, depths, "a")
+        candidates = [name for name in with_alpha if is_usual_alpha(codec, name)] + candidates
     # Encoders of deep colour alone (ProRes), and of RGB alone.
     chromas = ("444",) if is_odd or families[0] == "444" else ("422", "444")
     candidates += [*(f"yuv{chroma}p10le" for chroma in chromas), "rgb24", "gbrp"]

@@ -327,9 +327,10 @@ def first_frame(
     try:
         frame = next(frames, None)
     except (av.FFmpegError, OSError, ValueError) as error:
-        raise InputError(
-            f"cannot decode {shown(path)}: {reason(error)}; check that the file is complete"
-        ) from error
+        advice = "check that the file is complete"
+        if stream.codec_context.name == "webp":
+            advice = "FFmpeg decodes no moving WebP; make images of it first (ImageMagick: magick NAME frames/%06d.png)"
+        raise InputError(f"cannot decode {shown(path)}: {reason(error)}; {advice}") from error
     if frame is None:
         raise InputError(
             f"{shown(path)} has a video stream without a single frame; check that the file is complete"

@@ -72,7 +72,8 @@ def language_in(format_name: str, language: str) -> str | None:
         return language
     if format_name not in MOV_FAMILY:
         return language if format_name == "mpegts" and len(language) == 3 else None
-    for code in (language, _BIBLIOGRAPHIC.get(language, language)):
+    other = {**_BIBLIOGRAPHIC, **{two: one for one, two in _BIBLIOGRAPHIC.items()}}
+    for code in (language, other.get(language, language)):
         data = io.BytesIO()
         try:
             options = {"movflags": "empty_moov"}

@@ -11,7 +11,7 @@ from av.container import OutputContainer
 from av.format import Flags
 
 from stsr_cli.errors import UsageError
-from stsr_cli.options import DEFAULT_IMAGE_NAME
+from stsr_cli.options import DEFAULT_IMAGE_NAME, TrackOptions
 from stsr_cli.video.probe import SourceInfo, local_url, shown
 from stsr_cli.video.sequence import numbers_of, parse_pattern
 
@@ -19,6 +19,10 @@ MOV_FAMILY = frozenset({"mp4", "mov", "ipod", "3gp", "3g2", "psp", "f4v"})
 IMAGE_ENCODERS = {
     **{".png": "png", ".tif": "tiff", ".tiff": "tiff"},
     **{".jpg": "mjpeg", ".jpeg": "mjpeg", ".webp": "libwebp", ".bmp": "bmp"},
+}
+_UNFIT = {
+    "gif": "a GIF has 256 colours and clock ticks of 10 ms",
+    "webp": "FFmpeg cannot read moving WebP back to verify it",
 }
 _MAX_NAME_BYTES = 255
 _HIGHEST_TIMESCALE = 2**31 - 1
@@ -107,6 +111,10 @@ def new_container(path: Path, target: Path) -> OutputContainer:
         raise UsageError(
             f"no container is known for {shown(target)}; end the name in .mkv, .mp4, .mov or .webm"
         ) from None
+    if output.format.name in _UNFIT:
+        raise UsageError(
+            f"{shown(target)}: {_UNFIT[output.format.name]}; write .apng, .mkv or images"
+        )
     flags = Flags(output.format.flags)
     is_mov = output.format.name in MOV_FAMILY
     if Flags.no_file in flags or not (is_mov or Flags.variable_fps in flags):
@@ -120,6 +128,16 @@ def new_container(path: Path, target: Path) -> OutputContainer:
             )
         )
     return output
+
+
+def refuse_loss(lost: Sequence[str], tracks: TrackOptions) -> None:
+    """Refuse what an output cannot keep, a sentence each, where that is an error (`TrackOptions.strict`).
+
+    Raises:
+        UsageError: something is lost and must not be.
+    """
+    if lost and tracks.strict:
+        raise UsageError(f"{'; '.join(lost)}; leave out --strict to go on all the same")
 
 
 def common_timescale(clocks: Sequence[Fraction]) -> int:

@@ -7,11 +7,7 @@ does not grow with the length of the video.
 from __future__ import annotations
 
 import hashlib
-import math
-from array import array
-from collections import deque
 from contextlib import ExitStack
-from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import Any
 
@@ -23,43 +19,16 @@ from av.stream import Discard, Stream
 from stsr_cli.errors import InputError, UsageError
 from stsr_cli.options import TrackOptions
 from stsr_cli.video.excerpt import Window
-from stsr_cli.video.lead import is_hidden, lead, peek
+from stsr_cli.video.lane import KeptTags, Lane, is_hidden, kept_flags, kept_tags
 from stsr_cli.video.plan import Track, carried, plan_tracks
 from stsr_cli.video.probe import SourceInfo, open_source, reason, shown
 from stsr_cli.video.readback import payload
 from stsr_cli.video.recode import AudioRecoder, Recoder, SubtitleRecoder
-from stsr_cli.video.tags import lasting, lowered, stream_tags, tags_in
-from stsr_cli.video.target import MOV_FAMILY
+from stsr_cli.video.tags import lasting, stream_tags, tags_in
 from stsr_cli.video.verify import ExpectedTrack
 
+_TICK = Fraction(1, 1000)  # of Matroska's clock
 _MIME_TYPES = {"mjpeg": "image/jpeg", "png": "image/png", "webp": "image/webp", "bmp": "image/bmp"}
-
-
-@dataclass
-class _Lane:
-    """One track on its way into the output.
-
-    Attributes:
-        track: the plan for it.
-        output: the stream in the output.
-        recoder: what converts it, or None: it is copied.
-        num_packets: muxed so far.
-        digest: of their payload.
-        last_dts: of the last one, in ticks of `time_base`.
-        pts: of each one, in ticks.
-        time_base: seconds per tick.
-        kept: what the container keeps of its tags and flags; None: it was not tried.
-    """
-
-    track: Track
-    output: Stream
-    recoder: Recoder | None = None
-    num_packets: int = 0
-    digest: Any = field(default_factory=hashlib.sha256)
-    last_dts: int | None = None
-    pts: array[int] = field(default_factory=lambda: array("q"))
-    time_base: Fraction = Fraction(1)
-    kept: tuple[dict[str, str], int] | None = None
 
 
 class TrackCopier:
@@ -80,14 +49,14 @@ class TrackCopier:
         self.video_tags: dict[str, str] = {}
         self.video_flags = 0
         self._is_done = False
+        self._shift = Fraction(0)
         self._source, self._options, self._format = source, options, ""
         self._opened = ExitStack()
         self._input: InputContainer = self._opened.enter_context(open_source(source))
         self._window = Window(source)
         self._packets: Any = iter(())
-        self._ahead: deque[Packet[Any]] = deque()
-        self._lead = Fraction(0)
-        self._lanes: dict[int, _Lane] = {}
+        self._ahead: Packet[Any] | None = None
+        self._lanes: dict[int, Lane] = {}
         self._attached: list[str] = []
 
     @property
@@ -104,7 +73,8 @@ class TrackCopier:
     def chapters(self) -> list[Any]:
         """Those that the output must hold."""
         is_kept = any(t.kind == "chapters" and t.action == "copy" for t in self.plan)
-        return self._window.chapters(self._input.chapters(), self._lead) if is_kept else []
+        chapters = self._window.chapters(self._input.chapters()) if is_kept else []
+        return [_moved(chapter, self._shift) for chapter in chapters]
 
     @property
     def tags(self) -> dict[str, str]:
@@ -115,17 +85,9 @@ class TrackCopier:
 
     def expected(self) -> dict[int, ExpectedTrack]:
         """What the output must hold of each track, by the index of its stream there."""
-        lanes = [lane for lane in self._lanes.values() if not self._is_left_out(lane)]
+        lanes = [lane for lane in self._lanes.values() if not lane.is_left_out]
         return {
-            index: ExpectedTrack(
-                name=lane.track.name,
-                num_packets=lane.num_packets,
-                sha256=lane.digest.hexdigest(),
-                pts=lane.pts,
-                time_base=lane.time_base,
-                tags=_kept_tags(lane.output, lane.kept),
-                flags=_kept_flags(lane.output, lane.kept),
-            )
+            index: lane.expected()
             for index, lane in enumerate(lanes, 1)
             if lane.track.kind != "cover"
         }
@@ -133,19 +95,8 @@ class TrackCopier:
     @property
     def warnings(self) -> tuple[str, ...]:
         """What turned out to be lost when all was copied, a sentence each."""
-        if not self._is_done:
-            return ()
-        return tuple(
-            f"{lane.track.name} is empty, and {self._format} keeps no empty track"
-            for lane in self._lanes.values()
-            if self._is_left_out(lane)
-        )
-
-    def _is_left_out(self, lane: _Lane) -> bool:
-        """Whether the muxer leaves a track out, since it is empty; timed text gets a last gap."""
-        context = lane.output.codec_context
-        is_text = context is not None and context.name == "mov_text"
-        return not lane.num_packets and self._format in MOV_FAMILY and not is_text
+        lanes = self._lanes.values() if self._is_done else ()
+        return tuple(complaint for lane in lanes for complaint in lane.complaints)
 
     def time_bases(self) -> list[Fraction]:
         """Seconds per tick of each track."""
@@ -168,14 +119,15 @@ class TrackCopier:
         self._format = output.format.name
         self.plan, kept = plan_tracks(self._input, self._source, self._format, self._options)
         output.metadata.update(lasting(self._input.metadata))
-        output.set_chapters(self.chapters)
+        if not self._has_chapters_last(output):
+            output.set_chapters(self.chapters)
         given = self._input.streams[self._source.stream_index]
         video.metadata.update(tags_in(output.format.name, given))
         video.disposition = given.disposition
         tried = iter(kept.streams)
         of_video = next(tried, None)
-        self.video_tags = _kept_tags(video, of_video)
-        self.video_flags = _kept_flags(video, of_video)
+        self.video_tags = kept_tags(video, of_video)
+        self.video_flags = kept_flags(video, of_video)
         for track in carried(self.plan):
             self._add(track, output, None if track.kind == "data" else next(tried, None))
         for track in self.plan:  # last, as readers list them, so that no index moves
@@ -191,11 +143,6 @@ class TrackCopier:
         if not any(stream.type == "subtitle" for stream in wanted):
             self._window.seek(self._input)
         self._packets = self._input.demux(wanted) if wanted else iter(())
-        if self.chapters:
-            self._ahead = peek(self._next, [s.index for s in wanted if s.type == "audio"])
-            start = self._source.start_pts * self._source.time_base
-            self._lead = lead(self._format, start, self._ahead)
-            output.set_chapters(self.chapters)
 
     def copy_until(self, output: OutputContainer, seconds: Fraction | None) -> None:
         """Mux the packets that start before `seconds`, or all that are left when it is None.
@@ -209,23 +156,40 @@ class TrackCopier:
                 and packet.dts is not None
                 and packet.dts * packet.time_base >= seconds
             ):
-                self._ahead.appendleft(packet)
+                self._ahead = packet
                 return
             lane = self._lanes[packet.stream.index]
-            for muxed in self._recode(lane, packet) if lane.recoder else [packet]:
-                _mux(output, lane, muxed)
+            for muxed in self._recode(lane, packet):
+                lane.mux(output, muxed)
         self._is_done = seconds is None
         for lane in self._lanes.values() if self._is_done else ():
-            for muxed in self._recode(lane, None) if lane.recoder else ():
-                _mux(output, lane, muxed)
+            for muxed in self._recode(lane, None):
+                lane.mux(output, muxed)
+
+    def place_chapters(self, output: OutputContainer, first: Fraction) -> None:
+        """Write the chapters of Matroska, which come last, where their pictures are.
+
+        Its muxer lets nothing begin before 0: it moves all tracks if a sound's priming would, but not the chapters.
+
+        Args:
+            output: the container, all of its packets muxed.
+            first: start of the first picture in seconds.
+        """
+        if not self._has_chapters_last(output):
+            return
+        starts = [lane.start for lane in self._lanes.values() if lane.start is not None]
+        self._shift = max(Fraction(0), -round(min([first, *starts]) / _TICK) * _TICK)
+        output.set_chapters(self.chapters)
+
+    def _has_chapters_last(self, output: OutputContainer) -> bool:
+        """Whether they can be written when all is known; into a pipe, a reader would find them too late."""
+        return self._format in ("matroska", "webm") and output.file is None
 
     def close(self) -> None:
         """Close the source; safe to repeat."""
         self._opened.close()
 
-    def _add(
-        self, track: Track, output: OutputContainer, kept: tuple[dict[str, str], int] | None
-    ) -> None:
+    def _add(self, track: Track, output: OutputContainer, kept: KeptTags | None) -> None:
         assert track.index is not None
         stream = self._input.streams[track.index]
         recoder: Recoder | None = None
@@ -241,7 +205,9 @@ class TrackCopier:
             ) from error
         added.metadata.update(tags_in(output.format.name, stream))
         added.disposition = stream.disposition
-        self._lanes[track.index] = _Lane(track, added, recoder, kept=kept)
+        if track.codec == "dvdsub":
+            _keep_canvas(added, self._source)
+        self._lanes[track.index] = Lane(track, added, recoder, kept=kept)
 
     def _attach(self, track: Track, output: OutputContainer) -> None:
         """Add an attached file; Matroska's cover art is one, in MP4 it is a stream of one packet."""
@@ -260,16 +226,16 @@ class TrackCopier:
         added: Any = output.add_attachment(name, mime_type, data)
         added.metadata.update({**stream_tags(stream), "filename": name, "mimetype": mime_type})
 
-    def _recode(self, lane: _Lane, packet: Packet[Any] | None) -> list[Packet[Any]]:
-        assert lane.recoder is not None
+    def _recode(self, lane: Lane, packet: Packet[Any] | None) -> list[Packet[Any]]:
         try:
-            return lane.recoder.recode(packet)
+            return lane.converted(packet)
         except (av.FFmpegError, ValueError) as error:
             raise self._damaged(lane.track.name, error) from error
 
     def _next(self) -> Packet[Any] | None:
-        if self._ahead:
-            return self._ahead.popleft()
+        if self._ahead is not None:
+            packet, self._ahead = self._ahead, None
+            return packet
         try:
             for packet in self._packets:
                 self._window.join(packet)
@@ -289,48 +255,20 @@ class TrackCopier:
         )
 
 
-def _kept_tags(output: Stream, kept: tuple[dict[str, str], int] | None) -> dict[str, str]:
-    """Of the tags that a stream is given, those that its container keeps."""
-    given = lowered(output.metadata)
-    return {key: value for key, value in given.items() if kept and kept[0].get(key) == value}
+def _keep_canvas(subtitle: Any, source: SourceInfo) -> None:
+    """Say for which size of picture a DVD's subtitles were made, where only the source's video says so.
+
+    Blu-ray's and DVB's say it themselves. Players scale from that size to the picture's.
+    """
+    header = subtitle.codec_context.extradata or b""
+    if b"size:" not in header:
+        size = f"size: {source.width}x{source.height}\n"
+        subtitle.codec_context.extradata = size.encode() + header
 
 
-def _kept_flags(output: Stream, kept: tuple[dict[str, str], int] | None) -> int:
-    return int(output.disposition) & kept[1] if kept else 0
-
-
-def _mux(output: OutputContainer, lane: _Lane, packet: Packet[Any]) -> None:
-    _order(packet, lane)
-    lane.num_packets += 1
-    lane.digest.update(payload(packet, lane.output))
-    assert packet.pts is not None
-    lane.pts.append(packet.pts)
-    lane.time_base = packet.time_base
-    packet.stream = lane.output
-    output.mux(packet)
-
-
-def _order(packet: Packet[Any], lane: _Lane) -> None:
-    """Repair a missing dts, or one that is not later than its predecessor's: muxers refuse those."""
-    previous = lane.last_dts
-    step = 0 if lane.track.kind == "subtitle" else 1  # two lines may be shown at once
-    if packet.dts is None:
-        packet.dts = (
-            packet.pts if packet.pts is not None else 0 if previous is None else previous + 1
-        )
-    if previous is not None and packet.dts < previous + step:
-        # Not one tick of the source's clock, which the output's may be too coarse for.
-        packet.dts = previous + step * _ticks(lane.output, packet)
-    if packet.pts is None or packet.pts < packet.dts:
-        packet.pts = packet.dts
-    lane.last_dts = packet.dts
-
-
-def _ticks(output: Stream, packet: Packet[Any]) -> int:
-    """Ticks of a packet's clock that are one of the output's at least."""
-    if not output.time_base or not packet.time_base:
-        return 1
-    return max(1, math.ceil(output.time_base / packet.time_base))
+def _moved(chapter: dict[str, Any], seconds: Fraction) -> dict[str, Any]:
+    ticks = round(seconds / chapter["time_base"])
+    return {**chapter, "start": chapter["start"] + ticks, "end": chapter["end"] + ticks}
 
 
 def _picture(source: SourceInfo, index: int) -> bytes:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from array import array
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -215,16 +216,19 @@ def _compare_times(
         return
     num = len(track.pts) if len(track.pts) == len(actual.pts) else 1
     tolerance = max(video_tick, actual.time_base)
+    clocks = (actual.time_base, track.time_base, shift, tolerance)
+    common = math.lcm(*(clock.denominator for clock in clocks))  # integers: there may be millions
+    found, written, moved, most = (int(clock * common) for clock in clocks)
     late = [
-        abs(a * actual.time_base - b * track.time_base - shift)
+        abs(a * found - b * written - moved)
         for a, b in zip(actual.pts[:num], track.pts[:num], strict=True)
     ]
-    num_right = sum(offset <= tolerance for offset in late)
+    num_right = sum(offset <= most for offset in late)
     comparison.same(
         f"{track.name}: packets at their time",
         num,
         num_right,
-        note=f" (one is {float(max(late)):.6f} s off)",
+        note=f" (one is {max(late) / common:.6f} s off)",
     )
 
 

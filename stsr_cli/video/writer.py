@@ -41,6 +41,7 @@ from stsr_cli.video.target import (
     image_pattern,
     new_container,
     partial_name,
+    refuse_loss,
     sync,
 )
 from stsr_cli.video.tracks import TrackCopier
@@ -96,8 +97,7 @@ def open_writer(
         with new_container(target, target) as container:
             format_name = container.format.name
         plan = plan_encoder(source, encode, scale=scale, format_name=format_name, size=size)
-    if plan.warnings and tracks.strict:
-        raise UsageError(f"{'; '.join(plan.warnings)}; leave out --strict to go on all the same")
+    refuse_loss(plan.warnings, tracks)
     if pattern:
         return SequenceWriter(pattern, source, plan, tracks, time_scale=time_scale)
     return VideoWriter(target, source, plan, tracks, time_scale=time_scale, pipe=pipe)
@@ -148,10 +148,7 @@ class VideoWriter:
             self._is_exact = self._output.format.name in MOV_FAMILY
             self._write_header()
             self._picture, self._lost = try_picture(self._video, source, plan, time_scale)
-            if self._lost and tracks.strict:
-                raise UsageError(
-                    f"{'; '.join(self._lost)}; leave out --strict to go on all the same"
-                )
+            refuse_loss(self._lost, tracks)
         except BaseException:
             self.abort()
             raise
@@ -230,6 +227,7 @@ class VideoWriter:
                 self._mux(packet)
             self._mux(None)
             self._tracks.copy_until(self._output, None)
+            self._tracks.place_chapters(self._output, self._first_pts * self.time_base)
             expected = self._expected()
             self._output.close()
             if self._pipe:

@@ -1,6 +1,7 @@
 """Transparency through a run: kept where the output can carry it, and a warning or an error where it cannot."""
 
 import subprocess
+import sys
 
 import av
 import numpy as np
@@ -95,6 +96,29 @@ def test_vp9_in_mp4_has_no_alpha(call, tmp_path):
     assert probe(tmp_path / "b.mp4").pix_fmt == "yuv420p"
 
 
+def test_images_with_alpha_become_vp9_with_alpha_and_images_again(call, tmp_path):
+    (tmp_path / "in").mkdir()
+    for index in range(2):
+        write_image(tmp_path / "in" / f"{index}.png", picture(index))
+    call("upscale", "in", "b.webm", *FAST)
+    assert (probe(tmp_path / "b.webm").pix_fmt, probe(tmp_path / "b.webm").has_alpha) == (
+        "yuva420p",
+        True,
+    )
+    call("upscale", "in", "out_%02d.png", *FAST)
+    found = next(read_frames(tmp_path / "out_01.png", with_alpha=True)).pixels
+    assert np.all(found[:, :60, 3] == 255) and np.all(found[:, 110:, 3] == 64)
+
+
+def test_a_pipe_has_alpha_too(tmp_path):
+    source = write(tmp_path / "a.webm", "libvpx-vp9", "yuva420p")
+    command = [sys.executable, "-m", "stsr_cli", "upscale", "-", "b.mkv", *FAST, "--codec", "ffv1"]
+    with source.open("rb") as stdin:
+        subprocess.run(command, cwd=tmp_path, stdin=stdin, capture_output=True, check=True)
+    info = probe(tmp_path / "b.mkv")
+    assert (info.pix_fmt, info.has_alpha) == ("yuva420p", True)
+
+
 def test_ffmpeg_reads_the_alpha_of_vp9(call, tmp_path):
     if not _has("ffmpeg"):
         pytest.skip("needs ffmpeg")
@@ -112,12 +136,16 @@ def test_an_opaque_gif_has_no_alpha_and_a_transparent_one_has(tmp_path):
     for name, value, expected in (("opaque.png", 255, False), ("clear.png", 0, True)):
         rgba = picture(0)
         rgba[..., 3] = value
-        with av.open(str(tmp_path / name), "w", format="image2", options={"update": "1"}) as out:
-            video = out.add_stream("png", rate=1)
-            video.width, video.height, video.pix_fmt = WIDTH, HEIGHT, "rgba"
-            out.mux(video.encode(av.VideoFrame.from_ndarray(rgba, "rgba")))
-            out.mux(video.encode(None))
+        write_image(tmp_path / name, rgba)
         assert probe(tmp_path / name).has_alpha == expected
+
+
+def write_image(path, rgba):
+    with av.open(str(path), "w", format="image2", options={"update": "1"}) as out:
+        video = out.add_stream("png", rate=1)
+        video.width, video.height, video.pix_fmt = WIDTH, HEIGHT, "rgba"
+        out.mux(video.encode(av.VideoFrame.from_ndarray(rgba, "rgba")))
+        out.mux(video.encode(None))
 
 
 def _has(program):

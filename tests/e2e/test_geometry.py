@@ -234,6 +234,15 @@ def test_an_odd_size_that_an_encoder_has_no_format_for_is_said(tmp_path):
     assert planned(tmp_path / "in.mp4", scale=4, codec="libsvtav1").width == 260
 
 
+def test_the_heat_map_keeps_the_size_of_the_networks(call, tmp_path):
+    write_shaped(tmp_path / "in.mp4", 64, 48, num_frames=3)
+    call(
+        "upscale", "in.mp4", "out.mp4", *PLAIN, "-q", "--height", "90", "--disagreement", "map.mp4"
+    )
+    sizes = [probe(tmp_path / name) for name in ("out.mp4", "map.mp4")]
+    assert [(size.width, size.height) for size in sizes] == [(120, 90), (256, 192)]
+
+
 def test_scale_16_can_be_too_large(call, tmp_path):
     write_shaped(tmp_path / "in.mp4", 1280, 32, num_frames=1)
     ran = call("upscale", "in.mp4", "out.mp4", *PLAIN, "--scale", "16", code=2)

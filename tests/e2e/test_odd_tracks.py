@@ -228,6 +228,60 @@ def test_converted_sound_keeps_the_source_s_bit_rate(call, tmp_path, codec, bit_
     assert f"converted to libopus, {kbits} kbit/s" in said
 
 
+def test_damaged_sound_that_is_converted_leaves_a_gap_and_is_said(call, tmp_path):
+    path = write(tmp_path / "whole.mkv", add=lambda out: sound(out, codec="flac", seconds=1))
+    with av.open(str(path)) as old, av.open(str(tmp_path / "in.mkv"), "w") as new:
+        streams = [new.add_stream_from_template(stream) for stream in old.streams]
+        for number, packet in enumerate(old.demux()):
+            data = bytes(packet)
+            if packet.stream_index == 1 and number in (8, 9) and data:
+                other = av.Packet(b"\xff" * len(data))
+                other.pts, other.dts = packet.pts, packet.dts
+                other.duration, other.time_base = packet.duration, packet.time_base
+                packet = other
+                packet.stream = streams[1]
+            elif data:
+                packet.stream = streams[packet.stream_index]
+            if data:
+                new.mux(packet)
+    said = call("upscale", "in.mkv", "out.mp4", *FAST, "-q").stderr
+    assert said == ""  # copied as it is
+    said = call("upscale", "in.mkv", "out.mov", *FAST, "-q").stderr
+    assert "could not be decoded and left a gap" in said
+    length = len(samples_of(tmp_path / "out.mov")[1][0]) / 48000
+    assert 0.7 < length <= 1.1
+
+
+@pytest.mark.parametrize("ending", ["mkv", "webm", "mp4"])
+def test_chapters_stay_where_their_pictures_are(call, tmp_path, ending):
+    write(tmp_path / "plain.mp4", add=sound)
+    with av.open(str(tmp_path / "plain.mp4")) as old, av.open(str(tmp_path / "in.mp4"), "w") as new:
+        streams = [new.add_stream_from_template(stream) for stream in old.streams]
+        times = [(0, 80), (80, 240)]
+        new.set_chapters(
+            [
+                {
+                    "id": i,
+                    "start": a,
+                    "end": b,
+                    "time_base": MILLISECOND,
+                    "metadata": {"title": "x"},
+                }
+                for i, (a, b) in enumerate(times)
+            ]
+        )
+        for packet in old.demux():
+            if packet.size:
+                packet.stream = streams[packet.stream_index]
+                new.mux(packet)
+    options = [*FAST[:-2], *(WEBM if ending == "webm" else []), "-q"]
+    call("upscale", "in.mp4", f"out.{ending}", *options)
+    with av.open(str(tmp_path / f"out.{ending}")) as container:
+        first = next(container.decode(video=0)).pts * container.streams.video[0].time_base
+        starts = [c["start"] * c["time_base"] - first for c in container.chapters()]
+    assert starts == [0, Fraction(80, 1000)]
+
+
 def test_styles_that_are_lost_are_said_to_be(call, tmp_path):
     def add(out):
         stream = out.add_stream("ass")
@@ -298,3 +352,23 @@ def test_an_independent_reader_sees_flags_and_titles(call, tmp_path):
     assert properties["flag_commentary"] and properties["flag_hearing_impaired"]
     assert not properties["default_track"]
     assert (properties["track_name"], properties["language"]) == ("Kömmentar", "ger")
+
+
+def test_bitmap_subtitles_keep_the_size_they_were_made_for(call, tmp_path):
+    """A player scales them from it to the picture, so they lie right on one four times as large."""
+
+    def add(out):
+        stream = out.add_stream("dvdsub")
+        packet = av.Packet(bytes.fromhex("0008000400000000"))
+        packet.stream, packet.time_base = stream, MILLISECOND
+        packet.pts, packet.dts, packet.duration = 40, 40, 100
+        return [packet]
+
+    write(tmp_path / "in.mkv", add=add)
+    call("upscale", "in.mkv", "out.mkv", *FAST, "-q", "--scale", "4")
+    with av.open(str(tmp_path / "out.mkv")) as container:
+        assert container.streams[1].codec_context.name == "dvdsub"
+        header = container.streams[1].codec_context.extradata
+    assert header.startswith(b"size: 64x48\npalette: ")
+    said = call("upscale", "in.mkv", "out.webm", *FAST[:-2], *WEBM, "-q").stderr
+    assert "webm cannot hold pictures as subtitles, and a .mkv can" in said

@@ -1,13 +1,18 @@
 """stsr between other programs: `-` as INPUT and OUTPUT, with sound in sync and nothing else on the standard output."""
 
+import array
 import contextlib
+import fcntl
 import io
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
+import termios
 import threading
+import time
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -211,6 +216,27 @@ def test_a_reader_that_goes_away_is_one_line(tmp_path):
     assert "Traceback" not in stderr
 
 
+def test_ctrl_c_while_waiting_for_the_first_bytes(tmp_path):
+    command = [str(STSR), "upscale", "-", "out.mkv", *FAST]
+    with subprocess.Popen(
+        command, cwd=tmp_path, stdin=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as run:
+        run.stdin.write(b"YUV4MPEG2 W48 H32 ")
+        run.stdin.flush()
+        while unread(run.stdin):  # until stsr is up and reads
+            time.sleep(0.1)
+        run.send_signal(signal.SIGINT)
+        assert run.wait(60) == 130
+        assert run.stderr.read().splitlines()[-1].startswith(b"stsr: interrupted")
+
+
+def unread(pipe):
+    """How many bytes nobody has read yet."""
+    waiting = array.array("i", [0])
+    fcntl.ioctl(pipe, termios.FIONREAD, waiting)
+    return waiting[0]
+
+
 def test_a_stream_that_breaks_off_says_so(stsr, tmp_path):
     whole = stream([0, 40, 80, 120], container="matroska", codec="libx264", pix_fmt="yuv420p")
     result = stsr("-", "out.mkv", stdin=b"no video at all")
@@ -228,6 +254,7 @@ def test_a_stream_that_breaks_off_says_so(stsr, tmp_path):
         (("-", "out.mkv", "--start", "1"), "--start cannot be used with -"),
         (("-", "out.mkv", "--rate", "25"), "--rate is for image sequences"),
         (("-", "out.mkv", "--format", "y4m"), "--format cannot be used"),
+        (("-", "out.mkv", "--preview", "1"), "it needs files"),
         (("-", "-", "--format", "y4m", "--codec", "libx264"), "y4m holds raw video alone"),
     ],
 )

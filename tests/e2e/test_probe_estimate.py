@@ -31,6 +31,8 @@ def test_a_part_and_another_rate_count(call, make_clip):
     source = make_clip("in.mp4", width=96, height=64, num_frames=50)
     part = estimated(call, source, "out.mp4", "--start", "0.4", "--end", "1.2")
     assert part["num_frames"] == 40
+    beyond = estimated(call, source, "out.mp4", "--end", "99")
+    assert beyond["num_frames"] == 100
     faster = estimated(call, source, "out.mp4", "--fps", "100")
     assert faster["num_frames"] == 200
 

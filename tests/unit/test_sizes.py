@@ -11,9 +11,9 @@ from stsr_cli.video.sizes import disk_warning
 @pytest.mark.parametrize(
     ("codec", "options", "num_bytes"),
     [
-        ("libx264", {"crf": "18"}, 1000 * 640 * 480 * 0.05 / 8),
-        ("libx264", {"qp": "0"}, 1000 * 640 * 480 * 4 / 8),
-        ("ffv1", {}, 1000 * 640 * 480 * 4 / 8),
+        ("libx264", {"crf": "18"}, 1000 * 640 * 480 * 0.005 / 8),
+        ("libx264", {"qp": "0"}, 1000 * 640 * 480 * 1.0 / 8),
+        ("ffv1", {}, 1000 * 640 * 480 * 1.0 / 8),
     ],
 )
 def test_a_full_disk_is_a_warning(monkeypatch, tmp_path, codec, options, num_bytes):

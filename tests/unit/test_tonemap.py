@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from stsr_cli.video.colour import ColourTags
-from stsr_cli.video.hdr import HdrMetadata
+from stsr_cli.video.hdr import HdrMetadata, appended, hdr_options
 from stsr_cli.video.tonemap import (
     SDR_WHITE,
     ToneMapper,
@@ -81,3 +81,17 @@ def test_what_comes_out_is_tagged_bt709():
     found = sdr_tags(tags(PQ))
     assert (found.matrix, found.range, found.primaries, found.transfer) == (1, 1, 1, 1)
     assert (found.effective_matrix, found.effective_range) == (1, 1)
+
+
+@pytest.mark.parametrize("codec", ["libx265", "libsvtav1", "ffv1"])
+def test_dynamic_metadata_is_lost_everywhere_and_said_so(codec):
+    options, lost = hdr_options(codec, HdrMetadata(light=(1000, 400), dynamic=("HDR10+",)))
+    assert lost[0] == "HDR10+ metadata"
+    assert bool(options) == (codec != "ffv1")
+
+
+def test_lists_of_an_encoders_own_options_are_appended():
+    assert appended({"x265-params": "a=1", "crf": "5"}, {"x265-params": "b=2"}) == {
+        "x265-params": "a=1:b=2",
+        "crf": "5",
+    }

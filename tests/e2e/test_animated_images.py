@@ -1,0 +1,70 @@
+"""GIF, APNG and WebP that move: what is read of them, and what is said where they cannot be read or written."""
+
+from fractions import Fraction
+
+import av
+import numpy as np
+import pytest
+
+from stsr_cli.errors import InputError
+from stsr_cli.video.probe import probe
+from stsr_cli.video.reader import read_frames
+
+STARTS = (0, 40, 200, 300, 340)  # ms
+
+
+def drawing(index):
+    pixels = np.full((48, 64, 3), 255, np.uint8)
+    pixels[10:30, 10 + 5 * index : 30 + 5 * index] = (255, 0, 0)
+    return pixels
+
+
+def write_moving(path, codec, pix_fmt, container):
+    with av.open(str(path), "w", format=container) as out:
+        options = {"lossless": "1"} if codec == "libwebp_anim" else {}
+        video = out.add_stream(codec, rate=25, options=options)
+        video.width, video.height, video.pix_fmt = 64, 48, pix_fmt
+        video.codec_context.time_base = Fraction(1, 100)
+        for index, start in enumerate(STARTS):
+            frame = av.VideoFrame.from_ndarray(drawing(index), "rgb24").reformat(format=pix_fmt)
+            frame.pts, frame.time_base = start // 10, Fraction(1, 100)
+            out.mux(video.encode(frame))
+        out.mux(video.encode(None))
+    return path
+
+
+@pytest.mark.parametrize(
+    ("name", "codec", "pix_fmt", "container"),
+    [
+        ("a.gif", "gif", "rgb8", "gif"),
+        ("a.apng", "apng", "rgb24", "apng"),
+        ("a.png", "apng", "rgb24", "apng"),
+    ],
+)
+def test_moving_images_keep_their_times_and_pixels(tmp_path, name, codec, pix_fmt, container):
+    path = write_moving(tmp_path / name, codec, pix_fmt, container)
+    source = probe(path)
+    frames = list(read_frames(source))
+    assert [frame.pts * source.time_base * 1000 for frame in frames] == list(STARTS)
+    assert frames[1].duration * source.time_base == Fraction(16, 100)
+    for index, frame in enumerate(frames):
+        difference = frame.pixels[..., :3].astype(int) - drawing(index)
+        assert np.abs(difference).max() <= (40 if codec == "gif" else 0)  # rgb8 is dithered
+
+
+def test_moving_webp_is_refused_with_a_way_out(tmp_path):
+    path = write_moving(tmp_path / "a.webp", "libwebp_anim", "bgra", "webp")
+    with pytest.raises(InputError, match=r"a\.webp: .*no moving WebP; make images of it first"):
+        probe(path)
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [("out.gif", "256 colours"), ("out.webp", "cannot read moving WebP"), ("out.png", "%06d.png")],
+)
+def test_what_cannot_be_written_is_refused_with_a_way_out(tmp_path, call, name, words):
+    write_moving(tmp_path / "a.gif", "gif", "rgb8", "gif")
+    arguments = ("a.gif", name, "--spatial", "bicubic", "--temporal", "blend")
+    assert words in call("upscale", *arguments, code=2).stderr
+    call("upscale", "a.gif", "out.apng", *arguments[2:])
+    assert len(list(read_frames(tmp_path / "out.apng"))) == 10
