@@ -164,7 +164,7 @@ def upscale(
         encode_share=encode / seconds,
         repaired_timestamps=repair.num_repaired,
         num_jumps=source.jumps.num_jumps if source.jumps else 0,
-        missing_timestamps=repair.num_missing,
+        num_missing_times=repair.num_missing,
         device=str(device),
         stream=stream,
         choice=choice,

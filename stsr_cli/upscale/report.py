@@ -25,7 +25,7 @@ class UpscaleReport:
             network, and waiting for the encoder; they sum to 1.
         repaired_timestamps: source frames whose time was missing or not later than the one before.
         num_jumps: how often the source's clock went back, and what followed was put behind what came before.
-        missing_timestamps: those of them that had none.
+        num_missing_times: those of them that had none.
         device: where the network ran.
         stream: whose frames were written, "both" for the mean; of CDCA, which has none, whatever the options say.
         num_deinterlaced: source frames that were made progressive.
@@ -67,7 +67,7 @@ class UpscaleReport:
     num_replaced: int
     mean_disagreement: float | None
     warnings: tuple[str, ...] = ()
-    missing_timestamps: int = 0
+    num_missing_times: int = 0
     num_jumps: int = 0
     num_deinterlaced: int = 0
     num_repeated: int = 0
@@ -83,7 +83,7 @@ class UpscaleReport:
         """What became of the source's times and fields, a sentence each; none for most videos."""
         notes = []
         if self.repaired_timestamps:
-            missing = self.missing_timestamps
+            missing = self.num_missing_times
             moved = self.repaired_timestamps - missing
             what = [f"{_many(missing, 'source frame')} had no timestamp" if missing else ""]
             what += [

@@ -27,6 +27,7 @@ from stsr_cli.video.recode import AudioRecoder, Recoder, SubtitleRecoder
 from stsr_cli.video.tags import lasting, stream_tags, tags_in
 from stsr_cli.video.verify import ExpectedTrack
 
+_TICK = Fraction(1, 1000)  # of Matroska's clock
 _MIME_TYPES = {"mjpeg": "image/jpeg", "png": "image/png", "webp": "image/webp", "bmp": "image/bmp"}
 
 
@@ -177,7 +178,7 @@ class TrackCopier:
         if not self._has_chapters_last(output):
             return
         starts = [lane.start for lane in self._lanes.values() if lane.start is not None]
-        self._shift = max(Fraction(0), -min([first, *starts]))
+        self._shift = max(Fraction(0), -round(min([first, *starts]) / _TICK) * _TICK)
         output.set_chapters(self.chapters)
 
     def _has_chapters_last(self, output: OutputContainer) -> bool:

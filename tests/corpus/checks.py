@@ -1,5 +1,6 @@
 """Checks of time, geometry and messages; each is made by calling its function without the case: `size(96, 64)`."""
 
+import hashlib
 import json
 from fractions import Fraction
 from itertools import pairwise
@@ -203,6 +204,17 @@ def refused(case: Case, code: int, words: list[str]) -> None:
 @check("the report says {wanted}", "JSON")
 def reported(case: Case, wanted: dict[str, object], name: str = "report.json") -> None:
     _compare(json.loads((case.output.parent / name).read_text(encoding="utf-8")), wanted)
+
+
+@check("hashes, frames and packets in the report are those of the files", "sha256, ffprobe")
+def true_report(case: Case) -> None:
+    report = json.loads((case.output.parent / "report.json").read_text(encoding="utf-8"))
+    for name, path in (("source", case.source), ("target", case.output)):
+        assert report[name]["sha256"] == hashlib.sha256(path.read_bytes()).hexdigest()
+    assert report["target"]["frames"] == len(readers.packet_times(case.output))
+    for entry in report["verification"]:
+        assert entry["expected"] == entry["actual"], entry
+    assert report["software"]["stsr"] and report["software"]["torch"] and report["options"]
 
 
 @check("it prints {wanted}", "JSON")

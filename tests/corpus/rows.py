@@ -3,9 +3,11 @@
 from . import (
     rows_colour,
     rows_geometry,
+    rows_hdr,
     rows_io,
     rows_options,
     rows_public,
+    rows_report,
     rows_sound,
     rows_timing,
     rows_tracks,
@@ -14,10 +16,11 @@ from .case import Row
 
 GROUPS: dict[str, list[Row]] = {"Timing": rows_timing.ROWS, "Sound": rows_sound.ROWS}
 GROUPS["Tracks"] = rows_tracks.ROWS
-GROUPS["Colour and depth"] = rows_colour.ROWS
+GROUPS["Colour and depth"] = rows_colour.ROWS + rows_hdr.ROWS
 GROUPS["Geometry"] = rows_geometry.GEOMETRY + rows_geometry.INTERLACED
 GROUPS["Cuts and repeats"] = rows_geometry.CUTS
 GROUPS["Options and encoders"] = rows_options.OPTIONS
+GROUPS["Reports"] = rows_report.ROWS
 GROUPS["Images, other inputs and outputs"] = rows_io.ROWS
 GROUPS["Names"] = rows_options.NAMES
 GROUPS["Public clips"] = rows_public.ROWS

@@ -80,7 +80,10 @@ ROWS = [
     _format("libx265", "yuv420p12le", "yuv420p12le", X265),
     _format("libx265", "yuv422p12le", "yuv422p12le", X265),
     _format("libx265", "yuv444p12le", "yuv444p12le", X265),
-    _format("ffv1", "gray", "yuvj420p", meaning="601 full"),  # H.264 without colour, as FFmpeg decodes it
+    _format("ffv1", "gray", "yuvj420p", meaning="601 full"),
+    _format("ffv1", "gray10le", "yuv420p10le", meaning="601 full"),
+    _format("ffv1", "gray", "gray", FFV1, meaning="601 full"),
+    _format("ffv1", "gray16le", "gray16le", FFV1, meaning="601 full"),
     _format("utvideo", "gbrp", "yuv444p", meaning="RGB", out_meaning="601 limited", name="in.nut"),
     _format("ffv1", "gbrp10le", "gbrp10le", FFV1, meaning="RGB"),
     _format("ffv1", "gbrp12le", "gbrp12le", FFV1, meaning="RGB"),

@@ -26,6 +26,15 @@ def same_sound(case: Case) -> None:
     assert readers.stream_hashes(case.output, "a") == before
 
 
+@check("sound {index}: the same samples", "ffmpeg")
+def same_samples(case: Case, index: int) -> None:
+    both = []
+    for path in (case.source, case.output):
+        command = ["-nostdin", "-v", "error", "-i", f"file:{path}", "-map", f"0:a:{index}"]
+        both.append(readers.run("ffmpeg", *command, "-f", "s16le", "-"))
+    assert both[0] and both[0] == both[1]
+
+
 @check("subtitles: the same packets at the same times", "ffprobe, ffmpeg -f streamhash")
 def same_subs(case: Case) -> None:
     before = readers.stream_hashes(case.source, "s")
