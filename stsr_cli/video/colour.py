@@ -21,6 +21,20 @@ _GREY_IS_LIMITED = (
     "h264",
     "hevc",
 )  # untagged, by H.264 and HEVC; FFmpeg takes it for full range
+# No place in their bitstreams says full range, and their players take all for limited.
+_ALWAYS_LIMITED = frozenset(
+    (
+        "prores",
+        "prores_ks",
+        "prores_aw",
+        "dnxhd",
+        "cfhd",
+        "v210",
+        "mpeg1video",
+        "mpeg2video",
+        "mpeg4",
+    )
+)
 CONVERTIBLE_MATRICES = frozenset({1, 4, 5, 6, 7, 9, 10})
 
 
@@ -133,8 +147,8 @@ def output_tags(
 
     Unspecified stays unspecified. Three exceptions: an upscale that crosses from SD to HD tags the
     matrix it used, since players would now guess another; YUV made from RGB is tagged with the
-    matrix and range it was made with; RGB made from YUV is tagged as RGB. Chroma lies where it lay, if
-    the codec can say so.
+    matrix and range it was made with; RGB made from YUV is tagged as RGB. Chroma lies where it lay, and
+    full range stays, if the codec can say so.
 
     Args:
         source: tags of the source.
@@ -167,6 +181,10 @@ def output_tags(
         tags = replace(source, matrix=source.effective_matrix)
     else:
         tags = source
+    if codec in _ALWAYS_LIMITED:
+        is_full = tags.effective_range == RANGE_FULL
+        limited = replace(tags, range=RANGE_LIMITED, effective_range=RANGE_LIMITED)
+        return limited if is_full else tags
     if is_grey(pixel_format) and not tags.range and not codec.startswith(_GREY_IS_LIMITED):
         return tags
     if pixel_format.name.startswith("yuvj") or tags.effective_range == RANGE_FULL:

@@ -133,6 +133,9 @@ def _written_and_read(
             for plane in frame.planes:
                 plane.update(bytes(plane.buffer_size))
             frame.pts, frame.time_base = 0, stream.codec_context.time_base
+            # ProRes is tagged with what the frames say, others with what the encoder was told.
+            frame.colorspace, frame.color_range = plan.tags.matrix, plan.tags.range
+            frame.color_primaries, frame.color_trc = plan.tags.primaries, plan.tags.transfer
             output.mux([*stream.encode(frame), *stream.encode(None)])
         data.seek(0)
         with av.open(data, mode="r") as back:

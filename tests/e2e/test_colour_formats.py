@@ -200,6 +200,14 @@ def test_grey_becomes_neutral_420_where_there_is_no_grey(tmp_path):
     assert np.abs(lines(after, 0)[:, :WIDTH].astype(int) - lines(before, 0)[:, :WIDTH]).mean() < 2
 
 
+def test_prores_cannot_say_full_range_so_it_is_limited(tmp_path):
+    path = write(tmp_path / "in.mkv", planar_frame("yuv422p10le", 1, FULL), "ffv1", 1, FULL)
+    target = tmp_path / "out.mov"
+    round_trip(path, target, "prores_ks")
+    assert probe(target).colour.effective_range == LIMITED
+    assert_is_the_picture(next(read_frames(target)).pixels, 6)
+
+
 @pytest.mark.parametrize(
     ("pix_fmt", "planar"),
     [
