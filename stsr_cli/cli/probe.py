@@ -131,7 +131,7 @@ def _print_estimate(needed: "Estimate") -> None:
     """What a run will take, a line each; how far off that may be."""
     from stsr_cli.upscale.estimate import SIZE_SPREAD, TIME_SPREAD
 
-    lines = []
+    lines = [f"warning: {warning}" for warning in needed.warnings]
     if needed.seconds is not None:
         low, high = needed.seconds / TIME_SPREAD, needed.seconds * TIME_SPREAD
         lines.append(

@@ -49,6 +49,7 @@ class Estimate:
         gpu_bytes: most memory of tensors on a GPU at a time, or None: it runs on none.
         num_tried: source frames that were run for that.
         free_bytes: free where the output will lie, or None: there is no such folder yet.
+        warnings: what of the pictures is lost or changed, a sentence each.
     """
 
     num_frames: int | None
@@ -59,6 +60,7 @@ class Estimate:
     gpu_bytes: int | None
     num_tried: int
     free_bytes: int | None
+    warnings: tuple[str, ...]
 
     @property
     def output_bytes(self) -> int | None:
@@ -70,12 +72,16 @@ class Estimate:
 
 @dataclass(frozen=True)
 class _Trial:
-    """One trial: source frames run, output frames, seconds from the first frame to the file, packets of the video."""
+    """One trial.
+
+    Source frames run, output frames, seconds from the first frame to the file, packets of the video, warnings.
+    """
 
     frames_in: int
     frames_out: int
     seconds: float
     sizes: FrameSizes
+    warnings: tuple[str, ...]
 
 
 def estimate(
@@ -119,6 +125,7 @@ def estimate(
         gpu_bytes=peak_memory(device) if device.type == "cuda" else None,
         num_tried=sum(trial.frames_in for trial in trials),
         free_bytes=shutil.disk_usage(folder).free if folder.is_dir() else None,
+        warnings=tuple(dict.fromkeys(text for trial in trials for text in trial.warnings)),
     )
 
 
@@ -150,7 +157,7 @@ def _trials(
                 options,
                 target=target,
                 read=part,
-                tracks=_NO_TRACKS,
+                tracks=replace(_NO_TRACKS, strict=options.tracks.strict),
                 disagreement=(),
                 on_doubt=options.on_doubt
                 or (OnDoubt("hold", 255.0) if options.disagreement else None),
@@ -159,7 +166,8 @@ def _trials(
             report = upscale(tried)
             options = replace(options, model=replace(options.model, stream=report.stream))
             sizes = frame_sizes(target)
-            trials.append(_Trial(report.frames_in, report.frames_out, report.seconds, sizes))
+            counts = (report.frames_in, report.frames_out, report.seconds)
+            trials.append(_Trial(*counts, sizes, report.warnings))
             on_trial(index + 1, len(wanted))
             next_frames = wanted[min(index + 1, len(wanted) - 1)][1]
             due = trials[-1].seconds / trials[-1].frames_in * next_frames

@@ -2,6 +2,7 @@
 
 import json
 
+import av
 import pytest
 
 from .test_upscale import PLAIN
@@ -54,3 +55,16 @@ def test_it_is_told_and_can_be_left_out(call, make_clip):
     assert "time:" not in call("probe", source, "out.mp4", "--no-trial").stderr
     assert "time:" not in call("probe", source).stderr
     call("probe", source, "out.mp4", "--codec", "nonsense", code=2)
+
+
+def test_what_the_encoder_cannot_keep_is_said(call, tmp_path):
+    with av.open(str(tmp_path / "in.mkv"), "w") as container:
+        stream = container.add_stream("ffv1", rate=25)
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuva420p"
+        for _ in range(4):
+            container.mux(stream.encode(av.VideoFrame(64, 48, "yuva420p")))
+        container.mux(stream.encode(None))
+    found = estimated(call, tmp_path / "in.mkv", "out.mp4")
+    assert ["transparency" in warning for warning in found["warnings"]] == [True]
+    assert "warning: transparency is lost" in call("probe", "in.mkv", "out.mp4", *PLAIN).stderr
+    assert call("probe", "in.mkv", "out.mp4", *PLAIN, "--strict", code=2).stdout == ""
