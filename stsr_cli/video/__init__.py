@@ -11,6 +11,8 @@
 - `plan.plan_output(source, target, options)`: what becomes of every other track, found by trying; `tags`:
   likewise of tags, chapters and languages; `tracks`: packets on their way; `recode`: to another codec.
 - `verify`: what is really in a written file.
+- `sequence`: names of numbered images; `image_reader`, `sequence_writer`: their pictures. `pipe`, `output_pipe`: the
+  standard input and output. `written.Writer`: what all kinds of output have in common.
 
 Importing this package imports none of its modules, so `stsr --help` never loads PyAV.
 """
