@@ -6,16 +6,12 @@ chapters and tags, which are read back. What the muxer takes here it takes in th
 
 from __future__ import annotations
 
-import contextlib
-import io
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
-import av
-from av.container import InputContainer, OutputContainer
-from av.packet import Packet
+from av.container import InputContainer
 from av.stream import Discard, Disposition, Stream
 
 from stsr_cli.errors import UsageError
@@ -31,7 +27,7 @@ from stsr_cli.video.tracks.recode import (
     lost_by,
 )
 from stsr_cli.video.tracks.tags import Kept, kept, lasting, stream_tags, tags_in
-from stsr_cli.video.trial import trial_container
+from stsr_cli.video.trial import codec_of, comes_back, is_taken
 
 Kind = Literal[
     "audio", "subtitle", "attachment", "cover", "data", "video", "chapters", "tag", "unknown"
@@ -217,18 +213,13 @@ def _streams(container: InputContainer, video_index: int) -> list[Stream]:
     ]
 
 
-def _codec(stream: Stream) -> str | None:
-    """FFmpeg's name of the codec; of data, PyAV knows no more than that."""
-    return stream.codec_context.name if stream.codec_context else getattr(stream, "name", None)
-
-
 def _describe(stream: Stream) -> Track:
     metadata = {key.lower(): value for key, value in stream.metadata.items()}
     return Track(
         kind="cover" if is_cover(stream) else stream.type,
         index=stream.index,
         codec=("timecode" if stream.type == "data" and "timecode" in metadata else None)
-        or _codec(stream)
+        or codec_of(stream)
         or metadata.get("mimetype")
         or "unknown codec",
         language=metadata.get("language"),
@@ -257,13 +248,13 @@ def _decide(stream: Stream, format_name: str, options: TrackOptions) -> Track:
     if track.kind == "attachment" or (track.kind == "cover" and format_name == "matroska"):
         is_held = format_name == "matroska"
     elif track.kind == "cover":  # QuickTime's muxer takes it and does not write it
-        is_held = format_name in ("mp4", "ipod") and _is_taken(
+        is_held = format_name in ("mp4", "ipod") and is_taken(
             format_name, lambda out: out.add_stream_from_template(stream)
         )
     elif not is_known and track.codec not in _EVERYWHERE:  # MPEG-TS takes all, as data of no kind
         is_held = False
     else:
-        is_held = _is_taken(format_name, lambda out: out.add_stream_from_template(stream))
+        is_held = is_taken(format_name, lambda out: out.add_stream_from_template(stream))
     return track if is_held else _convert(track, stream, format_name, is_known)
 
 
@@ -277,7 +268,7 @@ def _convert(track: Track, stream: Stream, format_name: str, is_known: bool) -> 
     elif is_text(stream) and is_known:
         codecs, recoder = _TEXT_CODECS, SubtitleRecoder
     for codec in codecs:
-        if _is_taken(format_name, recoder(stream, codec).add_to):
+        if is_taken(format_name, recoder(stream, codec).add_to):
             return replace(track, action="convert", target=codec, reason=lost_by(stream, codec))
     is_bitmap = track.kind == "subtitle" and not is_text(stream)
     what = "pictures as subtitles, and a .mkv can" if is_bitmap else "it"
@@ -290,7 +281,7 @@ def _decide_data(track: Track, stream: Stream, format_name: str) -> Track:
         return replace(track, action="convert", target="a new timecode track")
     if "timecode" in stream.metadata and format_name == "matroska":
         return replace(track, action="convert", target="a tag of the video")
-    same_bytes = _comes_back(format_name, stream, b"\0" * 16)
+    same_bytes = comes_back(format_name, stream, b"\0" * 16)
     # FFmpeg's name for data of no known kind: another container would take it for a GoPro's.
     is_own = track.codec != "bin_data" or format_name in stream.container.format.name.split(",")
     if same_bytes and is_own:
@@ -306,27 +297,9 @@ def _decide_video(track: Track, stream: Stream, format_name: str) -> Track:
     with open_input(Path(name.removeprefix("file:"))) as container:
         packet = next((p for p in container.demux(container.streams[stream.index]) if p.size), None)
         data = bytes(packet) if packet else b""
-    if data and _comes_back(format_name, stream, data):
+    if data and comes_back(format_name, stream, data):
         return track
     return replace(track, action="drop", reason=f"{format_name} cannot hold it as it is")
-
-
-def _comes_back(format_name: str, stream: Stream, data: bytes) -> bool:
-    """Whether a packet of a stream that is muxed, in memory, is read back with the same codec and bytes."""
-    file = io.BytesIO()
-    try:
-        with trial_container(file, format_name) as output:
-            packet: Any = Packet(data)
-            packet.stream = output.add_stream_from_template(stream)
-            packet.pts = packet.dts = 0
-            packet.duration, packet.time_base, packet.is_keyframe = 1, stream.time_base, True
-            output.mux(packet)
-        file.seek(0)
-        with av.open(file, mode="r") as back:
-            is_same = _codec(back.streams[0]) == _codec(stream)
-            return is_same and any(bytes(found) == data for found in back.demux() if found.size)
-    except (av.FFmpegError, OSError, ValueError, IndexError):
-        return False
 
 
 def _without_pictures(track: Track) -> Track:
@@ -339,17 +312,3 @@ def _without_pictures(track: Track) -> Track:
 def _chapters(container: InputContainer) -> list[Track]:
     number = len(container.chapters())
     return [Track("chapters", None, str(number))] if number else []
-
-
-def _is_taken(format_name: str, add: Callable[[OutputContainer], object]) -> bool:
-    """Whether a muxer writes a header with what `add` adds."""
-    output = av.open(io.BytesIO(), mode="w", format=format_name)
-    try:
-        add(output)
-        output.start_encoding()
-    except (av.FFmpegError, OSError, ValueError):
-        return False
-    finally:
-        with contextlib.suppress(av.FFmpegError, OSError, ValueError):
-            output.close()
-    return True
