@@ -22,12 +22,12 @@ from stsr_cli.report.comparison import Comparison, choose_frames, comparison_pag
 from stsr_cli.report.montage import Montage, Pixels
 from stsr_cli.report.page import Image, write_page
 from stsr_cli.report.pictures import draw_text
-from stsr_cli.video.keeping import canvas
-from stsr_cli.video.orientation import upright, upright_source
+from stsr_cli.video.colour.keeping import canvas
+from stsr_cli.video.encode.orientation import upright, upright_source
 from stsr_cli.video.probe import SourceInfo, estimate_num_frames, probe, shown
 from stsr_cli.video.reader import Frame, read_frames
 from stsr_cli.video.target import check_target
-from stsr_cli.video.timeline import last_duration
+from stsr_cli.video.timing.timeline import last_duration
 from stsr_cli.video.writer import open_writer
 
 _QUEUE_DEPTH = 2  # frames of each video decoded ahead

@@ -30,8 +30,8 @@ if TYPE_CHECKING:
     from stsr_cli.self_score import Choice
     from stsr_cli.training.status import StepStatus, TrainStatus
     from stsr_cli.upscale import UpscaleReport
-    from stsr_cli.video.plan import Track
     from stsr_cli.video.probe import SourceInfo
+    from stsr_cli.video.tracks.plan import Track
 
 
 _REDRAW_SECONDS = 0.25

@@ -23,11 +23,11 @@ from torch import Tensor
 from stsr_cli.checkpoint import write_atomically
 from stsr_cli.errors import UsageError
 from stsr_cli.options import EncodeOptions, TrackOptions, UpscaleOptions
-from stsr_cli.video.colour import MATRIX_BT709, RANGE_LIMITED, ColourTags
-from stsr_cli.video.hdr import HdrMetadata
+from stsr_cli.video.colour.hdr import HdrMetadata
+from stsr_cli.video.colour.meaning import MATRIX_BT709, RANGE_LIMITED, ColourTags
 from stsr_cli.video.probe import SourceInfo, shown
 from stsr_cli.video.target import check_target
-from stsr_cli.video.timeline import Slot
+from stsr_cli.video.timing.timeline import Slot
 from stsr_cli.video.writer import open_writer
 from stsr_cli.video.written import Writer
 

@@ -25,9 +25,9 @@ from pathlib import Path
 
 from stsr_cli.data.sources import VIDEO_SUFFIXES, davis_sequences, vimeo_sequences
 from stsr_cli.errors import InputError, UsageError
+from stsr_cli.video.images.sequence import IMAGE_SUFFIXES, image_files, visible
 from stsr_cli.video.probe import estimate_num_frames, probe
 from stsr_cli.video.reader import read_frames
-from stsr_cli.video.sequence import IMAGE_SUFFIXES, image_files, visible
 
 _ORIGINALS = frozenset({"gt", "hr", "truth", "sharp"})
 _TRIPLETS = (

@@ -75,7 +75,7 @@ encode_options = section(
 
 def print_encoder_options(codec: str, target: Path) -> None:
     """Print what `-e` takes for a codec in an output, one option a line."""
-    from stsr_cli.video.encoder_options import describe_options
+    from stsr_cli.video.encode.encoder_options import describe_options
 
     click.echo("\n".join(describe_options(codec, target)))
 

@@ -14,9 +14,9 @@ from stsr_cli.options import SourceOptions, UpscaleOptions
 
 if TYPE_CHECKING:
     from stsr_cli.upscale.estimate import Estimate
-    from stsr_cli.video.plan import Track
     from stsr_cli.video.probe import SourceInfo
-    from stsr_cli.video.scenes import Shots
+    from stsr_cli.video.timing.scenes import Shots
+    from stsr_cli.video.tracks.plan import Track
 
 _SHOWN = {*SourceOptions.__dataclass_fields__, "strict", "scene_threshold"} - {"hwaccel"}
 
@@ -45,10 +45,10 @@ def command(is_decoded: bool, no_trial: bool, is_json: bool, **values: Any) -> N
         refuse_given("without --scenes and OUTPUT: no cuts are looked for", "scene_threshold")
     options = take_run({**values, "target": values["target"] or values["source"]})
     from stsr_cli.video.describe import describe
-    from stsr_cli.video.excerpt import excerpt
-    from stsr_cli.video.pipe import PIPE
-    from stsr_cli.video.plan import list_tracks, plan_output
+    from stsr_cli.video.pipes.pipe import PIPE
     from stsr_cli.video.probe import probe
+    from stsr_cli.video.timing.excerpt import excerpt
+    from stsr_cli.video.tracks.plan import list_tracks, plan_output
 
     info = excerpt(probe(options.source, options.read), options.read)
     tracks = list_tracks(info)
@@ -78,7 +78,7 @@ def _find_cuts(source: "SourceInfo", threshold: float) -> "Shots":
     """As the library does, with a bar."""
     from stsr_cli.console import Counter
     from stsr_cli.video.probe import estimate_num_frames
-    from stsr_cli.video.scenes import find_cuts
+    from stsr_cli.video.timing.scenes import find_cuts
 
     num_all = estimate_num_frames(source) or 0
     with Counter("looking for cuts") as counter:

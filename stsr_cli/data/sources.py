@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import Literal
 
 from stsr_cli.errors import InputError
-from stsr_cli.video.sequence import IMAGE_SUFFIXES, image_files, visible
+from stsr_cli.video.images.sequence import IMAGE_SUFFIXES, image_files, visible
 
 VIDEO_SUFFIXES = frozenset(".mp4 .mkv .mov .webm .avi .m4v .mpg .ts .y4m .gif".split())
 

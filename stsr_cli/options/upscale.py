@@ -50,7 +50,8 @@ class EncodeOptions:
     Attributes:
         codec: name of an encoder, e.g. libx264, ffv1, or of a coding, e.g. hevc; "auto": libx264, or what the container
             can hold.
-        crf: constant quality on the encoder's own scale, smaller is better, or None: its default (video/codecs.py).
+        crf: constant quality on the encoder's own scale, smaller is better, or None: its default
+            (video/encode/codecs.py).
         preset: speed on the encoder's own scale, or None: its default.
         pix_fmt: pixel format of the output, or "auto": the source's family at a depth the encoder takes.
         options: of the encoder, (key, value); these win over crf and preset.

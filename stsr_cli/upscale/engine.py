@@ -27,16 +27,16 @@ from stsr_cli.upscale.network import Network
 from stsr_cli.upscale.outputs import Output, outputs
 from stsr_cli.upscale.report import UpscaleReport
 from stsr_cli.upscale.transparency import AlphaNetwork
-from stsr_cli.video.excerpt import excerpt
-from stsr_cli.video.filters import FrameFlags
+from stsr_cli.video.colour.keeping import tone_mapped
 from stsr_cli.video.hardware import accelerated, decoder_note
-from stsr_cli.video.keeping import tone_mapped
-from stsr_cli.video.pipe import PIPE
-from stsr_cli.video.plan import Track
+from stsr_cli.video.pipes.pipe import PIPE
 from stsr_cli.video.probe import SourceInfo, estimate_num_frames, probe
 from stsr_cli.video.reader import Frame, read_frames
-from stsr_cli.video.repeats import Step, batches_of_shots, steps
-from stsr_cli.video.retime import (
+from stsr_cli.video.sizes import disk_warning
+from stsr_cli.video.timing.deinterlace import FrameFlags
+from stsr_cli.video.timing.excerpt import excerpt
+from stsr_cli.video.timing.repeats import Step, batches_of_shots, steps
+from stsr_cli.video.timing.retime import (
     ConstantTimes,
     SourceTimes,
     Times,
@@ -44,9 +44,9 @@ from stsr_cli.video.retime import (
     output_rate,
     time_scale_for,
 )
-from stsr_cli.video.scenes import Cut, mark_cuts
-from stsr_cli.video.sizes import disk_warning
-from stsr_cli.video.timeline import Jumps, PtsRepair, Slot
+from stsr_cli.video.timing.scenes import Cut, mark_cuts
+from stsr_cli.video.timing.timeline import Jumps, PtsRepair, Slot
+from stsr_cli.video.tracks.plan import Track
 from stsr_cli.video.writer import open_writer
 from stsr_cli.video.written import Writer
 

@@ -15,12 +15,12 @@ from pathlib import Path
 from stsr_cli.device import peak_memory, resolve_device, start_memory
 from stsr_cli.options import OnDoubt, TrackOptions, UpscaleOptions
 from stsr_cli.upscale.engine import upscale
-from stsr_cli.video.excerpt import excerpt
-from stsr_cli.video.plan import Track
 from stsr_cli.video.probe import SourceInfo, estimate_num_frames, probe
-from stsr_cli.video.retime import time_scale_for
 from stsr_cli.video.sizes import FrameSizes, frame_sizes, track_bytes
 from stsr_cli.video.target import image_pattern
+from stsr_cli.video.timing.excerpt import excerpt
+from stsr_cli.video.timing.retime import time_scale_for
+from stsr_cli.video.tracks.plan import Track
 
 _PLACES = (Fraction(1, 2), Fraction(1, 6), Fraction(5, 6))
 _SHORT, _LONG = (

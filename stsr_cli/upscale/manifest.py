@@ -18,9 +18,9 @@ from stsr_cli.checkpoint import sha256, write_atomically
 from stsr_cli.errors import UsageError
 from stsr_cli.options import UpscaleOptions
 from stsr_cli.upscale.report import UpscaleReport
-from stsr_cli.video.codecs import library_versions
 from stsr_cli.video.describe import describe
-from stsr_cli.video.encoder import EncoderPlan
+from stsr_cli.video.encode.codecs import library_versions
+from stsr_cli.video.encode.encoder import EncoderPlan
 from stsr_cli.video.probe import SourceInfo, shown
 from stsr_cli.video.target import check_target
 

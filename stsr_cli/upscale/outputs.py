@@ -14,8 +14,8 @@ from stsr_cli.options import CutAction
 from stsr_cli.streams import even_times
 from stsr_cli.upscale.network import Network
 from stsr_cli.video.probe import SourceInfo
-from stsr_cli.video.repeats import Step
-from stsr_cli.video.timeline import Slot, last_duration, slots
+from stsr_cli.video.timing.repeats import Step
+from stsr_cli.video.timing.timeline import Slot, last_duration, slots
 
 
 @dataclass(frozen=True)

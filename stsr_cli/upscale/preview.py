@@ -15,14 +15,14 @@ from stsr_cli.pipeline import Prefetch
 from stsr_cli.report.montage import Montage, Pixels
 from stsr_cli.report.pictures import draw_text
 from stsr_cli.upscale.engine import upscale
-from stsr_cli.video.excerpt import excerpt
-from stsr_cli.video.keeping import canvas
-from stsr_cli.video.orientation import upright, upright_source
-from stsr_cli.video.pipe import PIPE
+from stsr_cli.video.colour.keeping import canvas
+from stsr_cli.video.encode.orientation import upright, upright_source
+from stsr_cli.video.pipes.pipe import PIPE
 from stsr_cli.video.probe import SourceInfo, estimate_num_frames, probe
 from stsr_cli.video.reader import read_frames
 from stsr_cli.video.target import check_target, image_pattern
-from stsr_cli.video.timeline import last_duration
+from stsr_cli.video.timing.excerpt import excerpt
+from stsr_cli.video.timing.timeline import last_duration
 from stsr_cli.video.writer import open_writer
 
 _PLACES = (Fraction(1, 6), Fraction(1, 2), Fraction(5, 6))  # the middle of each excerpt

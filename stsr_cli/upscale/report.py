@@ -5,10 +5,10 @@ from pathlib import Path
 
 from stsr_cli.options import StreamChoice
 from stsr_cli.self_score import Choice
-from stsr_cli.video.encoder import EncoderPlan
-from stsr_cli.video.plan import Track
-from stsr_cli.video.scenes import Cut
-from stsr_cli.video.verify import Check
+from stsr_cli.video.check.verify import Check
+from stsr_cli.video.encode.encoder import EncoderPlan
+from stsr_cli.video.timing.scenes import Cut
+from stsr_cli.video.tracks.plan import Track
 
 
 @dataclass(frozen=True)

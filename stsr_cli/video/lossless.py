@@ -9,7 +9,7 @@ from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
 from stsr_cli.errors import StsrError
-from stsr_cli.video.convert import Pixels
+from stsr_cli.video.colour.convert import Pixels
 from stsr_cli.video.probe import local_url, reason, shown
 
 _FRAME_RATE = Fraction(25)

@@ -18,16 +18,16 @@ from av.video.stream import VideoStream
 
 from stsr_cli.errors import InputError, UsageError
 from stsr_cli.options import DEFAULT_IMAGE_RATE, Deinterlace, SourceOptions
-from stsr_cli.video.alpha import carries_alpha, decoded
-from stsr_cli.video.clock import dts_delay, jumps_of
-from stsr_cli.video.colour import ColourTags, bit_depth, read_tags, richness
+from stsr_cli.video.colour.alpha import carries_alpha, decoded
+from stsr_cli.video.colour.hdr import HdrMetadata, read_hdr
+from stsr_cli.video.colour.meaning import ColourTags, bit_depth, read_tags, richness
+from stsr_cli.video.colour.tonemap import ToneMapping
 from stsr_cli.video.cropping import NO_CROPPING, Cropping, container_cropping
-from stsr_cli.video.hdr import HdrMetadata, read_hdr
-from stsr_cli.video.pipe import PIPE, InputPipe
-from stsr_cli.video.sequence import find_images
+from stsr_cli.video.images.sequence import find_images
+from stsr_cli.video.pipes.pipe import PIPE, InputPipe
 from stsr_cli.video.side_data import display_matrix
-from stsr_cli.video.timeline import Jumps
-from stsr_cli.video.tonemap import ToneMapping
+from stsr_cli.video.timing.clock import dts_delay, jumps_of
+from stsr_cli.video.timing.timeline import Jumps
 
 _STILL_CODECS = frozenset({"mjpeg", "webp"})
 _COVER = Disposition.attached_pic

@@ -14,12 +14,12 @@ from av.codec.context import ThreadType
 from av.video.frame import VideoFrame
 
 from stsr_cli.errors import InputError
-from stsr_cli.video.alpha import decoded
-from stsr_cli.video.convert import Pixels, ToRgb
-from stsr_cli.video.filters import FrameFlags, deinterlace
+from stsr_cli.video.colour.alpha import decoded
+from stsr_cli.video.colour.convert import Pixels, ToRgb
+from stsr_cli.video.colour.levels import to_depth
+from stsr_cli.video.colour.tonemap import ToneMapper
 from stsr_cli.video.hardware import accelerator, on_host
-from stsr_cli.video.image_reader import decode_images
-from stsr_cli.video.levels import to_depth
+from stsr_cli.video.images.image_reader import decode_images
 from stsr_cli.video.probe import (
     SourceInfo,
     find_video,
@@ -29,8 +29,8 @@ from stsr_cli.video.probe import (
     reason,
     shown,
 )
-from stsr_cli.video.timeline import Jumps, PtsRepair
-from stsr_cli.video.tonemap import ToneMapper
+from stsr_cli.video.timing.deinterlace import FrameFlags, deinterlace
+from stsr_cli.video.timing.timeline import Jumps, PtsRepair
 
 _SEEK_SECONDS = (0, 2, 10, 60)
 

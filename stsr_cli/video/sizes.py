@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 
-from stsr_cli.video.encoder import EncoderPlan
-from stsr_cli.video.pipe import PIPE
-from stsr_cli.video.plan import Track
+from stsr_cli.video.encode.encoder import EncoderPlan
+from stsr_cli.video.pipes.pipe import PIPE
 from stsr_cli.video.probe import SourceInfo, open_input, open_source, shown
+from stsr_cli.video.tracks.plan import Track
 
 _LOSSLESS = frozenset({"ffv1", "ffvhuff", "huffyuv", "utvideo", "png", "tiff"})
 _BITS_A_PIXEL, _LOSSLESS_BITS = 0.005, 1.0  # of a dark H.264 clip, and less than FFV1 took

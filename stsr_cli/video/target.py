@@ -12,8 +12,8 @@ from av.format import Flags
 
 from stsr_cli.errors import UsageError
 from stsr_cli.options import DEFAULT_IMAGE_NAME, TrackOptions
+from stsr_cli.video.images.sequence import numbers_of, parse_pattern
 from stsr_cli.video.probe import SourceInfo, local_url, shown
-from stsr_cli.video.sequence import numbers_of, parse_pattern
 
 MOV_FAMILY = frozenset({"mp4", "mov", "ipod", "3gp", "3g2", "psp", "f4v"})
 IMAGE_ENCODERS = {

@@ -1,11 +1,15 @@
 """Finding out what a container format holds: a small file of it is written into memory and read back."""
 
+import contextlib
 import io
+from collections.abc import Callable
 from typing import Any
 
 import av
 from av.container import OutputContainer
 from av.format import ContainerFormat, Flags
+from av.packet import Packet
+from av.stream import Stream
 
 
 def trial_container(data: io.BytesIO, format_name: str, **options: Any) -> OutputContainer:
@@ -17,3 +21,40 @@ def trial_container(data: io.BytesIO, format_name: str, **options: Any) -> Outpu
     if Flags.no_file in Flags(ContainerFormat(format_name, "w").flags):
         raise ValueError(f"{format_name} cannot be written into memory")
     return av.open(data, mode="w", format=format_name, **options)
+
+
+def is_taken(format_name: str, add: Callable[[OutputContainer], object]) -> bool:
+    """Whether a muxer writes a header with what `add` adds."""
+    output = av.open(io.BytesIO(), mode="w", format=format_name)
+    try:
+        add(output)
+        output.start_encoding()
+    except (av.FFmpegError, OSError, ValueError):
+        return False
+    finally:
+        with contextlib.suppress(av.FFmpegError, OSError, ValueError):
+            output.close()
+    return True
+
+
+def comes_back(format_name: str, stream: Stream, data: bytes) -> bool:
+    """Whether a packet of a stream that is muxed, in memory, is read back with the same codec and bytes."""
+    file = io.BytesIO()
+    try:
+        with trial_container(file, format_name) as output:
+            packet: Any = Packet(data)
+            packet.stream = output.add_stream_from_template(stream)
+            packet.pts = packet.dts = 0
+            packet.duration, packet.time_base, packet.is_keyframe = 1, stream.time_base, True
+            output.mux(packet)
+        file.seek(0)
+        with av.open(file, mode="r") as back:
+            is_same = codec_of(back.streams[0]) == codec_of(stream)
+            return is_same and any(bytes(found) == data for found in back.demux() if found.size)
+    except (av.FFmpegError, OSError, ValueError, IndexError):
+        return False
+
+
+def codec_of(stream: Stream) -> str | None:
+    """FFmpeg's name of the codec; of data, PyAV knows no more than that."""
+    return stream.codec_context.name if stream.codec_context else getattr(stream, "name", None)

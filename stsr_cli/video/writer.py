@@ -22,17 +22,16 @@ from av.video.stream import VideoStream
 
 from stsr_cli.errors import StsrError, UsageError
 from stsr_cli.options import EncodeOptions, TrackOptions
-from stsr_cli.video.coding_order import stretch
-from stsr_cli.video.convert import FromRgb, Pixels
-from stsr_cli.video.encoder import EncoderPlan, add_video, open_encoder, plan_encoder
-from stsr_cli.video.geometry import Size
-from stsr_cli.video.orientation import upright
-from stsr_cli.video.output_pipe import EvenTimes, OutputPipe, plan_pipe
-from stsr_cli.video.picture import try_picture
-from stsr_cli.video.pipe import FORMATS, PIPE
-from stsr_cli.video.plan import Track
+from stsr_cli.video.check.picture import try_picture
+from stsr_cli.video.check.verify import Check, Expected, verify
+from stsr_cli.video.colour.convert import FromRgb, Pixels
+from stsr_cli.video.encode.encoder import EncoderPlan, add_video, open_encoder, plan_encoder
+from stsr_cli.video.encode.geometry import Size
+from stsr_cli.video.encode.orientation import upright
+from stsr_cli.video.images.sequence_writer import SequenceWriter, plan_images
+from stsr_cli.video.pipes.output_pipe import EvenTimes, OutputPipe, plan_pipe
+from stsr_cli.video.pipes.pipe import FORMATS, PIPE
 from stsr_cli.video.probe import SourceInfo, reason, shown
-from stsr_cli.video.sequence_writer import SequenceWriter, plan_images
 from stsr_cli.video.target import (
     MOV_FAMILY,
     check_image_target,
@@ -44,8 +43,9 @@ from stsr_cli.video.target import (
     refuse_loss,
     sync,
 )
-from stsr_cli.video.tracks import TrackCopier
-from stsr_cli.video.verify import Check, Expected, verify
+from stsr_cli.video.timing.coding_order import stretch
+from stsr_cli.video.tracks.copier import TrackCopier
+from stsr_cli.video.tracks.plan import Track
 from stsr_cli.video.written import Writer, WrittenReport
 
 _ALL_TRACKS = TrackOptions()

@@ -6,10 +6,10 @@ from pathlib import Path
 from types import TracebackType
 from typing import Protocol, Self
 
-from stsr_cli.video.convert import Pixels
-from stsr_cli.video.encoder import EncoderPlan
-from stsr_cli.video.plan import Track
-from stsr_cli.video.verify import Check
+from stsr_cli.video.check.verify import Check
+from stsr_cli.video.colour.convert import Pixels
+from stsr_cli.video.encode.encoder import EncoderPlan
+from stsr_cli.video.tracks.plan import Track
 
 
 @dataclass(frozen=True)

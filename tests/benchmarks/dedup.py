@@ -28,7 +28,7 @@ from stsr_cli.pairs import load_pair
 from stsr_cli.streams import TwoStream
 from stsr_cli.upscale import upscale
 from stsr_cli.video.reader import read_frames
-from stsr_cli.video.repeats import steps
+from stsr_cli.video.timing.repeats import steps
 
 RATE, WIDTH, HEIGHT, SCALE = 24, 160, 96, 4
 NUM_FRAMES = 36

@@ -28,7 +28,7 @@ from scenedetect import AdaptiveDetector, ContentDetector, FrameTimecode
 from stsr_cli.device import machine_name
 from stsr_cli.options import UpscaleOptions
 from stsr_cli.video.reader import read_frames
-from stsr_cli.video.scenes import CutRule, thumbnail
+from stsr_cli.video.timing.scenes import CutRule, thumbnail
 
 WIDTH, HEIGHT = 320, 180  # of the material
 EXCERPT = 14  # frames

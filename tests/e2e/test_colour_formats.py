@@ -11,8 +11,8 @@ from av.video.format import VideoFormat
 from av.video.frame import VideoFrame
 
 from stsr_cli.options import EncodeOptions
-from stsr_cli.video.colour import read_tags
-from stsr_cli.video.convert import ToRgb
+from stsr_cli.video.colour.convert import ToRgb
+from stsr_cli.video.colour.meaning import read_tags
 from stsr_cli.video.probe import probe
 from stsr_cli.video.reader import read_frames
 from stsr_cli.video.writer import open_writer

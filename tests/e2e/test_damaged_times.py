@@ -9,7 +9,7 @@ import pytest
 
 from stsr_cli.video.probe import probe
 from stsr_cli.video.reader import read_frames
-from stsr_cli.video.timeline import Jumps, PtsRepair
+from stsr_cli.video.timing.timeline import Jumps, PtsRepair
 
 FAST = ["--scale", "1", "--spatial", "bicubic", "--temporal", "blend", "--preset", "ultrafast"]
 WITH_B_FRAMES = {"bf": "2", "g": "12"}

@@ -11,8 +11,8 @@ import pytest
 
 from stsr_cli.errors import UsageError
 from stsr_cli.options import EncodeOptions
-from stsr_cli.video.encoder import plan_encoder
-from stsr_cli.video.orientation import keeps_display_matrix, upright
+from stsr_cli.video.encode.encoder import plan_encoder
+from stsr_cli.video.encode.orientation import keeps_display_matrix, upright
 from stsr_cli.video.probe import probe
 from stsr_cli.video.reader import read_frames
 

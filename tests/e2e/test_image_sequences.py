@@ -10,13 +10,13 @@ from av.codec.context import CodecContext
 
 from stsr_cli.errors import InputError, StsrError, UsageError
 from stsr_cli.options import EncodeOptions, SourceOptions, TrackOptions
-from stsr_cli.video import sequence_writer
-from stsr_cli.video.geometry import keeps_pixel_shape
-from stsr_cli.video.orientation import keeps_display_matrix
+from stsr_cli.video.encode.geometry import keeps_pixel_shape
+from stsr_cli.video.encode.orientation import keeps_display_matrix
+from stsr_cli.video.images import sequence_writer
+from stsr_cli.video.images.sequence import parse_pattern
 from stsr_cli.video.probe import probe
 from stsr_cli.video.reader import read_frames
-from stsr_cli.video.sequence import parse_pattern
-from stsr_cli.video.timeline import slots
+from stsr_cli.video.timing.timeline import slots
 from stsr_cli.video.writer import open_writer
 
 ENCODE, TRACKS = EncodeOptions(), TrackOptions()

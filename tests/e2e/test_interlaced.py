@@ -6,8 +6,8 @@ import av
 import numpy as np
 import pytest
 
-from stsr_cli.video.filters import deinterlace
 from stsr_cli.video.reader import read_frames
+from stsr_cli.video.timing.deinterlace import deinterlace
 
 RUN = ["--scale", "1", "--spatial", "bicubic", "--temporal", "blend", "--time-scale", "1"]
 LOSSLESS = [*RUN, "--codec", "ffv1"]

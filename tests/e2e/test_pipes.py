@@ -287,7 +287,7 @@ def test_sound_far_ahead_of_its_pictures_is_no_endless_queue(tmp_path):
     path = tmp_path / "in.nut"
     path.write_bytes(stream([0, 2000], sound=0))
     code = (
-        "import stsr_cli.video.pipe as pipe; pipe._MOST_WAITING_BYTES = 5000\n"
+        "import stsr_cli.video.pipes.pipe as pipe; pipe._MOST_WAITING_BYTES = 5000\n"
         "from stsr_cli.cli import main; main(prog_name='stsr')"
     )
     command = [sys.executable, "-c", code, "upscale", "-", "out.mkv", *FAST]

@@ -6,7 +6,7 @@ import av
 import numpy as np
 import pytest
 
-from stsr_cli.video.readback import payload
+from stsr_cli.video.check.readback import payload
 from stsr_cli.video.reader import read_frames
 
 FAST = ["--scale", "1", "--spatial", "bicubic", "--temporal", "blend", "--preset", "ultrafast"]

@@ -12,11 +12,11 @@ import pytest
 
 from stsr_cli.errors import StsrError, UsageError
 from stsr_cli.options import EncodeOptions
-from stsr_cli.video.picture import PictureTraits
+from stsr_cli.video.check.picture import PictureTraits
+from stsr_cli.video.check.verify import Expected, ExpectedTrack, verify
 from stsr_cli.video.probe import probe
 from stsr_cli.video.reader import read_frames
-from stsr_cli.video.timeline import last_duration, slots
-from stsr_cli.video.verify import Expected, ExpectedTrack, verify
+from stsr_cli.video.timing.timeline import last_duration, slots
 from stsr_cli.video.writer import VideoWriter, open_writer
 
 NTSC_FILM = Fraction(24000, 1001)

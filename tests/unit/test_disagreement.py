@@ -15,7 +15,7 @@ from stsr_cli.spatial.bicubic import Bicubic
 from stsr_cli.streams import TwoStream
 from stsr_cli.temporal.blend import Blend
 from stsr_cli.video.probe import probe
-from stsr_cli.video.timeline import Slot
+from stsr_cli.video.timing.timeline import Slot
 
 
 def test_figures_of_hand_made_frames() -> None:

@@ -23,7 +23,7 @@ from stsr_cli.report.page import (
     render_page,
     write_page,
 )
-from stsr_cli.video.still import jpeg, webp
+from stsr_cli.video.images.still import jpeg, webp
 
 
 def smooth(height, width):

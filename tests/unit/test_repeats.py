@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from stsr_cli.video.reader import Frame
-from stsr_cli.video.repeats import batches_of_shots, block_change, steps
+from stsr_cli.video.timing.repeats import batches_of_shots, block_change, steps
 
 RATE = 24
 SIZE = (96, 128)

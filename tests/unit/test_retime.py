@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stsr_cli.options import UpscaleOptions
-from stsr_cli.video.retime import ConstantTimes, output_rate, time_scale_for
-from stsr_cli.video.timeline import Slot
+from stsr_cli.video.timing.retime import ConstantTimes, output_rate, time_scale_for
+from stsr_cli.video.timing.timeline import Slot
 
 
 def choose(pts, durations, time_base, rate):

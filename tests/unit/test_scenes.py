@@ -9,7 +9,7 @@ import pytest
 from stsr_cli.options import UpscaleOptions
 from stsr_cli.video.probe import probe
 from stsr_cli.video.reader import Frame
-from stsr_cli.video.scenes import Cut, find_cuts, mark_cuts, thumbnail
+from stsr_cli.video.timing.scenes import Cut, find_cuts, mark_cuts, thumbnail
 
 THRESHOLD = UpscaleOptions.scene_threshold
 WIDTH, HEIGHT = 160, 90

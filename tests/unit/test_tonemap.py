@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from stsr_cli.video.colour import ColourTags
-from stsr_cli.video.hdr import HdrMetadata, appended, hdr_options
-from stsr_cli.video.tonemap import (
+from stsr_cli.video.colour.hdr import HdrMetadata, appended, hdr_options
+from stsr_cli.video.colour.meaning import ColourTags
+from stsr_cli.video.colour.tonemap import (
     SDR_WHITE,
     ToneMapper,
     ToneMapping,

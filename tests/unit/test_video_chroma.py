@@ -6,7 +6,7 @@ import pytest
 from av.video.frame import VideoFrame
 
 from stsr_cli.options import EncodeOptions, UpscaleOptions
-from stsr_cli.video.chroma import output_location, read_chroma_location
+from stsr_cli.video.colour.chroma import output_location, read_chroma_location
 from stsr_cli.video.probe import probe
 
 WIDTH, HEIGHT, EDGE = 96, 64, (47.3, 30.6)

@@ -8,8 +8,8 @@ from av.video.format import VideoFormat
 from av.video.frame import VideoFrame
 
 from stsr_cli.errors import InputError
-from stsr_cli.video.colour import ColourTags, output_tags, read_tags
-from stsr_cli.video.convert import FromRgb, ToRgb
+from stsr_cli.video.colour.convert import FromRgb, ToRgb
+from stsr_cli.video.colour.meaning import ColourTags, output_tags, read_tags
 
 LUMA = {1: (0.2126, 0.0722), 6: (0.299, 0.114), 9: (0.2627, 0.0593)}
 LIMITED, FULL = 1, 2

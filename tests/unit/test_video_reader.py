@@ -11,7 +11,7 @@ import pytest
 from stsr_cli.errors import InputError
 from stsr_cli.video.probe import probe
 from stsr_cli.video.reader import read_frames
-from stsr_cli.video.timeline import PtsRepair
+from stsr_cli.video.timing.timeline import PtsRepair
 
 
 def test_probe_tells_what_the_file_holds(make_clip):

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stsr_cli.video.timeline import PtsRepair, Slot, last_duration, slots
+from stsr_cli.video.timing.timeline import PtsRepair, Slot, last_duration, slots
 
 
 def test_ntsc_film_doubles_to_exact_ticks():

@@ -1,0 +1,161 @@
+"""What a written file really holds: it is demuxed once from end to end, and its first and last picture are decoded."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+from array import array
+from dataclasses import dataclass, field
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import av
+from av.codec.context import ThreadType
+from av.container import InputContainer
+from av.packet import Packet
+from av.stream import Stream
+from av.video.frame import VideoFrame
+from av.video.stream import VideoStream
+
+from stsr_cli.video.check.picture import PictureTraits, traits_of
+from stsr_cli.video.probe import open_input
+from stsr_cli.video.tracks.plan import is_cover
+from stsr_cli.video.tracks.tags import lowered, stream_tags
+
+_BEFORE_END = (
+    0,
+    15,
+    None,
+)  # seconds before the last frame from which it is decoded; None: all of it
+_ADTS_SYNC, _ADTS_MASK = 0xFFF0, 0xFFF6
+
+
+@dataclass
+class FoundTrack:
+    """One track as it is in a file.
+
+    Attributes:
+        kind: FFmpeg's name of it.
+        time_base: seconds per tick.
+        pts: of each packet in the order of the file, in ticks; those without one are left out.
+        num_packets: that carry something.
+        digest: of their payload, one after another.
+        tags: by key in lower case.
+        flags: FFmpeg's disposition.
+    """
+
+    kind: str
+    time_base: Fraction
+    tags: dict[str, str]
+    flags: int
+    pts: array[int] = field(default_factory=lambda: array("q"))
+    num_packets: int = 0
+    digest: Any = field(default_factory=hashlib.sha256)
+
+
+@dataclass
+class Found:
+    """What a file holds.
+
+    Attributes:
+        tracks: by index, attachments and covers left out; the video is the first.
+        attached: SHA-256 of each attachment and cover, sorted.
+        chapters: as PyAV gives them.
+        tags: the file's, by key in lower case.
+        duration: of the video in its ticks, or None.
+        sizes: width and height of the first picture and of the last.
+        picture: what is said of the first one.
+        ends: pts of the first picture and of the last, in ticks.
+    """
+
+    tracks: dict[int, FoundTrack] = field(default_factory=dict)
+    attached: list[str] = field(default_factory=list)
+    chapters: list[Any] = field(default_factory=list)
+    tags: dict[str, str] = field(default_factory=dict)
+    duration: int | None = None
+    sizes: tuple[tuple[int, int], ...] = ()
+    picture: PictureTraits | None = None
+    ends: tuple[int | None, ...] = ()
+
+
+def payload(packet: Packet[Any], stream: Stream) -> bytes:
+    """What a packet carries, without what containers add: AAC's ADTS header, MP4's gaps between subtitles."""
+    data = bytes(packet)
+    name = stream.codec_context.name if stream.codec_context else ""
+    if name == "aac" and int.from_bytes(data[:2], "big") & _ADTS_MASK == _ADTS_SYNC:
+        return data[7 if data[1] & 1 else 9 :]
+    return b"" if name == "mov_text" and data == b"\0\0" else data
+
+
+def read_back(path: Path) -> Found:
+    """Read a whole file.
+
+    Raises:
+        InputError, FFmpegError, OSError, ValueError: it cannot be opened, demuxed or decoded.
+    """
+    found = Found()
+    with open_input(path) as container:
+        _read_header(container, found)
+        for packet in container.demux():
+            if not packet.size:
+                continue
+            if packet.stream_index in found.tracks:
+                _count(found.tracks[packet.stream_index], packet)
+            elif packet.stream.type == "video":
+                found.attached.append(hashlib.sha256(bytes(packet)).hexdigest())
+    found.attached.sort()
+    with open_input(path) as container:
+        _read_pictures(container, found)
+    return found
+
+
+def _read_header(container: InputContainer, found: Found) -> None:
+    found.duration = container.streams[0].duration
+    found.chapters = list(container.chapters())
+    found.tags = lowered(container.metadata)
+    for stream in container.streams:
+        if stream.type == "attachment":
+            attachment: Any = stream
+            found.attached.append(hashlib.sha256(attachment.data).hexdigest())
+        elif not is_cover(stream):
+            found.tracks[stream.index] = FoundTrack(
+                kind=stream.type,
+                time_base=stream.time_base or Fraction(1),
+                tags=lowered(stream_tags(stream)),
+                flags=int(stream.disposition),
+            )
+
+
+def _count(track: FoundTrack, packet: Packet[Any]) -> None:
+    data = payload(packet, packet.stream)
+    if not data:
+        return
+    track.num_packets += 1
+    if packet.stream_index:
+        track.digest.update(data)
+    if packet.pts is not None:
+        track.pts.append(packet.pts)
+
+
+def _read_pictures(container: InputContainer, found: Found) -> None:
+    """Decode the first picture, and from the last keyframe to the last one."""
+    video = container.streams[0]
+    if not isinstance(video, VideoStream) or not found.tracks[0].pts:
+        return
+    video.codec_context.thread_type = ThreadType.AUTO
+    first = next(iter(container.decode(video)))
+    last: VideoFrame = first
+    end = max(found.tracks[0].pts)
+    # MPEG-TS is searched for a place and may give one behind the last keyframe.
+    for seconds in _BEFORE_END:
+        with contextlib.suppress(av.FFmpegError, OSError):  # without an index, from the beginning
+            start = 0 if seconds is None else end - round(seconds / found.tracks[0].time_base)
+            container.seek(start, stream=video)
+        for frame in container.decode(video):
+            last = frame
+        if last.pts == end:
+            break
+    found.picture = traits_of(first, video)
+    found.sizes = ((first.width, first.height), (last.width, last.height))
+    found.ends = (first.pts, last.pts)

@@ -1,0 +1,47 @@
+"""The frames of an image sequence, each from a file of its own. All images get one format."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from av.video.format import VideoFormat
+from av.video.frame import VideoFrame
+
+from stsr_cli.errors import InputError
+from stsr_cli.video.colour.alpha import decoded
+from stsr_cli.video.colour.meaning import bit_depth, is_grey
+from stsr_cli.video.probe import SourceInfo, find_video, first_frame, open_input, shown
+
+
+def decode_images(source: SourceInfo, start: int = 0) -> Iterator[VideoFrame]:
+    """Decode the images from number `start` on, counted from 0; the pts of each is its number.
+
+    Programs that write sequences choose a format image by image: a dark one becomes grey, one of few colours a
+    palette. They are converted one by one, to the depth of the richest that `probe` has seen.
+
+    Raises:
+        InputError: an image cannot be read, has another size than the first, or holds more than its format can.
+    """
+    for index, path in enumerate(source.images[start:], start):
+        with open_input(path) as container:
+            video = find_video(container, path)
+            frame, _ = first_frame(decoded(container, video), video, path)
+        if (frame.width, frame.height) != (source.width, source.height):
+            raise InputError(
+                f"{shown(path)} is {frame.width}x{frame.height} and {shown(source.images[0])} is "
+                f"{source.width}x{source.height}; images of a sequence have one size"
+            )
+        if frame.format.name != source.pix_fmt:
+            _check_alike(frame, source, path)
+        frame.pts, frame.time_base, frame.duration = index, source.time_base, 1
+        yield frame
+
+
+def _check_alike(frame: VideoFrame, source: SourceInfo, path: Path) -> None:
+    """Refuse an image that holds more than the format of the sequence; what holds less is converted as it is read."""
+    is_deeper = bit_depth(frame.format) > max(8, source.bit_depth)
+    is_more = is_grey(VideoFormat(source.pix_fmt, 8, 8)) and not is_grey(frame.format)
+    if is_deeper or is_more:
+        raise InputError(
+            f"{shown(path)} is {frame.format.name} and other images of the sequence are {source.pix_fmt}; "
+            "convert them to one format"
+        )

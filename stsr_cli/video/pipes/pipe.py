@@ -1,0 +1,143 @@
+"""The standard input: a stream that passes once, from another program to this one, and never touches the disk."""
+
+from __future__ import annotations
+
+import itertools
+import os
+from collections import deque
+from collections.abc import Collection, Iterator
+from pathlib import Path
+from typing import Any
+
+import av
+from av.codec.context import ThreadType
+from av.container import InputContainer
+from av.packet import Packet
+from av.video.frame import VideoFrame
+from av.video.stream import VideoStream
+
+from stsr_cli.errors import StsrError, UsageError
+from stsr_cli.video.colour.alpha import decoder_with_alpha
+
+PIPE = Path("-")
+FORMATS = {"nut": "nut", "y4m": "yuv4mpegpipe", "matroska": "matroska"}
+_BUFFER_BYTES = 1 << 20
+_MOST_WAITING_BYTES = 256 << 20
+
+
+class InputPipe:
+    """A stream from the standard input, with the one demuxer that there can be.
+
+    Packets of the video are decoded as they come; those of other tracks wait until they are taken.
+
+    Attributes:
+        container: the demuxer; nobody but this class may read packets from it, or close it.
+    """
+
+    def __init__(self) -> None:
+        """Read the header.
+
+        Raises:
+            UsageError: the standard input is a terminal.
+            av.FFmpegError, OSError, ValueError: it is closed, or in no known format.
+        """
+        if os.isatty(0):
+            raise UsageError(
+                "- reads a video from another program; write PROGRAM | stsr ... -, or name a file"
+            )
+        source = _StandardInput()
+        # No protocol at all: a playlist from a stranger opens no file.
+        options = {"protocol_whitelist": "none"}
+        try:
+            self.container: InputContainer = av.open(
+                source,
+                mode="r",
+                options=options,
+                buffer_size=_BUFFER_BYTES,
+                metadata_errors="surrogateescape",
+            )
+        finally:
+            if source.is_interrupted:
+                raise KeyboardInterrupt
+        self._wanted: set[int] | None = None
+        self._waiting: deque[Packet[Any]] = deque()
+        self._num_waiting_bytes = 0
+        self._frames: Iterator[VideoFrame] = iter(())
+
+    def start(self, video: VideoStream) -> None:
+        """Say which stream is decoded."""
+        video.codec_context.thread_type = ThreadType.AUTO
+        self._frames = self._decode(video)
+
+    def peek(self) -> Iterator[VideoFrame]:
+        """Frames as of `frames`, which gives them again."""
+        for frame in self._frames:
+            self._frames = itertools.chain([frame], self._frames)
+            yield frame
+
+    def frames(self) -> Iterator[VideoFrame]:
+        """The frames of the video, once. Packets that nobody has asked for by now are dropped."""
+        if self._wanted is None:
+            self.packets(())
+        return self._frames
+
+    def packets(self, indexes: Collection[int]) -> Iterator[Packet[Any]]:
+        """The packets of these streams that have been read so far; goes on when more have been."""
+        self._wanted = set(indexes)
+        self._waiting = deque(p for p in self._waiting if p.stream_index in self._wanted)
+        self._num_waiting_bytes = sum(packet.size for packet in self._waiting)
+        return _Waiting(self)
+
+    def take(self) -> Packet[Any] | None:
+        """The oldest packet that waits, or None."""
+        if not self._waiting:
+            return None
+        packet = self._waiting.popleft()
+        self._num_waiting_bytes -= packet.size
+        return packet
+
+    def _decode(self, video: VideoStream) -> Iterator[VideoFrame]:
+        decoder = decoder_with_alpha(video)
+        for packet in self.container.demux():
+            if packet.stream_index == video.index:
+                frames: Any = decoder.decode(packet) if decoder else packet.decode()
+                yield from frames
+            elif packet.size and (self._wanted is None or packet.stream_index in self._wanted):
+                self._waiting.append(packet)
+                self._num_waiting_bytes += packet.size
+                if self._num_waiting_bytes > _MOST_WAITING_BYTES:
+                    raise StsrError(
+                        "the sound of the pipe is more than "
+                        f"{_MOST_WAITING_BYTES >> 20} MiB ahead of its pictures; save it to a file and upscale that"
+                    )
+
+
+class _StandardInput:
+    """Reads on and never back. Ctrl-C ends it, since FFmpeg would swallow the exception and wait for more."""
+
+    def __init__(self) -> None:
+        self.is_interrupted = False
+
+    def read(self, num_bytes: int) -> bytes:
+        """Up to so many bytes, none at the end."""
+        try:
+            return b"" if self.is_interrupted else os.read(0, num_bytes)
+        except KeyboardInterrupt:
+            self.is_interrupted = True
+            return b""
+
+
+class _Waiting:
+    """Packets that wait: an iterator that stops when there is none, and goes on when there is one again."""
+
+    def __init__(self, pipe: InputPipe) -> None:
+        self._pipe = pipe
+
+    def __iter__(self) -> Iterator[Packet[Any]]:
+        return self
+
+    def __next__(self) -> Packet[Any]:
+        packet = self._pipe.take()
+        if packet is None:
+            raise StopIteration
+        return packet

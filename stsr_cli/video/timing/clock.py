@@ -1,0 +1,30 @@
+"""What there is to know about the clock of a format before its times can be believed."""
+
+from av.container import InputContainer
+from av.format import Flags
+from av.video.frame import VideoFrame
+from av.video.stream import VideoStream
+
+from stsr_cli.video.timing.timeline import Jumps
+
+
+def dts_delay(container: InputContainer, stream: VideoStream, first: VideoFrame) -> int | None:
+    """By how many ticks the frames of an AVI are reordered: it has no pts, and what FFmpeg takes for them is wrong.
+
+    Args:
+        container: the opened file.
+        stream: its video.
+        first: the first frame that was decoded.
+
+    Returns:
+        What a frame's dts is later than its pts; None for a format that has pts.
+    """
+    if container.format.name != "avi" or first.dts is None or not len(stream.index_entries):
+        return None
+    entry = stream.index_entries[0]
+    return max(0, first.dts - entry.timestamp) if entry.is_keyframe else 0
+
+
+def jumps_of(container: InputContainer) -> Jumps | None:
+    """A record of how the clock of a file goes back; None for a format in which it never does."""
+    return Jumps() if Flags.ts_discont in Flags(container.format.flags) else None

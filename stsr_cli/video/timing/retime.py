@@ -1,0 +1,164 @@
+"""A constant frame rate, by choosing for every tick of it the frame to show. No media library.
+
+A tick shows the frame nearest to it in time, the earlier one of two that are as near; but no frame is shown more than
+half a tick before its time, so that a picture that is held for long is held until the next one is due.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from fractions import Fraction
+from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
+
+from stsr_cli.video.timing.timeline import Slot
+
+if TYPE_CHECKING:
+    from stsr_cli.options import UpscaleOptions
+    from stsr_cli.video.probe import SourceInfo
+
+Item = TypeVar("Item")
+
+_HALF = Fraction(1, 2)
+_NEARLY = Fraction(
+    99, 100
+)  # 59.94 of 60: a frame that is shown twice every 17 s is not worth twice the work
+_HIGHEST_NOMINAL = Fraction(
+    3, 2
+)  # of the average; above that, it is the grid of the timestamps and no frame rate
+
+
+class Times(Protocol[Item]):
+    """When output frames are shown, the counts of what that took included."""
+
+    num_repeated: int
+    num_dropped: int
+
+    def push(self, item: Item, slots: tuple[Slot, ...]) -> list[tuple[Item, tuple[Slot, ...]]]:
+        """Take a frame, shown in `slots` of the source's clock; return frames with their slots in the output's."""
+
+    def flush(self) -> list[tuple[Item, tuple[Slot, ...]]]:
+        """Return what is left at the end."""
+
+
+class SourceTimes(Generic[Item]):
+    """Every frame at its own time."""
+
+    num_repeated = num_dropped = 0
+
+    def push(self, item: Item, slots: tuple[Slot, ...]) -> list[tuple[Item, tuple[Slot, ...]]]:
+        """See `Times`."""
+        return [(item, slots)]
+
+    def flush(self) -> list[tuple[Item, tuple[Slot, ...]]]:
+        """See `Times`."""
+        return []
+
+
+class ConstantTimes(Generic[Item]):
+    """One frame a tick of 1 / `frame_rate` s from the first frame's time on; as many as the video is long, rounded.
+
+    Attributes:
+        num_repeated: ticks that show the same frame as the one before, those of a frame that is held anyway aside.
+        num_dropped: frames that no tick shows.
+    """
+
+    def __init__(
+        self, frame_rate: Fraction, time_base: Fraction, output_time_base: Fraction
+    ) -> None:
+        """Choose from frames with slots in `time_base`; `output_time_base` divides 1 / `frame_rate`, in seconds."""
+        self.num_repeated = self.num_dropped = 0
+        self._scale = time_base * frame_rate  # ticks of the output's rate per tick of the source's
+        self._step = int(1 / (frame_rate * output_time_base))
+        self._ratio = time_base / output_time_base
+        self._first: int | None = None  # pts of the first frame
+        self._current: Item | None = None
+        self._position = self._end = Fraction(0)  # of the current frame, in ticks from the first
+        self._next = 0  # the first tick that is not settled
+        self._num_slots = 0  # of the current frame
+        self._settled: tuple[Item, int, int, int] | None = (
+            None  # held back: the end may cut its last tick
+        )
+
+    def push(self, item: Item, slots: tuple[Slot, ...]) -> list[tuple[Item, tuple[Slot, ...]]]:
+        """See `Times`."""
+        if self._first is None:
+            self._first = slots[0].pts
+        position = (slots[0].pts - self._first) * self._scale
+        boundary = max(position - _HALF, (position + self._position) / 2)
+        shown = self._settle(math.floor(boundary) + 1)
+        self._current, self._position, self._num_slots = item, position, len(slots)
+        self._end = (slots[-1].pts + slots[-1].duration - self._first) * self._scale
+        return shown
+
+    def flush(self) -> list[tuple[Item, tuple[Slot, ...]]]:
+        """See `Times`."""
+        num_ticks = max(1, math.floor(self._end + _HALF))
+        if self._settled is not None and self._next > num_ticks:
+            item, first, until, num_slots = self._settled
+            self._settled, self._next = (item, first, until - 1, num_slots), num_ticks
+        shown = self._settle(num_ticks)
+        return [*shown, *self._emit()]
+
+    def _settle(self, until: int) -> list[tuple[Item, tuple[Slot, ...]]]:
+        """Give the current frame the ticks up to, not including, `until`; return the frame before it."""
+        if until <= self._next or self._current is None:
+            self.num_dropped += self._current is not None
+            return []
+        shown = self._emit()
+        self._settled = (self._current, self._next, until, self._num_slots)
+        self._next = until
+        return shown
+
+    def _emit(self) -> list[tuple[Item, tuple[Slot, ...]]]:
+        if self._settled is None or self._first is None:
+            return []
+        item, first, until, num_slots = self._settled
+        if first == until:
+            self.num_dropped += 1
+            return []
+        self.num_repeated += max(0, until - first - num_slots)
+        start = round(self._first * self._ratio)
+        pts = [start + tick * self._step for tick in range(first, until)]
+        return [(item, tuple(Slot(at, self._step) for at in pts))]
+
+
+def output_rate(source: SourceInfo, options: UpscaleOptions) -> Fraction | None:
+    """The constant frame rate of the output, or None: every frame keeps its time."""
+    if options.fps is not None:
+        return options.fps
+    if options.vfr == "keep":
+        return None
+    average, nominal = source.frame_rate, source.nominal_rate
+    is_usable = nominal and average and average <= nominal <= _HIGHEST_NOMINAL * average
+    rate = nominal if is_usable else average or nominal
+    return (rate or Fraction(25)) * options.time_scale
+
+
+def time_scale_for(fps: Fraction, frame_rate: Fraction | None) -> int:
+    """The smallest power of two that brings `frame_rate` to `fps` at least, or nearly (1 %)."""
+    time_scale = 1
+    while frame_rate and time_scale * frame_rate < _NEARLY * fps:
+        time_scale *= 2
+    return time_scale
+
+
+def at_rate(source: SourceInfo, frame_rate: Fraction) -> SourceInfo:
+    """The source as if its frames came at a constant rate.
+
+    Its first frame starts when it did, exactly: the time base is 1 / `frame_rate`, or a part of it that divides the
+    start, too.
+    """
+    start = source.start_pts * source.time_base
+    tick = 1 / frame_rate
+    time_base = Fraction(
+        math.gcd(tick.numerator * start.denominator, start.numerator * tick.denominator),
+        tick.denominator * start.denominator,
+    )
+    return replace(
+        source,
+        time_base=time_base,
+        frame_rate=frame_rate,
+        start_pts=int(start / time_base),
+        duration=None,
+    )

@@ -1,0 +1,280 @@
+"""The tracks that go along: copied packet for packet, or converted as the plan says. The file's metadata too.
+
+The source is opened a second time for them and read only as far as the video has come, so memory
+does not grow with the length of the video.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from contextlib import ExitStack
+from fractions import Fraction
+from typing import Any
+
+import av
+from av.container import InputContainer, OutputContainer
+from av.packet import Packet
+from av.stream import Discard, Stream
+
+from stsr_cli.errors import InputError, UsageError
+from stsr_cli.options import TrackOptions
+from stsr_cli.video.check.readback import payload
+from stsr_cli.video.check.verify import ExpectedTrack
+from stsr_cli.video.probe import SourceInfo, open_source, reason, shown
+from stsr_cli.video.timing.excerpt import Window
+from stsr_cli.video.tracks.lane import KeptTags, Lane, is_hidden, kept_flags, kept_tags
+from stsr_cli.video.tracks.plan import Track, carried, plan_tracks
+from stsr_cli.video.tracks.recode import AudioRecoder, Recoder, SubtitleRecoder
+from stsr_cli.video.tracks.tags import lasting, stream_tags, tags_in
+
+_TICK = Fraction(1, 1000)  # of Matroska's clock
+_MIME_TYPES = {"mjpeg": "image/jpeg", "png": "image/png", "webp": "image/webp", "bmp": "image/bmp"}
+
+
+class TrackCopier:
+    """Brings every track that the plan keeps from one file into an output.
+
+    Attributes:
+        plan: what becomes of each track of the source; empty before `add_to`.
+        video_tags, video_flags: those of the source's video that the container keeps; likewise.
+    """
+
+    def __init__(self, source: SourceInfo, options: TrackOptions) -> None:
+        """Open the source.
+
+        Raises:
+            InputError: the file cannot be read.
+        """
+        self.plan: tuple[Track, ...] = ()
+        self.video_tags: dict[str, str] = {}
+        self.video_flags = 0
+        self._is_done = False
+        self._shift = Fraction(0)
+        self._source, self._options, self._format = source, options, ""
+        self._opened = ExitStack()
+        self._input: InputContainer = self._opened.enter_context(open_source(source))
+        self._window = Window(source)
+        self._packets: Any = iter(())
+        self._ahead: Packet[Any] | None = None
+        self._lanes: dict[int, Lane] = {}
+        self._attached: list[str] = []
+
+    @property
+    def num_packets(self) -> int:
+        """Packets muxed so far, over all tracks."""
+        return sum(lane.num_packets for lane in self._lanes.values())
+
+    @property
+    def attached(self) -> list[str]:
+        """SHA-256 of each attachment and cover."""
+        return sorted(self._attached)
+
+    @property
+    def chapters(self) -> list[Any]:
+        """Those that the output must hold."""
+        is_kept = any(t.kind == "chapters" and t.action == "copy" for t in self.plan)
+        chapters = self._window.chapters(self._input.chapters()) if is_kept else []
+        return [_moved(chapter, self._shift) for chapter in chapters]
+
+    @property
+    def tags(self) -> dict[str, str]:
+        """Those that the output must hold."""
+        lost = {track.codec for track in self.plan if track.kind == "tag"}
+        tags = lasting(self._input.metadata)
+        return {key: value for key, value in tags.items() if key not in lost}
+
+    def expected(self) -> dict[int, ExpectedTrack]:
+        """What the output must hold of each track, by the index of its stream there."""
+        lanes = [lane for lane in self._lanes.values() if not lane.is_left_out]
+        return {
+            index: lane.expected()
+            for index, lane in enumerate(lanes, 1)
+            if lane.track.kind != "cover"
+        }
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What turned out to be lost when all was copied, a sentence each."""
+        lanes = self._lanes.values() if self._is_done else ()
+        return tuple(complaint for lane in lanes for complaint in lane.complaints)
+
+    def time_bases(self) -> list[Fraction]:
+        """Seconds per tick of each track."""
+        streams = [
+            self._input.streams[index] if lane.recoder is None else lane.output
+            for index, lane in self._lanes.items()
+        ]
+        return [stream.time_base for stream in streams if stream.time_base]
+
+    def add_to(self, output: OutputContainer, video: Stream) -> None:
+        """Announce the tracks and the metadata in the output, before its header is written.
+
+        Args:
+            output: the container to add to.
+            video: its video stream, which inherits the language, title and disposition of the source's.
+
+        Raises:
+            UsageError: the container cannot hold a track, and that is an error (`TrackOptions.strict`).
+        """
+        self._format = output.format.name
+        self.plan, kept = plan_tracks(self._input, self._source, self._format, self._options)
+        output.metadata.update(lasting(self._input.metadata))
+        if not self._has_chapters_last(output):
+            output.set_chapters(self.chapters)
+        given = self._input.streams[self._source.stream_index]
+        video.metadata.update(tags_in(output.format.name, given))
+        video.disposition = given.disposition
+        tried = iter(kept.streams)
+        of_video = next(tried, None)
+        self.video_tags = kept_tags(video, of_video)
+        self.video_flags = kept_flags(video, of_video)
+        for track in carried(self.plan):
+            self._add(track, output, None if track.kind == "data" else next(tried, None))
+        for track in self.plan:  # last, as readers list them, so that no index moves
+            if track.kind in ("attachment", "cover") and track.action == "copy":
+                self._attach(track, output)
+        if self._source.pipe is not None:
+            self._packets = self._source.pipe.packets(self._lanes) if self._lanes else iter(())
+            return
+        wanted = [self._input.streams[index] for index in self._lanes]
+        for stream in self._input.streams:
+            if stream not in wanted:
+                stream.discard = Discard.all
+        if not any(stream.type == "subtitle" for stream in wanted):
+            self._window.seek(self._input)
+        self._packets = self._input.demux(wanted) if wanted else iter(())
+
+    def copy_until(self, output: OutputContainer, seconds: Fraction | None) -> None:
+        """Mux the packets that start before `seconds`, or all that are left when it is None.
+
+        Raises:
+            InputError: the source is damaged.
+        """
+        while (packet := self._next()) is not None:
+            if (
+                seconds is not None
+                and packet.dts is not None
+                and packet.dts * packet.time_base >= seconds
+            ):
+                self._ahead = packet
+                return
+            lane = self._lanes[packet.stream.index]
+            for muxed in self._recode(lane, packet):
+                lane.mux(output, muxed)
+        self._is_done = seconds is None
+        for lane in self._lanes.values() if self._is_done else ():
+            for muxed in self._recode(lane, None):
+                lane.mux(output, muxed)
+
+    def place_chapters(self, output: OutputContainer, first: Fraction) -> None:
+        """Write the chapters of Matroska, which come last, where their pictures are.
+
+        Its muxer lets nothing begin before 0: it moves all tracks if a sound's priming would, but not the chapters.
+
+        Args:
+            output: the container, all of its packets muxed.
+            first: start of the first picture in seconds.
+        """
+        if not self._has_chapters_last(output):
+            return
+        starts = [lane.start for lane in self._lanes.values() if lane.start is not None]
+        self._shift = max(Fraction(0), -round(min([first, *starts]) / _TICK) * _TICK)
+        output.set_chapters(self.chapters)
+
+    def _has_chapters_last(self, output: OutputContainer) -> bool:
+        """Whether they can be written when all is known; into a pipe, a reader would find them too late."""
+        return self._format in ("matroska", "webm") and output.file is None
+
+    def close(self) -> None:
+        """Close the source; safe to repeat."""
+        self._opened.close()
+
+    def _add(self, track: Track, output: OutputContainer, kept: KeptTags | None) -> None:
+        assert track.index is not None
+        stream = self._input.streams[track.index]
+        recoder: Recoder | None = None
+        if track.target is not None:
+            kind = AudioRecoder if track.kind == "audio" else SubtitleRecoder
+            recoder = kind(stream, track.target)
+        try:
+            added = recoder.add_to(output) if recoder else output.add_stream_from_template(stream)
+        except (av.FFmpegError, ValueError) as error:
+            raise UsageError(
+                f"{output.format.name} cannot hold {track.name} of {shown(self._source.path)}; "
+                "write a .mkv instead"
+            ) from error
+        added.metadata.update(tags_in(output.format.name, stream))
+        added.disposition = stream.disposition
+        if track.codec == "dvdsub":
+            _keep_canvas(added, self._source)
+        self._lanes[track.index] = Lane(track, added, recoder, kept=kept)
+
+    def _attach(self, track: Track, output: OutputContainer) -> None:
+        """Add an attached file; Matroska's cover art is one, in MP4 it is a stream of one packet."""
+        assert track.index is not None
+        stream: Any = self._input.streams[track.index]
+        data = _picture(self._source, track.index) if track.kind == "cover" else stream.data
+        self._attached.append(hashlib.sha256(data).hexdigest())
+        if track.kind == "cover" and output.format.name != "matroska":
+            self._add(track, output, None)
+            return
+        given = {key.lower(): value for key, value in stream.metadata.items()}
+        mime_type = given.get("mimetype") or _MIME_TYPES.get(
+            track.codec, "application/octet-stream"
+        )
+        name = given.get("filename") or f"cover.{mime_type.rpartition('/')[2]}"
+        added: Any = output.add_attachment(name, mime_type, data)
+        added.metadata.update({**stream_tags(stream), "filename": name, "mimetype": mime_type})
+
+    def _recode(self, lane: Lane, packet: Packet[Any] | None) -> list[Packet[Any]]:
+        try:
+            return lane.converted(packet)
+        except (av.FFmpegError, ValueError) as error:
+            raise self._damaged(lane.track.name, error) from error
+
+    def _next(self) -> Packet[Any] | None:
+        if self._ahead is not None:
+            packet, self._ahead = self._ahead, None
+            return packet
+        try:
+            for packet in self._packets:
+                self._window.join(packet)
+                if self._window.is_over(packet):
+                    return None
+                if is_hidden(packet, self._format):
+                    continue
+                if packet.size and self._window.take(packet) and payload(packet, packet.stream):
+                    return packet
+        except (av.FFmpegError, OSError, ValueError) as error:
+            raise self._damaged("a track", error) from error
+        return None
+
+    def _damaged(self, what: str, error: Exception) -> InputError:
+        return InputError(
+            f"{what} of {shown(self._source.path)} is damaged: {reason(error)}; repair or cut it"
+        )
+
+
+def _keep_canvas(subtitle: Any, source: SourceInfo) -> None:
+    """Say for which size of picture a DVD's subtitles were made, where only the source's video says so.
+
+    Blu-ray's and DVB's say it themselves. Players scale from that size to the picture's.
+    """
+    header = subtitle.codec_context.extradata or b""
+    if b"size:" not in header:
+        size = f"size: {source.width}x{source.height}\n"
+        subtitle.codec_context.extradata = size.encode() + header
+
+
+def _moved(chapter: dict[str, Any], seconds: Fraction) -> dict[str, Any]:
+    ticks = round(seconds / chapter["time_base"])
+    return {**chapter, "start": chapter["start"] + ticks, "end": chapter["end"] + ticks}
+
+
+def _picture(source: SourceInfo, index: int) -> bytes:
+    """The attached picture of a stream; a file of its own is opened, so that no other is moved on."""
+    with open_source(source) as container:
+        for packet in container.demux(container.streams[index]):
+            if packet.size:
+                return bytes(packet)
+    raise InputError(f"the cover art of {shown(source.path)} is empty; use --no-attachments")

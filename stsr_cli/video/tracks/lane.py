@@ -1,0 +1,165 @@
+"""One track on its way into an output: its packets in order, and a record of what was muxed for the verification."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from array import array
+from dataclasses import dataclass, field
+from fractions import Fraction
+from typing import Any
+
+from av.container import OutputContainer
+from av.error import InvalidDataError
+from av.packet import Packet
+from av.stream import Stream
+
+from stsr_cli.video.check.readback import payload
+from stsr_cli.video.check.verify import ExpectedTrack
+from stsr_cli.video.target import MOV_FAMILY
+from stsr_cli.video.tracks.plan import Track
+from stsr_cli.video.tracks.recode import Recoder
+from stsr_cli.video.tracks.tags import lowered
+
+KeptTags = tuple[dict[str, str], int]  # by key in lower case, and FFmpeg's disposition
+
+
+@dataclass
+class Lane:
+    """One track on its way into an output.
+
+    Attributes:
+        track: the plan for it.
+        output: the stream in the output.
+        recoder: what converts it, or None: it is copied.
+        kept: what the container keeps of its tags and flags; None: it was not tried.
+        num_packets: muxed so far.
+        num_damaged: packets of the source that could not be decoded.
+        digest: of the payload of what was muxed.
+        last_dts: of the last one, in ticks of `time_base`.
+        pts: of each one, in ticks.
+        time_base: seconds per tick.
+    """
+
+    track: Track
+    output: Stream
+    recoder: Recoder | None = None
+    kept: KeptTags | None = None
+    num_packets: int = 0
+    num_damaged: int = 0
+    digest: Any = field(default_factory=hashlib.sha256)
+    last_dts: int | None = None
+    pts: array[int] = field(default_factory=lambda: array("q"))
+    time_base: Fraction = Fraction(1)
+
+    def converted(self, packet: Packet[Any] | None) -> list[Packet[Any]]:
+        """What becomes of a packet of the source; None: what the converter still holds.
+
+        One that cannot be decoded is left out and counted.
+
+        Raises:
+            FFmpegError, ValueError: the converter fails for another reason.
+        """
+        if self.recoder is None:
+            return [] if packet is None else [packet]
+        try:
+            return self.recoder.recode(packet)
+        except InvalidDataError:
+            self.num_damaged += 1
+            return []
+
+    def mux(self, output: OutputContainer, packet: Packet[Any]) -> None:
+        """Mux a packet of the output's codec and take note of it."""
+        self._order(packet)
+        self.num_packets += 1
+        self.digest.update(payload(packet, self.output))
+        assert packet.pts is not None
+        self.pts.append(packet.pts)
+        self.time_base = packet.time_base
+        packet.stream = self.output
+        output.mux(packet)
+
+    @property
+    def is_left_out(self) -> bool:
+        """Whether QuickTime's muxer leaves it out, since it has no packets; timed text gets a last gap."""
+        context = self.output.codec_context
+        is_text = context is not None and context.name == "mov_text"
+        is_mov = self.output.container.format.name in MOV_FAMILY
+        return not self.num_packets and is_mov and not is_text
+
+    @property
+    def complaints(self) -> list[str]:
+        """What of it turned out to be lost, a sentence each."""
+        complaints = []
+        if self.is_left_out:
+            name = self.output.container.format.name
+            complaints.append(f"{self.track.name} is empty, and {name} keeps no empty track")
+        if self.num_damaged:
+            number = "1 packet" if self.num_damaged == 1 else f"{self.num_damaged} packets"
+            complaints.append(f"{self.track.name}: {number} could not be decoded and left a gap")
+        return complaints
+
+    @property
+    def start(self) -> Fraction | None:
+        """When its first packet begins, in seconds, a priming that Matroska knows of left out; None: nobody knows."""
+        if not self.pts or self.recoder or self.track.kind not in ("audio", "video"):
+            return None
+        context: Any = self.output.codec_context
+        is_audio = context is not None and context.type == "audio"
+        priming = Fraction(context.delay, context.sample_rate) if is_audio else Fraction(0)
+        return self.pts[0] * self.time_base + priming
+
+    def expected(self) -> ExpectedTrack:
+        """What the output must hold of it."""
+        return ExpectedTrack(
+            name=self.track.name,
+            num_packets=self.num_packets,
+            sha256=self.digest.hexdigest(),
+            pts=self.pts,
+            time_base=self.time_base,
+            tags=kept_tags(self.output, self.kept),
+            flags=kept_flags(self.output, self.kept),
+        )
+
+    def _order(self, packet: Packet[Any]) -> None:
+        """Repair a missing dts, or one that is not later than its predecessor's: muxers refuse those."""
+        previous = self.last_dts
+        step = 0 if self.track.kind == "subtitle" else 1  # two lines may be shown at once
+        if packet.dts is None:
+            packet.dts = (
+                packet.pts if packet.pts is not None else 0 if previous is None else previous + 1
+            )
+        if previous is not None and packet.dts < previous + step:
+            # Not one tick of the source's clock, which the output's may be too coarse for.
+            packet.dts = previous + step * _ticks(self.output, packet)
+        if packet.pts is None or packet.pts < packet.dts:
+            packet.pts = packet.dts
+        self.last_dts = packet.dts
+
+
+def is_hidden(packet: Packet[Any], format_name: str) -> bool:
+    """Whether an edit list of the source leaves a packet out and a file of that format would play it.
+
+    The last one before what is heard is kept: a decoder needs it to start.
+    """
+    if not packet.is_discard or format_name in MOV_FAMILY or packet.pts is None:
+        return False
+    return packet.pts + 2 * (packet.duration or 0) <= (packet.stream.start_time or 0)
+
+
+def kept_tags(output: Stream, kept: KeptTags | None) -> dict[str, str]:
+    """Of the tags that a stream is given, those that its container keeps, by key in lower case."""
+    given = lowered(output.metadata)
+    return {key: value for key, value in given.items() if kept and kept[0].get(key) == value}
+
+
+def kept_flags(output: Stream, kept: KeptTags | None) -> int:
+    """Of the disposition that a stream is given, what its container keeps."""
+    return int(output.disposition) & kept[1] if kept else 0
+
+
+def _ticks(output: Stream, packet: Packet[Any]) -> int:
+    """Ticks of a packet's clock that are one of the output's at least."""
+    if not output.time_base or not packet.time_base:
+        return 1
+    return max(1, math.ceil(output.time_base / packet.time_base))

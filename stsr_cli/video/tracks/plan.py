@@ -1,0 +1,315 @@
+"""What becomes of every track of a source in an output, decided before anything is computed.
+
+No table of containers and codecs: each track is tried against the real muxer, in memory, and so are
+chapters and tags, which are read back. What the muxer takes here it takes in the run.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Literal
+
+from av.container import InputContainer
+from av.stream import Discard, Disposition, Stream
+
+from stsr_cli.errors import UsageError
+from stsr_cli.options import PipeFormat, TrackOptions
+from stsr_cli.video.pipes.pipe import FORMATS, PIPE
+from stsr_cli.video.probe import SourceInfo, open_input, open_source, shown
+from stsr_cli.video.target import MOV_FAMILY, image_pattern, new_container
+from stsr_cli.video.tracks.recode import (
+    AudioRecoder,
+    SubtitleRecoder,
+    is_lossless,
+    is_text,
+    lost_by,
+)
+from stsr_cli.video.tracks.tags import Kept, kept, lasting, stream_tags, tags_in
+from stsr_cli.video.trial import codec_of, comes_back, is_taken
+
+Kind = Literal[
+    "audio", "subtitle", "attachment", "cover", "data", "video", "chapters", "tag", "unknown"
+]
+Action = Literal["copy", "convert", "drop", "skip"]
+
+# Tried in this order where a codec cannot be kept; each container holds one of them or none.
+_AUDIO_CODECS = ("aac", "libopus")
+_LOSSLESS_CODECS = ("flac", "alac")  # before those, for sound that is stored without loss
+_TEXT_CODECS = ("srt", "mov_text", "webvtt")
+_EVERYWHERE = frozenset({"aac", "mp2", "mp3", "mp3float", "ac3", "eac3", "dca", "dvbsub"})
+PICTURES_ALONE = {"image2": "images have no room for it", "yuv4mpegpipe": "y4m has no room for it"}
+
+
+@dataclass(frozen=True)
+class Track:
+    """One track of a source, or its chapters, or one of its tags, on its way into an output.
+
+    Attributes:
+        kind: what it is; "cover" is an attached picture, "video" a video beside the one that is upscaled.
+        index: of the stream in the source, or None.
+        codec: FFmpeg's name, or what there is to say instead.
+        language: as the source gives it, or None.
+        title: likewise; of an attachment, its file name.
+        action: "skip" is a drop that was asked for.
+        target: codec that it is converted to, or None.
+        reason: why it is dropped or skipped, or what a conversion loses, or None.
+    """
+
+    kind: Kind
+    index: int | None
+    codec: str
+    language: str | None = None
+    title: str | None = None
+    action: Action = "copy"
+    target: str | None = None
+    reason: str | None = None
+
+    @property
+    def name(self) -> str:
+        """What it is, for a message."""
+        place = "" if self.index is None else f" {self.index}"
+        about = ", ".join(filter(None, (self.codec, self.language, self.title)))
+        return f"{self.kind}{place} ({about})"
+
+    @property
+    def fate(self) -> str:
+        """What becomes of it, for a message."""
+        return {
+            "copy": "copied",
+            "convert": f"converted to {self.target}{f', {self.reason}' if self.reason else ''}",
+            "drop": f"dropped because {self.reason}",
+            "skip": f"left out ({self.reason})",
+        }[self.action]
+
+
+def plan_output(
+    source: SourceInfo, target: Path, options: TrackOptions, pipe_format: PipeFormat = "nut"
+) -> tuple[Track, ...]:
+    """What becomes of each track of `source` in `target`, whose extension chooses the container (`-`: `pipe_format`).
+
+    Raises:
+        UsageError: no container is known for the name, or a track is dropped and `options.strict`.
+        InputError: the source cannot be opened.
+    """
+    if image_pattern(target):
+        format_name = "image2"
+    elif target == PIPE:
+        format_name = FORMATS[pipe_format]
+    else:
+        with new_container(target, target) as output:
+            format_name = output.format.name
+    with open_source(source) as container:
+        return plan_tracks(container, source, format_name, options)[0]
+
+
+def list_tracks(source: SourceInfo) -> tuple[Track, ...]:
+    """Every track of a source beside its video, as if all were copied."""
+    with open_source(source) as container:
+        tracks = [_describe(stream) for stream in _streams(container, source.stream_index)]
+        return (*tracks, *_chapters(container))
+
+
+def plan_tracks(
+    container: InputContainer, source: SourceInfo, format_name: str, options: TrackOptions
+) -> tuple[tuple[Track, ...], Kept]:
+    """What becomes of each track of an opened source in a container of that format.
+
+    Returns:
+        The tracks, and what the container keeps of the tags and flags of the video and of those that are carried,
+        data left out.
+
+    Raises:
+        UsageError: a track is dropped and `options.strict`.
+    """
+    tracks = [
+        _decide(stream, format_name, options) for stream in _streams(container, source.stream_index)
+    ]
+    if source.shift or source.end_pts is not None:
+        tracks = [_without(t, "video", "a part of it would have to be encoded") for t in tracks]
+    if source.pipe is not None:
+        tracks = [_without(track, "cover", "a pipe is read only once") for track in tracks]
+    tracks += _chapters(container)
+    found, wanted = _try_tags(container, source.stream_index, tracks, format_name)
+    tracks = [_decide_chapters(track, found, format_name, options) for track in tracks]
+    tracks += _lost_tags(container, wanted, found, format_name)
+    dropped = [track for track in tracks if track.action == "drop"]
+    if dropped and options.strict:
+        raise UsageError(
+            f"{format_name} cannot hold {', '.join(track.name for track in dropped)} of "
+            f"{shown(source.path)}; write a .mkv, or leave out --strict to drop that"
+        )
+    return tuple(tracks), found
+
+
+def carried(tracks: Sequence[Track]) -> list[Track]:
+    """Those that become streams of packets behind the video, in order; a timecode is not, the muxer makes it anew."""
+    return [
+        track
+        for track in tracks
+        if track.kind in ("audio", "subtitle", "video", "data")
+        and (track.action == "copy" or (track.action == "convert" and track.kind != "data"))
+    ]
+
+
+def is_cover(stream: Stream) -> bool:
+    """Whether a video stream is a single attached picture."""
+    return bool(stream.type == "video" and stream.disposition & stream.disposition.attached_pic)
+
+
+def _try_tags(
+    container: InputContainer, video_index: int, tracks: list[Track], format_name: str
+) -> tuple[Kept, list[Stream]]:
+    """What is kept of tags, chapters and flags, and the streams that were tried."""
+    others = [container.streams[t.index or 0] for t in carried(tracks) if t.kind != "data"]
+    streams = [container.streams[video_index], *others]
+    if format_name in PICTURES_ALONE:
+        return Kept(), streams
+    wanted = [(s.type, tags_in(format_name, s), int(s.disposition)) for s in streams]
+    tags = lasting(container.metadata)
+    return kept(format_name, tags, list(container.chapters()), wanted), streams
+
+
+def _decide_chapters(track: Track, found: Kept, format_name: str, options: TrackOptions) -> Track:
+    if track.kind == "chapters" and not options.chapters:
+        return replace(track, action="skip", reason="--no-chapters")
+    if track.kind == "chapters" and not found.has_chapters:
+        return replace(track, action="drop", reason=f"{format_name} does not keep them")
+    return track
+
+
+def _lost_tags(
+    container: InputContainer, streams: list[Stream], found: Kept, format_name: str
+) -> list[Track]:
+    """A track for each tag, language and flag that was tried in vain."""
+    why = f"{format_name} does not keep it"
+    tags = lasting(container.metadata)
+    lost: list[tuple[int | None, str, str]] = [
+        (None, key, why) for key, value in tags.items() if found.tags.get(key.lower()) != value
+    ]
+    for number, stream in enumerate(streams):
+        own_tags, own_flags = found.streams[number] if found.streams else ({}, 0)
+        for key, value in stream_tags(stream).items():
+            is_lost = own_tags.get(key.lower()) != value and tags.get(key) != value
+            if is_lost and key.lower() not in ("language", "handler_name"):
+                lost.append((stream.index, key, why))
+        language = stream.metadata.get("language", "und")
+        if language != "und" and own_tags.get("language", "und") == "und":
+            no_code = f"{format_name} has no code for it"
+            lost.append((stream.index, f"language {language}", no_code))
+        flags = [flag for flag in Disposition if flag & stream.disposition & ~own_flags]
+        first = next(other for other in streams if other.type == stream.type)
+        if first.disposition & Disposition.default:  # so it is by its place
+            flags = [flag for flag in flags if flag != Disposition.default]
+        lost += [(stream.index, f"flag {flag.name}", why) for flag in flags]
+    return [Track("tag", i, what, action="drop", reason=reason) for i, what, reason in lost]
+
+
+def _streams(container: InputContainer, video_index: int) -> list[Stream]:
+    """Those beside the video. A demuxer discards itself what it has read already: QuickTime's chapters."""
+    return [
+        stream
+        for stream in container.streams
+        if stream.index != video_index and stream.discard != Discard.all
+    ]
+
+
+def _describe(stream: Stream) -> Track:
+    metadata = {key.lower(): value for key, value in stream.metadata.items()}
+    return Track(
+        kind="cover" if is_cover(stream) else stream.type,
+        index=stream.index,
+        codec=("timecode" if stream.type == "data" and "timecode" in metadata else None)
+        or codec_of(stream)
+        or metadata.get("mimetype")
+        or "unknown codec",
+        language=metadata.get("language"),
+        title=metadata.get("title") or metadata.get("name") or metadata.get("filename"),
+    )
+
+
+def _decide(stream: Stream, format_name: str, options: TrackOptions) -> Track:
+    track = _describe(stream)
+    unwanted = {
+        "audio": (options.audio, "--no-audio"),
+        "subtitle": (options.subs, "--no-subs"),
+        "attachment": (options.attachments, "--no-attachments"),
+        "cover": (options.attachments, "--no-attachments"),
+    }
+    is_wanted, option = unwanted.get(track.kind, (True, ""))
+    if not is_wanted:
+        return replace(track, action="skip", reason=option)
+    if format_name in PICTURES_ALONE:
+        return replace(track, action="drop", reason=PICTURES_ALONE[format_name])
+    if track.kind == "data":
+        return _decide_data(track, stream, format_name)
+    if track.kind == "video":
+        return _decide_video(track, stream, format_name)
+    is_known = format_name in MOV_FAMILY or format_name in ("matroska", "webm", "nut")
+    if track.kind == "attachment" or (track.kind == "cover" and format_name == "matroska"):
+        is_held = format_name == "matroska"
+    elif track.kind == "cover":  # QuickTime's muxer takes it and does not write it
+        is_held = format_name in ("mp4", "ipod") and is_taken(
+            format_name, lambda out: out.add_stream_from_template(stream)
+        )
+    elif not is_known and track.codec not in _EVERYWHERE:  # MPEG-TS takes all, as data of no kind
+        is_held = False
+    else:
+        is_held = is_taken(format_name, lambda out: out.add_stream_from_template(stream))
+    return track if is_held else _convert(track, stream, format_name, is_known)
+
+
+def _convert(track: Track, stream: Stream, format_name: str, is_known: bool) -> Track:
+    """To the first codec that the muxer takes; sound that is stored without loss stays so where it can."""
+    codecs: tuple[str, ...] = ()
+    recoder: type[AudioRecoder | SubtitleRecoder] = AudioRecoder
+    if track.kind == "audio" and stream.codec_context:
+        is_exact = is_known and is_lossless(stream.codec_context.codec)
+        codecs = (*(_LOSSLESS_CODECS if is_exact else ()), *_AUDIO_CODECS)
+    elif is_text(stream) and is_known:
+        codecs, recoder = _TEXT_CODECS, SubtitleRecoder
+    for codec in codecs:
+        if is_taken(format_name, recoder(stream, codec).add_to):
+            return replace(track, action="convert", target=codec, reason=lost_by(stream, codec))
+    is_bitmap = track.kind == "subtitle" and not is_text(stream)
+    what = "pictures as subtitles, and a .mkv can" if is_bitmap else "it"
+    return replace(track, action="drop", reason=f"{format_name} cannot hold {what}")
+
+
+def _decide_data(track: Track, stream: Stream, format_name: str) -> Track:
+    """A timecode is a tag of the video too, from which QuickTime's muxer makes the track anew."""
+    if "timecode" in stream.metadata and format_name in ("mov", "mp4"):
+        return replace(track, action="convert", target="a new timecode track")
+    if "timecode" in stream.metadata and format_name == "matroska":
+        return replace(track, action="convert", target="a tag of the video")
+    same_bytes = comes_back(format_name, stream, b"\0" * 16)
+    # FFmpeg's name for data of no known kind: another container would take it for a GoPro's.
+    is_own = track.codec != "bin_data" or format_name in stream.container.format.name.split(",")
+    if same_bytes and is_own:
+        return track
+    return replace(track, action="drop", reason=f"{format_name} cannot hold it")
+
+
+def _decide_video(track: Track, stream: Stream, format_name: str) -> Track:
+    """A video beside the one that is upscaled goes along as it is, if its packets stay the same."""
+    name = str(stream.container.name)
+    if not name.startswith("file:"):
+        return replace(track, action="drop", reason="a pipe is read only once")
+    with open_input(Path(name.removeprefix("file:"))) as container:
+        packet = next((p for p in container.demux(container.streams[stream.index]) if p.size), None)
+        data = bytes(packet) if packet else b""
+    if data and comes_back(format_name, stream, data):
+        return track
+    return replace(track, action="drop", reason=f"{format_name} cannot hold it as it is")
+
+
+def _without(track: Track, kind: Kind, reason: str) -> Track:
+    """The track, dropped if it is of that kind and wanted."""
+    is_meant = track.kind == kind and track.action != "skip"
+    return replace(track, action="drop", target=None, reason=reason) if is_meant else track
+
+
+def _chapters(container: InputContainer) -> list[Track]:
+    number = len(container.chapters())
+    return [Track("chapters", None, str(number))] if number else []
