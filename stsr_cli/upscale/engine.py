@@ -45,7 +45,7 @@ from stsr_cli.video.timing.retime import (
     time_scale_for,
 )
 from stsr_cli.video.timing.scenes import Cut, mark_cuts
-from stsr_cli.video.timing.timeline import Jumps, PtsRepair, Slot
+from stsr_cli.video.timing.timeline import Jumps, PtsRepair, Slot, least_interval
 from stsr_cli.video.tracks.plan import Track
 from stsr_cli.video.writer import open_writer
 from stsr_cli.video.written import Writer
@@ -99,7 +99,8 @@ def upscale(
     device = resolve_device(options.model.device)
     dtype = resolve_dtype(options.model.precision, device)
     batch_size = options.batch_size or (_GPU_BATCH if device.type == "cuda" else 1)
-    repair, flags = PtsRepair(source.start_pts), FrameFlags()
+    least = least_interval(options.time_scale, source.time_base)
+    repair, flags = PtsRepair(source.start_pts, least), FrameFlags()
     with (
         open_writer(
             options.target,

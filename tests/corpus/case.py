@@ -69,7 +69,8 @@ class Row:
     @property
     def takes_crf(self) -> bool:
         """Whether the output is a video that is encoded: images and pipes are lossless as they are."""
-        return not self.is_piped and ("%" not in self.output or self.is_relative)
+        is_images = "%" in self.output or self.output.endswith("/")
+        return not self.is_piped and (not is_images or self.is_relative)
 
 
 @dataclass(frozen=True)
@@ -91,7 +92,8 @@ def run_row(row: Row, folder: Path) -> Case:
     factors = ("--scale", str(row.scale), "--time-scale", str(row.time_scale))
     lossless = LOSSLESS if row.takes_crf else ()
     fast = (*FAST, *factors, *lossless) if row.command == "upscale" else ()
-    names = (source, output)
+    ending = "/" if row.output.endswith("/") else ""
+    names = (source, f"{output}{ending}")
     if row.is_relative:
         names = (Path(source).relative_to(folder), row.output)
     arguments = (row.command, *fast, *row.options, "--", *map(str, names))

@@ -64,6 +64,12 @@ def constant(case: Case, numerator: int, denominator: int) -> None:
         assert abs(time - found[0] - number * step) <= (0 if step % tick == 0 else tick), number
 
 
+@check("no two frames have the same time", "ffprobe")
+def distinct(case: Case) -> None:
+    found = readers.packet_times(case.output)
+    assert len(set(found)) == len(found), found
+
+
 @check("all frames last equally long", "ffprobe")
 def steady(case: Case) -> None:
     found = readers.packet_times(case.output)

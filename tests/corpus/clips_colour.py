@@ -7,7 +7,7 @@ from typing import Any
 import av
 import numpy as np
 
-from .writing import Video, bars, moving, write
+from .writing import BARS, Video, bars, moving, write
 
 Build = Callable[[Path], Path]
 
@@ -59,12 +59,19 @@ def transparent(codec: str, pix_fmt: str, name: str, **options: str) -> Build:
 
 
 def palette(folder: Path) -> Path:
-    """QuickTime animation with a palette of 256 colours."""
-
-    def picture(index: int, width: int, height: int) -> np.ndarray:
-        return (bars(index, width, height) // 51) * 51
-
-    return write(folder / "in.nut", Video(4, picture, codec="rawvideo", pix_fmt="rgb8"))
+    """PNG with a palette of 256 colours, in QuickTime."""
+    colours = np.zeros((256, 4), np.uint8)
+    colours[:8, :3] = BARS
+    colours[:, 3] = 255
+    indexes = np.repeat((np.arange(160) * 8 // 160).astype(np.uint8)[None], 64, axis=0)
+    with av.open(f"file:{folder / 'in.mov'}", "w") as container:
+        stream: Any = container.add_stream("png", rate=25)
+        stream.width, stream.height, stream.pix_fmt = 160, 64, "pal8"
+        for index in range(4):
+            frame = av.VideoFrame.from_ndarray((indexes, colours // (index + 1)), "pal8")
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+    return folder / "in.mov"
 
 
 def chroma_location(value: int) -> Build:

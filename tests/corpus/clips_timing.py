@@ -131,6 +131,15 @@ def ts_wrap(folder: Path) -> Path:
     )
 
 
+def ts_joined(folder: Path) -> Path:
+    """MPEG-TS put together from two files, as recorders do: the second one's clock starts where the first one's did."""
+    video = Video(num_frames=6, rate=F(5), options={"bf": "0"})
+    part = write(folder / "part.ts", video, Sound("mp2", seconds=1.2))
+    (folder / "in.ts").write_bytes(part.read_bytes() * 2)
+    part.unlink()
+    return folder / "in.ts"
+
+
 def open_gop(folder: Path) -> Path:
     """H.264 with open groups of pictures: B-frames before a keyframe need the group before it."""
     options = {"x264-params": "open-gop=1:keyint=4:min-keyint=4:bframes=2:b-adapt=0:scenecut=0"}

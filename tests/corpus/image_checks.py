@@ -11,7 +11,8 @@ from .writing import BARS
 
 
 def _images(case: Case, folder: str, ending: str) -> list[Path]:
-    return sorted((case.output.parent.parent / folder).glob(f"*.{ending}"))
+    root = case.output.parent if case.row.output.endswith("/") else case.output.parent.parent
+    return sorted((root / folder).glob(f"*.{ending}"))
 
 
 @check("{number} {ending} images", "the folder")

@@ -182,6 +182,18 @@ def drawn(case: Case, output: str, levels: float) -> None:
         assert off <= levels, f"frame {index}: {off:.2f} levels off"
 
 
+@check(
+    "colours are those that were drawn, on the curve of sRGB: {levels} levels off", "ffmpeg + numpy"
+)
+def drawn_linear(case: Case, levels: float) -> None:
+    after = bar_colours(case.output, "709", True)[:: case.row.time_scale]
+    for index, found in enumerate(after):
+        linear = (np.array(BARS, float) * (1 - 0.04 * index)).round() / 255
+        curve = np.where(linear <= 0.0031308, 12.92 * linear, 1.055 * linear ** (1 / 2.4) - 0.055)
+        off = np.abs(found - 255 * curve).max()
+        assert off <= levels, f"frame {index}: {off:.3f} levels off"
+
+
 @check("alpha: given frames at most {levels} level(s) off", "ffmpeg + numpy")
 def alpha_kept(case: Case, levels: int = 1, decoder: tuple[str, ...] = ()) -> None:
     before = planes_with_alpha(case.source, *decoder)

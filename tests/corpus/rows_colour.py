@@ -95,9 +95,10 @@ ROWS = [
     _format("qtrle", "rgb24", "bgr0", FFV1, meaning="RGB", name="in.mov"),
     _format("rawvideo", "nv12", "yuv420p", name="in.nut"),
     _format("v210", "yuv422p10le", "yuv422p10le", FFV1, name="in.mov"),
+    _format("ffv1", "yuv420p16le", "yuv420p16le", FFV1),
     Row(
         "format-palette",
-        "a palette of 256 colours",
+        "a palette of 256 colours, PNG in QuickTime",
         clips.palette,
         "becomes 4:4:4",
         (frames(), colours("RGB", "601 limited", 2.0)),

@@ -20,7 +20,7 @@ from .clips_colour import coloured
 from .clips_images import animated, images
 from .clips_timing import PLAIN, Sound, Video, clip
 from .image_checks import image_bars, image_count
-from .pictures import drawn, kept
+from .pictures import drawn, drawn_linear, kept
 from .track_checks import same_sound
 
 RGB = "601 limited"
@@ -91,6 +91,31 @@ ROWS = [
         "16 bits",
         (image_count("out", "tiff", 8), image_bars("out", "tiff", 0.25, "rgb48le")),
         output="out/%06d.tiff",
+    ),
+    Row(
+        "video-to-folder",
+        "a video into a folder",
+        coloured("libx264rgb", "bgr0"),
+        "numbered PNG images",
+        (image_count("out", "png", 8), image_bars("out", "png", 0.01)),
+        output="out/",
+    ),
+    Row(
+        "webp-animated",
+        "an animated WebP",
+        animated("in.webp", "libwebp_anim", "bgra"),
+        "refused, with a way out",
+        (refused(4, ["FFmpeg decodes no moving WebP", "frames/%06d.png"]),),
+        output="out.mp4",
+        code=4,
+    ),
+    Row(
+        "images-exr",
+        "OpenEXR images: floats in linear light",
+        images("%03d.exr", "exr", "gbrpf32le"),
+        "16 bits on the curve of sRGB",
+        (frame_count(8), stream_is("pix_fmt", "gbrp16le"), drawn_linear(0.6)),
+        ("--codec", "ffv1"),
     ),
     Row(
         "images-to-images",

@@ -5,6 +5,7 @@ from fractions import Fraction as F
 from . import clips_timing as clips
 from .case import Row
 from .checks import (
+    distinct,
     exact_sync,
     frame_count,
     frames,
@@ -14,6 +15,7 @@ from .checks import (
     says,
     size,
     starts_at,
+    steady,
     sync,
     times,
 )
@@ -183,8 +185,8 @@ ROWS = [
         "pts-duplicate",
         "two frames at the same time",
         clips.retimed("in.mkv", [0, 4, 4, 12, 16]),
-        "the second moves by a tick, the rest stays, and it is counted",
-        (frames(), says("repaired"), repaired([0, 40, 41, 120, 160], 1000)),
+        "the second moves by 2 ms, the rest stays, and it is counted",
+        (frames(), says("repaired"), repaired([0, 40, 42, 120, 160], 1000)),
         output="out.mp4",
     ),
     Row(
@@ -192,7 +194,7 @@ ROWS = [
         "a frame before its predecessor",
         clips.retimed("in.mkv", [0, 4, 10, 8, 16, 20]),
         "it moves behind it, the rest stays, and it is counted",
-        (frames(), says("repaired"), repaired([0, 40, 100, 101, 160, 200], 1000)),
+        (frames(), says("repaired"), repaired([0, 40, 100, 102, 160, 200], 1000)),
         output="out.mp4",
     ),
     Row(
@@ -201,6 +203,20 @@ ROWS = [
         clips.ts_wrap,
         "time goes on without a jump",
         (frames(), sync(), same_sound(), repaired([*range(10)], 25)),
+    ),
+    Row(
+        "ts-joined",
+        "two MPEG-TS files one after another: the clock starts anew",
+        clips.ts_joined,
+        "the second part follows the first",
+        (frame_count(24), steady(), sync(), same_sound()),
+    ),
+    Row(
+        "pts-duplicate-mkv",
+        "two frames at the same time, Matroska",
+        clips.retimed("in.mkv", [0, 4, 4, 12, 16]),
+        "all frames get times of their own",
+        (frames(), distinct(), says("repaired")),
     ),
     Row("gop-open", "H.264 with open groups of pictures", clips.open_gop, KEPT, (*SAME, sync())),
     Row(

@@ -5,10 +5,12 @@ i is at `pts_i * time_scale`, and interval i holds `time_scale` frames of `pts_(
 each.
 """
 
+import math
 import threading
 from fractions import Fraction
 from typing import NamedTuple
 
+_COARSEST_CLOCK = Fraction(1, 1000)  # seconds a tick
 _JUMP = Fraction(1)  # seconds back that are a new clock and no damage
 
 
@@ -96,11 +98,16 @@ class Jumps:
         return nearest
 
 
+def least_interval(time_scale: int, time_base: Fraction) -> int:
+    """Ticks in which `time_scale` frames have times of their own on every container's clock, Matroska's of 1 ms too."""
+    return max(1, math.ceil(time_scale * _COARSEST_CLOCK / time_base))
+
+
 class PtsRepair:
     """Makes timestamps strictly increasing with the smallest change, and counts the changes.
 
     A missing pts becomes the previous one plus the previous frame's duration (or interval, or 1
-    tick); a pts that is not later than its predecessor becomes the predecessor's plus 1 tick. Sound
+    tick); a pts that is not later than its predecessor becomes the predecessor's plus `least`. Sound
     timestamps are never moved, so what follows a damaged stretch is in sync again.
 
     Attributes:
@@ -108,10 +115,15 @@ class PtsRepair:
         num_moved: frames whose pts was not later than the one before.
     """
 
-    def __init__(self, start_pts: int = 0) -> None:
-        """Take `start_pts`, in ticks, for a first frame that has none."""
+    def __init__(self, start_pts: int = 0, least: int = 1) -> None:
+        """Take `start_pts`, in ticks, for a first frame that has none.
+
+        `least` is by how much a frame that must move comes after the one before, so that the frames between the two
+        get times of their own in the output.
+        """
         self.num_missing = self.num_moved = 0
         self._expected = start_pts
+        self._least, self._is_moved = least, False
         self._previous: int | None = None
         self._interval = 1
 
@@ -124,7 +136,10 @@ class PtsRepair:
         """The pts to use for the next frame, from what the file says, both in ticks."""
         repaired = self._expected if pts is None else pts
         if self._previous is not None:
-            repaired = max(repaired, self._previous + 1)
+            earliest = self._previous + (self._least if self._is_moved else 1)
+            self._is_moved = repaired < earliest
+            if self._is_moved:
+                repaired = self._previous + self._least
             self._interval = repaired - self._previous
         self.num_missing += pts is None
         self.num_moved += pts is not None and repaired != pts
