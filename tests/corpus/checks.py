@@ -124,6 +124,12 @@ def lasts(case: Case, seconds: float) -> None:
     assert abs(float(video["Duration"]) - seconds) <= 0.002, video["Duration"]
 
 
+@check("{videos} video(s)", "ffprobe")
+def stream_count(case: Case, videos: int) -> None:
+    kinds = [stream["codec_type"] for stream in readers.ffprobe(case.output)["streams"]]
+    assert kinds.count("video") == videos, kinds
+
+
 @check("{width}x{height}", "ffprobe, MediaInfo")
 def size(case: Case, width: int, height: int) -> None:
     video = readers.video_stream(case.output)

@@ -76,9 +76,9 @@ ROWS = [
     _row(
         "torchcodec_nasa_13013.mp4",
         "two videos, two sounds, two subtitles",
-        "one video is taken, the rest kept",
+        "one video is upscaled; of the other no part can be copied, and it says so",
         frame_count(24),
-        says(["one video is upscaled"]),
+        says(["would have to be encoded"]),
         codecs("subtitle", ["mov_text", "mov_text"]),
         options=START,
         output="out.mp4",

@@ -146,7 +146,7 @@ ROWS = [
         "everything starts at -80 ms, Matroska",
         clips.negative_start,
         "the distance between sound and video is kept",
-        (frames(), times(), sync(), kept("yuv420p")),
+        (frames(), times(), sync(), kept("yuv420p", 1, 3)),
     ),
     Row(
         "edit-list",

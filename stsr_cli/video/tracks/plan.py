@@ -126,8 +126,10 @@ def plan_tracks(
     tracks = [
         _decide(stream, format_name, options) for stream in _streams(container, source.stream_index)
     ]
+    if source.shift or source.end_pts is not None:
+        tracks = [_without(t, "video", "a part of it would have to be encoded") for t in tracks]
     if source.pipe is not None:
-        tracks = [_without_pictures(track) for track in tracks]
+        tracks = [_without(track, "cover", "a pipe is read only once") for track in tracks]
     tracks += _chapters(container)
     found, wanted = _try_tags(container, source.stream_index, tracks, format_name)
     tracks = [_decide_chapters(track, found, format_name, options) for track in tracks]
@@ -302,11 +304,10 @@ def _decide_video(track: Track, stream: Stream, format_name: str) -> Track:
     return replace(track, action="drop", reason=f"{format_name} cannot hold it as it is")
 
 
-def _without_pictures(track: Track) -> Track:
-    """Of a pipe, an attached picture has passed before it is known that it is wanted."""
-    if track.kind != "cover" or track.action == "skip":
-        return track
-    return replace(track, action="drop", target=None, reason="a pipe is read only once")
+def _without(track: Track, kind: Kind, reason: str) -> Track:
+    """The track, dropped if it is of that kind and wanted."""
+    is_meant = track.kind == kind and track.action != "skip"
+    return replace(track, action="drop", target=None, reason=reason) if is_meant else track
 
 
 def _chapters(container: InputContainer) -> list[Track]:
