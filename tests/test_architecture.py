@@ -78,6 +78,7 @@ OWNERS = {
     "click": {"cli"},
     "rich": {"console"},
     "av": {"video"},
+    "PIL": {"video"},
     "safetensors": {"checkpoint"},
     "huggingface_hub": {"hub", "publish"},
     "accelerate": {"training"},

@@ -23,6 +23,7 @@ from stsr_cli.video.colour.hdr import HdrMetadata, read_hdr
 from stsr_cli.video.colour.meaning import ColourTags, bit_depth, read_tags, richness
 from stsr_cli.video.colour.tonemap import ToneMapping
 from stsr_cli.video.cropping import NO_CROPPING, Cropping, container_cropping
+from stsr_cli.video.images.moving_webp import is_moving_webp, open_moving_webp
 from stsr_cli.video.images.sequence import find_images
 from stsr_cli.video.pipes.pipe import PIPE, InputPipe
 from stsr_cli.video.side_data import display_matrix
@@ -250,6 +251,8 @@ def open_input(path: Path, hwaccel: HWAccel | None = None) -> InputContainer:
     # pattern_type: a picture called a%03d.png is that file and not a sequence.
     options = {"protocol_whitelist": "file", "pattern_type": "none"}
     try:
+        if is_moving_webp(path):
+            return open_moving_webp(path, shown(path))
         return av.open(
             local_url(path),
             mode="r",
@@ -327,10 +330,9 @@ def first_frame(
     try:
         frame = next(frames, None)
     except (av.FFmpegError, OSError, ValueError) as error:
-        advice = "check that the file is complete"
-        if stream.codec_context.name == "webp":
-            advice = "FFmpeg decodes no moving WebP; make images of it first (ImageMagick: magick NAME frames/%06d.png)"
-        raise InputError(f"cannot decode {shown(path)}: {reason(error)}; {advice}") from error
+        raise InputError(
+            f"cannot decode {shown(path)}: {reason(error)}; check that the file is complete"
+        ) from error
     if frame is None:
         raise InputError(
             f"{shown(path)} has a video stream without a single frame; check that the file is complete"

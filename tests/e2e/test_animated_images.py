@@ -1,10 +1,12 @@
 """GIF, APNG and WebP that move: what is read of them, and what is said where they cannot be read or written."""
 
+import sys
 from fractions import Fraction
 
 import av
 import numpy as np
 import pytest
+from PIL import Image
 
 from stsr_cli.errors import InputError
 from stsr_cli.video.probe import probe
@@ -52,9 +54,57 @@ def test_moving_images_keep_their_times_and_pixels(tmp_path, name, codec, pix_fm
         assert np.abs(difference).max() <= (40 if codec == "gif" else 0)  # rgb8 is dithered
 
 
-def test_moving_webp_is_refused_with_a_way_out(tmp_path):
+def test_moving_webp_keeps_its_times_pixels_and_transparency(tmp_path):
     path = write_moving(tmp_path / "a.webp", "libwebp_anim", "bgra", "webp")
-    with pytest.raises(InputError, match=r"a\.webp: .*no moving WebP; make images of it first"):
+    source = probe(path)
+    frames = list(read_frames(source, with_alpha=source.has_alpha))
+    assert [frame.pts * source.time_base * 1000 for frame in frames] == list(STARTS)
+    assert [f.duration * source.time_base * 1000 for f in frames[:-1]] == list(np.diff(STARTS))
+    for index, frame in enumerate(frames):
+        assert np.array_equal(frame.pixels[..., :3], drawing(index))
+
+
+def test_moving_webp_that_fades_is_upscaled_with_its_transparency(tmp_path, call):
+    pictures = [Image.fromarray(drawing(index)) for index in range(4)]
+    for index, picture in enumerate(pictures):
+        picture.putalpha(255 - 50 * index)
+    path = tmp_path / "a.webp"
+    pictures[0].save(path, save_all=True, append_images=pictures[1:], duration=80, lossless=True)
+    call(
+        "upscale",
+        path,
+        "out.mkv",
+        *"--scale 1 --spatial bicubic --temporal blend".split(),
+        "--codec",
+        "ffv1",
+    )
+    shown = list(read_frames(tmp_path / "out.mkv", with_alpha=True))
+    assert [int(frame.pixels[0, 0, 3]) for frame in shown] == [
+        255,
+        230,
+        205,
+        180,
+        155,
+        130,
+        105,
+        105,
+    ]
+    assert shown[-1].pts * shown[-1].time_base == Fraction(280, 1000)
+
+
+@pytest.mark.parametrize("share", [0.3, 0.7])
+def test_a_part_of_a_moving_webp_is_an_error(tmp_path, share):
+    path = write_moving(tmp_path / "a.webp", "libwebp_anim", "bgra", "webp")
+    data = path.read_bytes()
+    path.write_bytes(data[: round(share * len(data))])
+    with pytest.raises(InputError, match=r"a\.webp"):
+        list(read_frames(probe(path)))
+
+
+def test_moving_webp_without_pillow_says_how_to_get_it(tmp_path, monkeypatch):
+    path = write_moving(tmp_path / "a.webp", "libwebp_anim", "bgra", "webp")
+    monkeypatch.setitem(sys.modules, "PIL", None)
+    with pytest.raises(InputError, match=r"takes Pillow: pip install 'stsr-cli\[webp\]'"):
         probe(path)
 
 
