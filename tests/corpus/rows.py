@@ -8,6 +8,7 @@ from . import (
     rows_options,
     rows_public,
     rows_report,
+    rows_scenes,
     rows_sound,
     rows_timing,
     rows_tracks,
@@ -17,8 +18,8 @@ from .case import Row
 GROUPS: dict[str, list[Row]] = {"Timing": rows_timing.ROWS, "Sound": rows_sound.ROWS}
 GROUPS["Tracks"] = rows_tracks.ROWS
 GROUPS["Colour and depth"] = rows_colour.ROWS + rows_hdr.ROWS
-GROUPS["Geometry"] = rows_geometry.GEOMETRY + rows_geometry.INTERLACED
-GROUPS["Cuts and repeats"] = rows_geometry.CUTS
+GROUPS["Geometry"] = rows_geometry.GEOMETRY + rows_scenes.INTERLACED
+GROUPS["Cuts and repeats"] = rows_scenes.CUTS
 GROUPS["Options and encoders"] = rows_options.OPTIONS
 GROUPS["Reports"] = rows_report.ROWS
 GROUPS["Images, other inputs and outputs"] = rows_io.ROWS
