@@ -28,6 +28,7 @@ from stsr_cli.upscale.outputs import Output, outputs
 from stsr_cli.upscale.report import UpscaleReport
 from stsr_cli.upscale.transparency import AlphaNetwork
 from stsr_cli.video.colour.keeping import tone_mapped
+from stsr_cli.video.describe import ends_early
 from stsr_cli.video.hardware import accelerated, decoder_note
 from stsr_cli.video.pipes.pipe import PIPE
 from stsr_cli.video.probe import SourceInfo, estimate_num_frames, probe
@@ -150,6 +151,7 @@ def upscale(
             _encode(writer, image, slots)
         written = writer.close()
         doubts.close()
+    warnings += ends_early(source, counted.end_pts)
     end = time.perf_counter()
     decode, encode = frames.waited_seconds, sink.waited_seconds + end - drain
     seconds = end - begin
@@ -222,6 +224,7 @@ class _Counter:
 
     def __init__(self, steps: Iterable[Step], on_frame: Callable[[int], None]) -> None:
         self.num_frames = self.num_repeats = 0
+        self.end_pts = 0  # of the last frame
         self.cuts: list[tuple[int, int]] = []  # index and pts of the first frame after each
         self._steps, self._on_frame = steps, on_frame
 
@@ -232,6 +235,7 @@ class _Counter:
             if step.is_after_cut:
                 self.cuts.append((self.num_frames - 1, step.frame.pts))
             self.num_repeats += step.num_repeats
+            self.end_pts = step.frame.pts + (step.frame.duration or 0)
             self._on_frame(self.num_frames)
 
 

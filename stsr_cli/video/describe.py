@@ -1,5 +1,7 @@
 """What a source is, in words and for programs."""
 
+from contextlib import suppress
+from fractions import Fraction
 from typing import Any
 
 import av
@@ -7,6 +9,36 @@ import av
 from stsr_cli.video.probe import SourceInfo, open_source
 
 _HDR = {16: "HDR (PQ)", 18: "HDR (HLG)"}  # transfer characteristics of ITU-T H.273
+
+_ROUNDING = Fraction(1, 5)  # seconds by which headers are wrong about files that are complete
+
+
+def ends_early(source: SourceInfo, end_pts: int) -> list[str]:
+    """What to say of a file that holds less than its header says, as after a download that was broken off.
+
+    Args:
+        source: read to its end.
+        end_pts: of its last frame that could be read, in ticks.
+    """
+    is_part = source.shift or source.end_pts is not None or source.images or source.pipe
+    if is_part or (source.jumps and source.jumps.num_jumps):
+        return []
+    end = end_pts * source.time_base
+    if source.duration is not None:
+        stated = (source.start_pts + source.duration) * source.time_base
+    else:  # Matroska knows the whole file's duration alone, which may be that of another track
+        with open_source(source) as container:
+            stated = Fraction(container.duration or 0, av.time_base)
+            if stated - end > _ROUNDING:
+                with suppress(av.FFmpegError, OSError):
+                    for packet in container.demux():
+                        if packet.pts is not None and packet.time_base is not None:
+                            end = max(end, (packet.pts + (packet.duration or 0)) * packet.time_base)
+    if stated - end <= _ROUNDING:
+        return []
+    return [
+        f"the source ends at {float(end):.2f} s, its header says {float(stated):.2f} s: it may be cut off"
+    ]
 
 
 def describe(source: SourceInfo) -> dict[str, Any]:

@@ -165,12 +165,12 @@ def no_duration(folder: Path) -> Path:
     return write(folder / "in.webm", video, Sound("libopus"), options=options)
 
 
-def truncated(name: str, share: float) -> Build:
+def truncated(name: str, share: float, **options: str) -> Build:
     """A file that ends in the middle, as after a failed download."""
 
     def build(folder: Path) -> Path:
         video = Video(num_frames=20, options={"g": "5", "crf": "0"})
-        path = write(folder / name, video, Sound(seconds=0.8))
+        path = write(folder / name, video, Sound(seconds=0.8), options=options)
         data = path.read_bytes()
         path.write_bytes(data[: int(len(data) * share)])
         return path
