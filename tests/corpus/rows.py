@@ -2,6 +2,7 @@
 
 from . import (
     rows_colour,
+    rows_cut_off,
     rows_geometry,
     rows_hdr,
     rows_io,
@@ -15,7 +16,10 @@ from . import (
 )
 from .case import Row
 
-GROUPS: dict[str, list[Row]] = {"Timing": rows_timing.ROWS, "Sound": rows_sound.ROWS}
+GROUPS: dict[str, list[Row]] = {
+    "Timing": rows_timing.ROWS + rows_cut_off.ROWS,
+    "Sound": rows_sound.ROWS,
+}
 GROUPS["Tracks"] = rows_tracks.ROWS
 GROUPS["Colour and depth"] = rows_colour.ROWS + rows_hdr.ROWS
 GROUPS["Geometry"] = rows_geometry.GEOMETRY + rows_scenes.INTERLACED
