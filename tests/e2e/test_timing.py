@@ -141,6 +141,15 @@ def test_chapters_are_cut_with_the_video(call, make_clip, tmp_path):
     assert found == [(0, Fraction(3, 10)), (Fraction(3, 10), Fraction(6, 10))]
 
 
+@pytest.mark.parametrize("rate", [["--fps", "60"], ["--fps", "59.94"], ["--vfr", "cfr"]])
+def test_a_part_at_a_constant_rate_has_its_sound(call, make_clip, tmp_path, rate):
+    clip = make_clip("in.mp4", num_frames=50, has_sound=True)
+    call("upscale", clip, "kept.mp4", *FAST, "--start", "0.5", "--end", "1.3")
+    call("upscale", clip, "out.mp4", *FAST, "--start", "0.5", "--end", "1.3", *rate)
+    assert times_of(tmp_path / "out.mp4", 1) == times_of(tmp_path / "kept.mp4", 1)
+    assert seconds_of(tmp_path / "out.mp4")[0] == seconds_of(tmp_path / "kept.mp4")[0]
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [

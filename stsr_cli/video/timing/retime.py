@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 from fractions import Fraction
-from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
 from stsr_cli.video.timing.timeline import Slot
 
@@ -146,19 +146,21 @@ def time_scale_for(fps: Fraction, frame_rate: Fraction | None) -> int:
 def at_rate(source: SourceInfo, frame_rate: Fraction) -> SourceInfo:
     """The source as if its frames came at a constant rate.
 
-    Its first frame starts when it did, exactly: the time base is 1 / `frame_rate`, or a part of it that divides the
-    start, too.
+    Its first frame starts when it did and the part that is read lies where it did, exactly: the time base is
+    1 / `frame_rate`, or a part of it that divides those times, too.
     """
-    start = source.start_pts * source.time_base
-    tick = 1 / frame_rate
-    time_base = Fraction(
-        math.gcd(tick.numerator * start.denominator, start.numerator * tick.denominator),
-        tick.denominator * start.denominator,
-    )
-    return replace(
-        source,
-        time_base=time_base,
-        frame_rate=frame_rate,
-        start_pts=int(start / time_base),
-        duration=None,
-    )
+    ticks = {
+        "start_pts": source.start_pts,
+        "shift": source.shift,
+        **({} if source.end_pts is None else {"end_pts": source.end_pts}),
+    }
+    seconds = {name: pts * source.time_base for name, pts in ticks.items()}
+    time_base = _common_divisor([1 / frame_rate, *seconds.values()])
+    moved: dict[str, Any] = {name: int(time / time_base) for name, time in seconds.items()}
+    return replace(source, time_base=time_base, frame_rate=frame_rate, duration=None, **moved)
+
+
+def _common_divisor(times: list[Fraction]) -> Fraction:
+    """The largest of which all are whole multiples."""
+    denominator = math.lcm(*(time.denominator for time in times))
+    return Fraction(math.gcd(*(int(time * denominator) for time in times)), denominator)
