@@ -4,7 +4,6 @@ Time is the timeline's business, colour and tracks are `video/`'s, padding is th
 rounding are in `outputs`, between the network and the encoder.
 """
 
-import math
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
@@ -43,7 +42,7 @@ from stsr_cli.video.timing.retime import (
     Times,
     at_rate,
     output_rate,
-    time_scale_for,
+    with_time_scale,
 )
 from stsr_cli.video.timing.scenes import Cut, mark_cuts
 from stsr_cli.video.timing.timeline import Jumps, PtsRepair, Slot, least_interval
@@ -92,8 +91,7 @@ def upscale(
     source = replace(source, jumps=source.jumps and Jumps())  # that sound and pictures share
     if options.encode.hdr == "tonemap":
         source = tone_mapped(source)
-    if options.fps is not None and options.is_time_scale_free:
-        options = replace(options, time_scale=time_scale_for(options.fps, source.frame_rate))
+    options = with_time_scale(options, source)
     check_disagreement(options)
     check_manifest(options)
     times, timed, ticks = _output_times(source, options)
@@ -215,7 +213,8 @@ def _choose(
 def _steps(frames: Iterator[Frame], options: UpscaleOptions) -> Iterator[Step]:
     """From each frame to the next: cuts are looked for where that makes a difference, repeats if asked for."""
     is_asked = options.cut != "off" and (options.time_scale > 1 or options.dedup)
-    marked = mark_cuts(frames, options.scene_threshold if is_asked else math.inf)
+    unmarked = ((frame, False) for frame in frames)
+    marked = mark_cuts(frames, options.scene_threshold) if is_asked else unmarked
     return steps(marked, options.time_scale, dedup=options.dedup)
 
 

@@ -19,7 +19,7 @@ from stsr_cli.video.probe import SourceInfo, estimate_num_frames, probe
 from stsr_cli.video.sizes import FrameSizes, frame_sizes, track_bytes
 from stsr_cli.video.target import image_pattern
 from stsr_cli.video.timing.excerpt import excerpt
-from stsr_cli.video.timing.retime import time_scale_for
+from stsr_cli.video.timing.retime import with_time_scale
 from stsr_cli.video.tracks.plan import Track
 
 _PLACES = (Fraction(1, 2), Fraction(1, 6), Fraction(5, 6))
@@ -100,8 +100,7 @@ def estimate(
         StsrError: as `upscale`, on these frames.
     """
     source = excerpt(probe(options.source, options.read), options.read)
-    if options.fps is not None and options.is_time_scale_free:
-        options = replace(options, time_scale=time_scale_for(options.fps, source.frame_rate))
+    options = with_time_scale(options, source)
     device = resolve_device(options.model.device)
     num_all = estimate_num_frames(source)
     start_memory(device)

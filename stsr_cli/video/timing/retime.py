@@ -135,6 +135,13 @@ def output_rate(source: SourceInfo, options: UpscaleOptions) -> Fraction | None:
     return (rate or Fraction(25)) * options.time_scale
 
 
+def with_time_scale(options: UpscaleOptions, source: SourceInfo) -> UpscaleOptions:
+    """The options with the `time_scale` that `fps` needs, where that was left to stsr."""
+    if options.fps is None or not options.is_time_scale_free:
+        return options
+    return replace(options, time_scale=time_scale_for(options.fps, source.frame_rate))
+
+
 def time_scale_for(fps: Fraction, frame_rate: Fraction | None) -> int:
     """The smallest power of two that brings `frame_rate` to `fps` at least, or nearly (1 %)."""
     time_scale = 1
