@@ -11,7 +11,6 @@ import contextlib
 import errno
 import os
 from array import array
-from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
@@ -46,7 +45,7 @@ from stsr_cli.video.target import (
 from stsr_cli.video.timing.coding_order import stretch
 from stsr_cli.video.tracks.copier import TrackCopier
 from stsr_cli.video.tracks.plan import Track
-from stsr_cli.video.written import Writer, WrittenReport
+from stsr_cli.video.written import Writer, WrittenReport, removing_on_failure
 
 _ALL_TRACKS = TrackOptions()
 _HEADER_ROUNDING = Fraction(1, 1000)
@@ -200,7 +199,7 @@ class VideoWriter:
             raise ValueError(f"pts {pts} does not come after {self._last_pts}")
         self._durations[pts] = duration
         self._all_pts.append(pts)
-        with self._removing_on_failure():
+        with removing_on_failure(self, self.target, _advice):
             frame = self._to_frame(upright(pixels, self.plan.turn))
             frame.pts, frame.time_base = pts, self.time_base
             for packet in self._video.encode(frame):
@@ -217,7 +216,7 @@ class VideoWriter:
             StsrError: no frame was written, the disk is full, or the file does not verify; the target
                 is untouched and the temporary file is gone then.
         """
-        with self._removing_on_failure():
+        with removing_on_failure(self, self.target, _advice):
             if not self._num_frames:
                 raise StsrError(f"no frame was written to {shown(self.target)}; check the source")
             self._follow_header()
@@ -325,24 +324,9 @@ class VideoWriter:
             file_tags=self._tracks.tags,
         )
 
-    @contextlib.contextmanager
-    def _removing_on_failure(self) -> Iterator[None]:
-        """Abort on any exception, and tell libav's and the system's as one line."""
-        try:
-            yield
-        except (av.FFmpegError, OSError) as error:
-            self.abort()
-            number = getattr(error, "errno", None)
-            advice = (
-                "free some space or write elsewhere"
-                if number in _DISK_ERRORS
-                else "try another codec"
-            )
-            if number == errno.EPIPE:
-                advice = _GONE
-            raise StsrError(
-                f"cannot write {shown(self.target)}: {reason(error)}; {advice}"
-            ) from error
-        except BaseException:
-            self.abort()
-            raise
+
+def _advice(number: int | None) -> str:
+    """What can be done about a system's error."""
+    if number == errno.EPIPE:
+        return _GONE
+    return "free some space or write elsewhere" if number in _DISK_ERRORS else "try another codec"

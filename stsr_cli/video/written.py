@@ -1,14 +1,20 @@
 """What every kind of output has in common: how it is written, and what became of it."""
 
+import contextlib
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
 from typing import Protocol, Self
 
+import av
+
+from stsr_cli.errors import StsrError
 from stsr_cli.video.check.verify import Check
 from stsr_cli.video.colour.convert import Pixels
 from stsr_cli.video.encode.encoder import EncoderPlan
+from stsr_cli.video.probe import reason, shown
 from stsr_cli.video.tracks.plan import Track
 
 
@@ -79,3 +85,25 @@ class Writer(Protocol):
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None: ...
+
+
+@contextlib.contextmanager
+def removing_on_failure(
+    writer: Writer, target: Path, advise: Callable[[int | None], str]
+) -> Iterator[None]:
+    """Abort on any exception, and tell libav's and the system's as one line.
+
+    Args:
+        writer: the output that is given up.
+        target: what to call it.
+        advise: from the system's number of the error, if it has one, to what can be done about it.
+    """
+    try:
+        yield
+    except (av.FFmpegError, OSError) as error:
+        writer.abort()
+        advice = advise(getattr(error, "errno", None))
+        raise StsrError(f"cannot write {shown(target)}: {reason(error)}; {advice}") from error
+    except BaseException:
+        writer.abort()
+        raise

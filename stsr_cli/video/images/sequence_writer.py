@@ -10,7 +10,6 @@ import contextlib
 import os
 import shutil
 import zlib
-from collections.abc import Iterator
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
@@ -33,6 +32,7 @@ from stsr_cli.video.encode.encoder import EncoderPlan, plan_encoder
 from stsr_cli.video.encode.geometry import Size
 from stsr_cli.video.encode.orientation import upright
 from stsr_cli.video.images.sequence import numbers_of, parse_pattern
+from stsr_cli.video.images.still import JPEG_QUANTISER
 from stsr_cli.video.probe import (
     SourceInfo,
     find_video,
@@ -44,7 +44,7 @@ from stsr_cli.video.probe import (
 )
 from stsr_cli.video.target import IMAGE_ENCODERS, sync
 from stsr_cli.video.tracks.plan import Track, plan_tracks
-from stsr_cli.video.written import WrittenReport
+from stsr_cli.video.written import WrittenReport, removing_on_failure
 
 TIMESTAMPS = "timestamps.txt"
 _FOLDER = ".stsr-part"
@@ -52,7 +52,6 @@ _DEEP = {"png": "rgb48be", "tiff": "rgb48le"}
 _FLAT = {"mjpeg": "yuvj444p", "libwebp": "bgra", "bmp": "bgr24"}
 _OPTIONS = {"libwebp": {"lossless": "1"}, "tiff": {"compression_algo": "deflate"}}
 _EXACT = frozenset({"png", "tiff", "bmp"})
-_QUANTISER = 2  # of mjpeg, 1 being the finest
 
 
 def plan_images(
@@ -173,7 +172,7 @@ class SequenceWriter:
         image: Any = np.ascontiguousarray(upright(pixels, self.plan.turn))
         if image.shape[1::-1] != self._size:
             raise ValueError(f"a frame must not have the shape {image.shape}")
-        with self._removing_on_failure():
+        with removing_on_failure(self, self.target, _advice):
             frame = self._to_frame(image)
             frame.pts = len(self._pts)
             if self.plan.codec in _EXACT:
@@ -184,7 +183,7 @@ class SequenceWriter:
 
     def close(self) -> WrittenReport:
         """See `Writer`."""
-        with self._removing_on_failure():
+        with removing_on_failure(self, self.target, _advice):
             if not self._pts:
                 raise StsrError(f"no frame was written to {shown(self.target)}; check the source")
             self._store(self._encoder.encode(None))
@@ -276,19 +275,9 @@ class SequenceWriter:
             number += 1
         sync(self._folder)
 
-    @contextlib.contextmanager
-    def _removing_on_failure(self) -> Iterator[None]:
-        """Abort on any exception, and tell libav's and the system's as one line."""
-        try:
-            yield
-        except (av.FFmpegError, OSError) as error:
-            self.abort()
-            raise StsrError(
-                f"cannot write {shown(self.target)}: {reason(error)}; free some space or write elsewhere"
-            ) from error
-        except BaseException:
-            self.abort()
-            raise
+
+def _advice(number: int | None) -> str:
+    return "free some space or write elsewhere"
 
 
 def _open_encoder(
@@ -304,7 +293,7 @@ def _open_encoder(
     if shape:
         context.sample_aspect_ratio = shape
     if plan.codec == "mjpeg":
-        context.qmin = context.qmax = _QUANTISER
+        context.qmin = context.qmax = JPEG_QUANTISER
     try:
         context.open(strict=False)
     except (av.FFmpegError, ValueError) as error:

@@ -9,7 +9,7 @@ from av.video.frame import VideoFrame
 from stsr_cli.video.colour.convert import Pixels
 from stsr_cli.video.colour.meaning import MATRIX_BT601, RANGE_FULL
 
-_QUANTISER = 2  # of mjpeg, 1 being the finest: 44 dB of an upscaled frame, a fifth of its size as lossless WebP
+JPEG_QUANTISER = 2  # of mjpeg, 1 being the finest: 44 dB of an upscaled frame, a fifth of its size as lossless WebP
 
 
 def webp(pixels: Pixels) -> bytes:
@@ -34,7 +34,7 @@ def _encode(frame: VideoFrame, codec: str, pix_fmt: str) -> bytes:
         context.options = {"lossless": "1"}
         frame = frame.reformat(format=pix_fmt)
     else:
-        context.qmin = context.qmax = _QUANTISER
+        context.qmin = context.qmax = JPEG_QUANTISER
         # what JPEG's standard says of every file without a profile
         frame = frame.reformat(
             format=pix_fmt, dst_colorspace=MATRIX_BT601, dst_color_range=RANGE_FULL
