@@ -128,6 +128,9 @@ class TrackOptions:
     strict: bool = False
 
 
+NO_TRACKS = TrackOptions(audio=False, subs=False, chapters=False, attachments=False)
+
+
 DoubtAction = Literal["hold", "blend"]
 CutAction = Literal["hold", "blend", "off"]
 VariableRate = Literal["keep", "cfr"]

@@ -13,7 +13,7 @@ from fractions import Fraction
 from pathlib import Path
 
 from stsr_cli.device import peak_memory, resolve_device, start_memory
-from stsr_cli.options import OnDoubt, TrackOptions, UpscaleOptions
+from stsr_cli.options import NO_TRACKS, OnDoubt, UpscaleOptions
 from stsr_cli.upscale.engine import upscale
 from stsr_cli.video.probe import SourceInfo, estimate_num_frames, probe
 from stsr_cli.video.sizes import FrameSizes, frame_sizes, track_bytes
@@ -31,7 +31,6 @@ _BUDGET_SECONDS = 8.0  # that trials may take, but for the first
 _KEYFRAME_INTERVAL = 250  # frames: of x264 and x265
 _HELD_FRAMES = 60  # by an encoder that looks ahead, in the output's pixel format
 _BYTES_A_PIXEL = 4  # of such a frame, and what the encoder notes about it
-_NO_TRACKS = TrackOptions(audio=False, subs=False, chapters=False, attachments=False)
 TIME_SPREAD = 1.5  # factors within which the truth should be: docs/results/estimates.md
 SIZE_SPREAD = 2.0
 
@@ -156,7 +155,7 @@ def _trials(
                 options,
                 target=target,
                 read=part,
-                tracks=replace(_NO_TRACKS, strict=options.tracks.strict),
+                tracks=replace(NO_TRACKS, strict=options.tracks.strict),
                 disagreement=(),
                 on_doubt=options.on_doubt
                 or (OnDoubt("hold", 255.0) if options.disagreement else None),

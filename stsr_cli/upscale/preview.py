@@ -10,7 +10,7 @@ from fractions import Fraction
 from pathlib import Path
 
 from stsr_cli.errors import StsrError, UsageError
-from stsr_cli.options import EncodeOptions, ModelOptions, TrackOptions, UpscaleOptions
+from stsr_cli.options import NO_TRACKS, EncodeOptions, ModelOptions, UpscaleOptions
 from stsr_cli.pipeline import Prefetch
 from stsr_cli.report.montage import Montage, Pixels
 from stsr_cli.report.pictures import draw_text
@@ -26,7 +26,6 @@ from stsr_cli.video.timing.timeline import last_duration
 from stsr_cli.video.writer import open_writer
 
 _PLACES = (Fraction(1, 6), Fraction(1, 2), Fraction(5, 6))  # the middle of each excerpt
-_NO_TRACKS = TrackOptions(audio=False, subs=False, chapters=False, attachments=False)
 _LOSSLESS = EncodeOptions(codec="libx264", crf=0, preset="ultrafast")  # .mov has the exact clock
 _QUEUE_DEPTH = 2
 
@@ -116,7 +115,7 @@ def _run(options: UpscaleOptions, part: Part, model: ModelOptions, target: Path)
         read=replace(options.read, start=start or None, end=end),
         model=model,
         encode=replace(_LOSSLESS, hdr=options.encode.hdr),
-        tracks=_NO_TRACKS,
+        tracks=NO_TRACKS,
         disagreement=(),
         on_doubt=None if model.spatial == "bicubic" else options.on_doubt,
     )
@@ -141,7 +140,7 @@ def _join(
         scale=1,
         time_scale=1,
         overwrite=options.overwrite,
-        tracks=_NO_TRACKS,
+        tracks=NO_TRACKS,
     ) as writer:
         end = 0
         for pair in pairs:
