@@ -2,8 +2,11 @@
 
 import dataclasses
 import json
+import os
 import shutil
 import subprocess
+import sys
+from pathlib import Path
 
 import av
 import numpy as np
@@ -15,6 +18,7 @@ from stsr_cli.video.probe import probe
 from stsr_cli.video.reader import read_frames
 from stsr_cli.video.writer import VideoWriter, open_writer
 
+TASKS = Path("/proc/self/task")
 QUICK = {"libvpx-vp9": "8", "libsvtav1": "13", "libx264": "ultrafast", "libx265": "ultrafast"}
 
 
@@ -247,3 +251,16 @@ def test_an_encoder_that_takes_packed_frames_gets_them(make_clip, tmp_path):
             out.write(frame.pixels, frame.pts, frame.duration or 1)
     pairs = zip(read_frames(tmp_path / "planar.mkv"), read_frames(out.target), strict=True)
     assert all(np.array_equal(a.pixels, b.pixels) for a, b in pairs)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="asks the kernel of Linux")
+def test_no_encoder_makes_the_process_real_time(make_clip, tmp_path):
+    """SVT-AV1 does, run by root: everything else on the machine stood still."""
+    source = probe(make_clip("in.mp4", width=64, height=64, num_frames=3))
+    encode = EncodeOptions(codec="libsvtav1", preset="12")
+    keywords = {"scale": 1, "time_scale": 1, "overwrite": False}
+    with open_writer(tmp_path / "out.mkv", source, encode, **keywords) as writer:
+        for frame in read_frames(source):
+            writer.write(frame.pixels, frame.pts, frame.duration)
+            policies = {os.sched_getscheduler(int(t.name)) for t in TASKS.iterdir()}
+            assert policies == {os.SCHED_OTHER}

@@ -15,6 +15,7 @@ from av.video.stream import VideoStream
 
 from stsr_cli.video.colour.meaning import MATRIX_RGB, MATRIX_UNSPECIFIED, RANGE_LIMITED
 from stsr_cli.video.encode.encoder import EncoderPlan, add_video
+from stsr_cli.video.encode.restraint import restrained
 from stsr_cli.video.probe import SourceInfo
 from stsr_cli.video.trial import trial_container
 
@@ -127,7 +128,7 @@ def _written_and_read(
     data = io.BytesIO()
     plan = replace(plan, width=_TRIAL_SIZE, height=_TRIAL_SIZE)
     try:
-        with trial_container(data, format_name) as output:
+        with restrained(), trial_container(data, format_name) as output:
             stream = add_video(output, source, plan, time_scale)
             frame = VideoFrame(_TRIAL_SIZE, _TRIAL_SIZE, plan.pix_fmt)
             for plane in frame.planes:

@@ -1,6 +1,5 @@
 """Which pixel format, tags and options the output's encoder gets, settled before anything is opened."""
 
-import os
 from dataclasses import dataclass, replace
 from fractions import Fraction
 
@@ -28,6 +27,7 @@ from stsr_cli.video.encode.geometry import (
     squared,
 )
 from stsr_cli.video.encode.orientation import keeps_display_matrix, swaps_axes, upright_source
+from stsr_cli.video.encode.restraint import restrained
 from stsr_cli.video.hardware import PLANAR
 from stsr_cli.video.probe import SourceInfo, reason
 from stsr_cli.video.target import MOV_FAMILY
@@ -206,12 +206,11 @@ def open_encoder(video: VideoStream, plan: EncoderPlan) -> None:
         DeviceError: the device that it runs on is not there, or refuses.
         UsageError: it takes no such size, pixel format or options.
     """
-    os.environ.setdefault("SVT_LOG", "1")  # SVT-AV1 writes its banner past FFmpeg's log
     level = av.logging.get_level()
     av.logging.set_level(av.logging.WARNING)
     failure: Exception | None = None
     try:
-        with av.logging.Capture() as logged:
+        with restrained(), av.logging.Capture() as logged:
             video.codec_context.open(strict=False)
     except (av.FFmpegError, ValueError) as error:
         failure = error

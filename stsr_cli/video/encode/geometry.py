@@ -5,7 +5,6 @@ A size that is asked for counts as shown: after the turn that the file leaves to
 
 import functools
 import io
-import os
 from dataclasses import dataclass
 from fractions import Fraction
 
@@ -15,6 +14,7 @@ from av.video.stream import VideoStream
 from stsr_cli.errors import UsageError
 from stsr_cli.video.encode.codecs import encoder_of
 from stsr_cli.video.encode.orientation import is_turned
+from stsr_cli.video.encode.restraint import restrained
 from stsr_cli.video.probe import SourceInfo
 from stsr_cli.video.trial import trial_container
 
@@ -114,9 +114,8 @@ def keeps_pixel_shape(codec: str, format_name: str) -> bool:
     Some codings say it themselves; of the others PyAV 18 tells it to the muxers of MP4 and QuickTime alone.
     """
     data, shape = io.BytesIO(), Fraction(4, 3)
-    os.environ.setdefault("SVT_LOG", "1")  # SVT-AV1 writes its banner past FFmpeg's log
     try:
-        with trial_container(data, format_name) as output:
+        with restrained(), trial_container(data, format_name) as output:
             video = output.add_stream(codec, rate=25)
             assert isinstance(video, VideoStream)
             formats = video.codec_context.codec.video_formats
