@@ -68,7 +68,7 @@ class UpscaleConsole:
         self._progress.stop()
 
     def on_plan(
-        self, tracks: "Sequence[Track]", warnings: Sequence[str], notes: Sequence[str] = ()
+        self, tracks: "Sequence[Track]", warnings: Sequence[str], notes: Sequence[str]
     ) -> None:
         """Warn of what the output cannot hold as it is, a line each; even when quiet of what is lost."""
         for note in notes:
@@ -80,6 +80,10 @@ class UpscaleConsole:
                 self._console.print(f"{track.name}: {track.fate}", markup=False, soft_wrap=True)
         for warning in warnings:
             self._warn(warning)
+
+    def on_note(self, note: str) -> None:
+        """Say what became different on the way."""
+        self._console.print(f"note: {note}", markup=False, soft_wrap=True)
 
     def _warn(self, warning: str) -> None:
         self._warned.add(warning)

@@ -284,9 +284,7 @@ def command(**values: Any) -> None:
     from stsr_cli.upscale import upscale
 
     with UpscaleConsole(options, is_quiet) as console:
-        report = upscale(
-            options, console.on_start, console.on_frame, console.on_pair, console.on_plan
-        )
+        report = upscale(options, console)
     console.summarise(report)
 
 

@@ -2,10 +2,11 @@
 
 - `engine`: `upscale`, which joins decoder, network and encoder.
 - `network`: the streams of a run; `outputs`: pairs of frames to output frames and their times.
-- `report`: what a run did.
+- `listener`: what a run tells while it goes on; `report`: what a run did.
 """
 
 from stsr_cli.upscale.engine import upscale
+from stsr_cli.upscale.listener import Listener, Silent
 from stsr_cli.upscale.report import UpscaleReport
 
-__all__ = ["UpscaleReport", "upscale"]
+__all__ = ["Listener", "Silent", "UpscaleReport", "upscale"]

@@ -5,7 +5,7 @@ rounding are in `outputs`, between the network and the encoder.
 """
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -21,6 +21,7 @@ from stsr_cli.pairs import System, load_system, to_device
 from stsr_cli.pipeline import Prefetch, Sink
 from stsr_cli.self_score import Choice, choose_stream
 from stsr_cli.streams import TwoStream
+from stsr_cli.upscale.listener import Listener, Silent
 from stsr_cli.upscale.manifest import check_manifest, write_manifest
 from stsr_cli.upscale.network import Network
 from stsr_cli.upscale.outputs import Output, outputs
@@ -46,7 +47,6 @@ from stsr_cli.video.timing.retime import (
 )
 from stsr_cli.video.timing.scenes import Cut, mark_cuts
 from stsr_cli.video.timing.timeline import Jumps, PtsRepair, Slot, least_interval
-from stsr_cli.video.tracks.plan import Track
 from stsr_cli.video.writer import open_writer
 from stsr_cli.video.written import Writer
 
@@ -55,33 +55,19 @@ _GPU_BATCH = 4
 _PRECISIONS = {torch.float32: "fp32", torch.float16: "fp16", torch.bfloat16: "bf16"}
 
 
-def upscale(
-    options: UpscaleOptions,
-    on_start: Callable[[SourceInfo, str, Choice | None], None] = lambda source, device, choice: (
-        None
-    ),
-    on_frame: Callable[[int], None] = lambda num_done: None,
-    on_pair: Callable[[int, int], None] = lambda num_done, num_total: None,
-    on_plan: Callable[[Sequence[Track], Sequence[str], Sequence[str]], None] = (
-        lambda tracks, warnings, notes: None
-    ),
-) -> UpscaleReport:
+def upscale(options: UpscaleOptions, listener: Listener | None = None) -> UpscaleReport:
     """Upscale one video, or image sequence, in space and time.
 
     Args:
         options: the run.
-        on_start: told what is about to be read, the device, and how the stream was chosen (None: by the options),
-            before the first frame.
-        on_frame: told how many source frames are done.
-        on_pair: told how many places of the video were looked at to choose the stream, of how many.
-        on_plan: told what becomes of each other track of the source, what else is lost or changed, and what is worth to
-            know, before a network is loaded.
+        listener: told how it goes on.
 
     Raises:
         InputError, UsageError, WeightsError, DeviceError: before anything is written.
         InputError: the source turns out to be damaged; nothing is left behind.
         StsrError: the output could not be written or does not verify; nothing is left behind.
     """
+    listener = listener or Silent()
     if options.source == PIPE and options.model.stream == "auto":
         raise UsageError(
             "--stream auto looks at pairs from all over the video, and - is read once; choose t2s, s2t or both"
@@ -116,7 +102,7 @@ def upscale(
         num_out = (estimate_num_frames(source) or 0) * options.time_scale
         warnings = [*writer.warnings, *disk_warning(options.target, writer.plan, num_out)]
         notes = (*decoder_note(source, options.read.hwaccel), *writer.plan.notes)
-        on_plan(writer.tracks, warnings, notes)
+        listener.on_plan(writer.tracks, warnings, notes)
         size = writer.plan.frame_size
         weights: list[tuple[str, Path]] = []
         system = load_system(
@@ -126,15 +112,15 @@ def upscale(
             lambda name, path: weights.append((name, path)),
         )
         model = to_device(system, device, dtype)
-        choice = _choose(options, model, replace(source, jumps=None), device, dtype, on_pair)
+        choice = _choose(options, model, replace(source, jumps=None), device, dtype, listener)
         stream = choice.stream if choice else options.model.stream
         kind = AlphaNetwork if writer.plan.has_alpha else Network
         network = kind(model, stream, bool(options.disagreement), options.on_doubt)
         begin = time.perf_counter()
         decoded = read_frames(source, repair, flags=flags, with_alpha=writer.plan.has_alpha)
         with Prefetch(_steps(decoded, options), _QUEUE_DEPTH) as frames:
-            on_start(source, str(device), choice)
-            counted = _Counter(frames, on_frame)
+            listener.on_start(source, str(device), choice)
+            counted = _Counter(frames, listener.on_frame)
             batches = batches_of_shots(counted, batch_size)
             with (
                 Sink[Output](
@@ -198,7 +184,7 @@ def _choose(
     source: SourceInfo,
     device: torch.device,
     dtype: torch.dtype,
-    on_pair: Callable[[int, int], None],
+    listener: Listener,
 ) -> Choice | None:
     """Which stream to use, where that is left to stsr and makes a difference."""
     if options.model.stream != "auto" or not isinstance(model, TwoStream):
@@ -207,7 +193,7 @@ def _choose(
         return Choice("t2s", why="there are no new frames at --time-scale 1")
     if options.scale == 1:
         return Choice("t2s", why="both streams are the same at --scale 1")
-    return choose_stream(model, source, device, dtype, on_pair)
+    return choose_stream(model, source, device, dtype, listener.on_pair)
 
 
 def _steps(frames: Iterator[Frame], options: UpscaleOptions) -> Iterator[Step]:

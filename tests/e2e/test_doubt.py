@@ -12,7 +12,7 @@ import torch
 from stsr_cli.disagreement import disagreement, heat_map
 from stsr_cli.ops import to_tensor
 from stsr_cli.options import ModelOptions, OnDoubt, UpscaleOptions
-from stsr_cli.upscale import upscale
+from stsr_cli.upscale import Silent, upscale
 
 from .test_upscale import LOSSLESS, PLAIN, RGB_SOURCE, decode, pictures_of_noise, write_tiny_weights
 
@@ -285,10 +285,17 @@ def test_the_report_says_what_was_chosen_and_replaced(make_clip, tmp_path):
     source = make_clip("in.mp4", num_frames=6, options={"crf": "1"})
     model = ModelOptions(spatial="bicubic", temporal="blend", stream="auto")
     told = []
+
+    class Told(Silent):
+        def on_start(self, source, device, choice):
+            told.append(choice)
+
+        def on_pair(self, num_done, num_total):
+            told.append((num_done, num_total))
+
     report = upscale(
         UpscaleOptions(source, tmp_path / "out.mp4", model=model, on_doubt=OnDoubt("hold", 0.0)),
-        on_start=lambda source, device, choice: told.append(choice),
-        on_pair=lambda num_done, num_total: told.append((num_done, num_total)),
+        Told(),
     )
     assert told == [(1, 4), (2, 4), (3, 4), (4, 4), report.choice]
     assert report.stream == report.choice.stream == "t2s"

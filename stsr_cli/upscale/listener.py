@@ -1,0 +1,38 @@
+"""What a run tells while it goes on. Nothing travels back but an exception, which ends the run."""
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from stsr_cli.self_score import Choice
+from stsr_cli.video.probe import SourceInfo
+from stsr_cli.video.tracks.plan import Track
+
+
+class Listener(Protocol):
+    """Told of a run as it goes on, from the thread that runs it; `on_note` from any."""
+
+    def on_plan(
+        self, tracks: Sequence[Track], warnings: Sequence[str], notes: Sequence[str]
+    ) -> None:
+        """What becomes of each other track, what else is lost or changed, what is worth to know: before any network."""
+        return
+
+    def on_pair(self, num_done: int, num_total: int) -> None:
+        """How many places of the video were looked at to choose the stream, of how many."""
+        return
+
+    def on_start(self, source: SourceInfo, device: str, choice: Choice | None) -> None:
+        """What is about to be read, where it runs, how the stream was chosen (None: by the options); no frame yet."""
+        return
+
+    def on_frame(self, num_done: int) -> None:
+        """How many source frames are done."""
+        return
+
+    def on_note(self, note: str) -> None:
+        """What became different on the way without ending the run, a sentence; once each."""
+        return
+
+
+class Silent(Listener):
+    """Listens to nothing."""
