@@ -81,6 +81,16 @@ class UpscaleConsole:
         for warning in warnings:
             self._warn(warning)
 
+    def on_resume(self, num_frames: int, num_segments: int) -> None:
+        """Say that not all is left to do."""
+        self._console.print(
+            f"an earlier run has done {num_frames} frames in {num_segments} segments; going on from there",
+            soft_wrap=True,
+        )
+
+    def on_segment(self, index: int, num_frames: int, num_bytes: int, worker: str) -> None:
+        """Nothing: the bar says how far it is."""
+
     def on_note(self, note: str) -> None:
         """Say what became different on the way."""
         self._console.print(f"note: {note}", markup=False, soft_wrap=True)
@@ -260,6 +270,16 @@ class TrainConsole:
             f"step {status.step:6d}  {status.elapsed_minutes:6.1f} min ({status.progress:4.0%})  "
             f"{losses}{_psnrs(status.psnr)}{f' ({gains})' if gains else ''}{'  saved' if status.is_best else ''}"
         )
+
+    def on_resume(self, num_frames: int, num_segments: int) -> None:
+        """Say that not all is left to do."""
+        self._console.print(
+            f"an earlier run has done {num_frames} frames in {num_segments} segments; going on from there",
+            soft_wrap=True,
+        )
+
+    def on_segment(self, index: int, num_frames: int, num_bytes: int, worker: str) -> None:
+        """Nothing: the bar says how far it is."""
 
     def on_note(self, note: str) -> None:
         """Say what went wrong without ending the run."""

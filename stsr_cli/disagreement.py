@@ -150,6 +150,8 @@ class DisagreementFiles:
 
     Attributes:
         num_replaced: frames that were not shown.
+        num_doubts: frames that were compared.
+        sum_levels: the sum of their mean disagreement.
     """
 
     def __init__(self, options: UpscaleOptions, source: SourceInfo) -> None:
@@ -172,8 +174,8 @@ class DisagreementFiles:
             hdr=HdrMetadata(),
         )
         self._size = (source.height * options.scale, source.width * options.scale)
-        self._num_frames = self._num_doubts = self.num_replaced = 0
-        self._sum_levels = 0.0
+        self._num_frames = self.num_doubts = self.num_replaced = 0
+        self.sum_levels = 0.0
         try:
             for path in options.disagreement:
                 if path.suffix.lower() == TABLE_SUFFIX:
@@ -192,11 +194,6 @@ class DisagreementFiles:
         except BaseException:
             self._abort()
             raise
-
-    @property
-    def mean_levels(self) -> float | None:
-        """Mean disagreement over the frames so far; None without any."""
-        return self._sum_levels / self._num_doubts if self._num_doubts else None
 
     def __enter__(self) -> Self:
         return self
@@ -218,8 +215,8 @@ class DisagreementFiles:
         """
         if doubt is not None:
             (slot,) = slots
-            self._num_doubts += 1
-            self._sum_levels += doubt.mean_levels
+            self.num_doubts += 1
+            self.sum_levels += doubt.mean_levels
             self.num_replaced += doubt.is_replaced
             seconds = float(slot.pts * self._time_base)
             self._rows.append(

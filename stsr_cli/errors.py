@@ -36,6 +36,13 @@ class DeviceError(StsrError):
 
 
 class InterruptedRun(StsrError):
-    """The user stopped the run (Ctrl-C, SIGTERM)."""
+    """The user stopped the run (Ctrl-C, SIGTERM).
+
+    `goes_on`: the same command goes on from where it was stopped.
+    """
 
     exit_code = 130
+
+    def __init__(self, message: str, *, goes_on: bool = False) -> None:
+        super().__init__(message)
+        self.goes_on = goes_on

@@ -5,6 +5,7 @@ One file a command: parse -> options -> one library call -> print. torch and av 
 
 import importlib
 import os
+import shlex
 import signal
 import sys
 from typing import Any
@@ -50,12 +51,16 @@ class _LazyGroup(click.Group):
         os.environ.setdefault("GOMP_SPINCOUNT", "20000")
         # SIGTERM cleans up like Ctrl-C; a command that can do better sets its own handlers.
         signal.signal(signal.SIGTERM, signal.default_int_handler)
+        if hasattr(signal, "SIGHUP"):  # a terminal that is closed
+            signal.signal(signal.SIGHUP, signal.default_int_handler)
         try:
             return super().invoke(ctx)
         except StsrError as error:
             # every process of a distributed run is stopped; the first one says so
             if not isinstance(error, InterruptedRun) or os.environ.get("RANK", "0") == "0":
-                click.echo(f"stsr: {error}", err=True)
+                goes_on = isinstance(error, InterruptedRun) and error.goes_on
+                again = f"; to go on: {shlex.join(['stsr', *sys.argv[1:]])}" if goes_on else ""
+                click.echo(f"stsr: {error}{again}", err=True)
             sys.exit(error.exit_code)
         except KeyboardInterrupt:
             click.echo("stsr: interrupted; nothing unfinished was left behind", err=True)

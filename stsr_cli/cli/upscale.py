@@ -191,6 +191,23 @@ _networks = section(
     ),
 )
 
+_long_runs = section(
+    "Long runs",
+    _option(
+        "--segment",
+        metavar="SECONDS",
+        type=TIME,
+        help="Length of the parts that a longer video is made in; each is done once and for all, in OUTPUT.stsr, and "
+        "the same command goes on after an interruption. 0: in one go.",
+    ),
+    click.option(
+        "--resume/--no-resume",
+        default=True,
+        help="Go on with the parts that an earlier run has made, or make them anew  [default: go on]",
+    ),
+    click.option("--keep-work", is_flag=True, help="Leave OUTPUT.stsr when OUTPUT is complete."),
+)
+
 
 def run_options(command: Any) -> Any:
     """Every option that says how a run goes; `take_run` reads them."""
@@ -199,6 +216,7 @@ def run_options(command: Any) -> Any:
         decoding_options,
         _what_is_computed,
         _networks,
+        _long_runs,
         encode_options,
         track_options,
     )

@@ -175,6 +175,10 @@ class UpscaleOptions:
         size: (width, height) of the output as shown, reached by Lanczos after the network, or None: what the network
             makes. A width of None follows from the picture's shape.
         dedup: replace frames that repeat the one before, as animation on twos and threes has them, by new ones.
+        segment: length in seconds of the parts that a longer video is made in, each of which is done once and for all;
+            0: in one go.
+        resume: go on with the segments of an earlier run; else they are made anew.
+        keep_work: leave the segments where they are when the output is complete.
         report: file that says what was done, as JSON (docs/report.md), or None.
         overwrite: replace existing files: target, disagreement or report.
         read: what of the source is read.
@@ -197,6 +201,9 @@ class UpscaleOptions:
     scene_threshold: float = 10.0
     size: tuple[int | None, int] | None = None
     dedup: bool = False
+    segment: Fraction = Fraction(20)
+    resume: bool = True
+    keep_work: bool = False
     report: Path | None = None
     overwrite: bool = False
     read: SourceOptions = field(default_factory=SourceOptions)

@@ -157,6 +157,7 @@ def _trials(
                 read=part,
                 tracks=replace(NO_TRACKS, strict=options.tracks.strict),
                 disagreement=(),
+                segment=Fraction(0),
                 on_doubt=options.on_doubt
                 or (OnDoubt("hold", 255.0) if options.disagreement else None),
                 overwrite=False,

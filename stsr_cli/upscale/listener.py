@@ -9,7 +9,7 @@ from stsr_cli.video.tracks.plan import Track
 
 
 class Listener(Protocol):
-    """Told of a run as it goes on, from the thread that runs it; `on_note` from any."""
+    """Told of a run as it goes on, from the thread that runs it; `on_note` and `on_segment` from any."""
 
     def on_plan(
         self, tracks: Sequence[Track], warnings: Sequence[str], notes: Sequence[str]
@@ -27,6 +27,14 @@ class Listener(Protocol):
 
     def on_frame(self, num_done: int) -> None:
         """How many source frames are done."""
+        return
+
+    def on_resume(self, num_frames: int, num_segments: int) -> None:
+        """How many source frames, in how many segments, an earlier run has done; `on_frame` counts them, too."""
+        return
+
+    def on_segment(self, index: int, num_frames: int, num_bytes: int, worker: str) -> None:
+        """A segment is finished: its index, source frames in it, the size of its file, who made it."""
         return
 
     def on_note(self, note: str) -> None:

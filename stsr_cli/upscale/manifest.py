@@ -62,7 +62,7 @@ def manifest(options: UpscaleOptions, source: SourceInfo, report: UpscaleReport)
         "schema": SCHEMA,
         "written": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
         "software": _software(),
-        "options": _plain(options),
+        "options": plain(options),
         "source": {**_file(options.source), "video": describe(source)},
         "target": {
             **_file(options.target),
@@ -76,18 +76,19 @@ def manifest(options: UpscaleOptions, source: SourceInfo, report: UpscaleReport)
             "device": report.device,
             "precision": report.precision,
             "stream": report.stream,
-            "choice": _plain(report.choice),
+            "choice": plain(report.choice),
             "weights": [
                 {"name": name, "file": str(path), "sha256": sha256(path)}
                 for name, path in report.weights
             ],
         },
-        "tracks": _plain(report.tracks),
+        "tracks": plain(report.tracks),
         "warnings": [*report.warnings],
-        "cuts": _plain(report.cuts),
+        "cuts": plain(report.cuts),
         "counts": {
             "frames_in": report.frames_in,
             "frames_out": report.frames_out,
+            "frames_resumed": report.frames_resumed,
             **{
                 field.name: getattr(report, field.name)
                 for field in fields(report)
@@ -102,7 +103,7 @@ def manifest(options: UpscaleOptions, source: SourceInfo, report: UpscaleReport)
             "network_share": report.network_share,
             "encode_share": report.encode_share,
         },
-        "verification": _plain(report.checks),
+        "verification": plain(report.checks),
     }
 
 
@@ -135,14 +136,14 @@ def _file(path: Path) -> dict[str, Any]:
     }
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
     """A value as JSON's types: exact numbers as "24000/1001", what is not finite as None."""
     if is_dataclass(value) and not isinstance(value, type):
-        return _plain(asdict(value))
+        return plain(asdict(value))
     if isinstance(value, Mapping):
-        return {str(key): _plain(one) for key, one in value.items()}
+        return {str(key): plain(one) for key, one in value.items()}
     if isinstance(value, list | tuple):
-        return [_plain(one) for one in value]
+        return [plain(one) for one in value]
     if isinstance(value, Fraction | Path):
         return str(value)
     if isinstance(value, float) and not np.isfinite(value):

@@ -1,6 +1,6 @@
 """From batches of source frames to output frames in order, each with its time. Rounds; knows no file."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -38,10 +38,12 @@ def outputs(
     device: torch.device,
     dtype: torch.dtype,
     size: tuple[int, int] | None = None,
+    is_last: Callable[[], bool] = lambda: True,
 ) -> Iterator[Output]:
     """Every output frame in order, with its time: each source frame, then those between it and the next.
 
-    They are resized to `size`, (height, width), by Lanczos, or left as the network makes them.
+    They are resized to `size`, (height, width), by Lanczos, or left as the network makes them. `is_last`, asked at the
+    end, says whether the last frame is the video's: else it only leads on, and is not among them.
     """
 
     def finish(image: Tensor, peak: int) -> Tensor:
@@ -76,6 +78,8 @@ def outputs(
             last, last_image = step, images[index]
     if last is None or last_image is None:
         raise InputError(f"{source.path} holds no frame that can be decoded")
+    if not is_last():
+        return
     # The last frame has no successor to interpolate towards: it is held, so N frames in give time_scale * N out.
     frame, interval = last.frame, last.slots[-1].duration if last.slots else None
     duration = last_duration(frame.duration, interval, source.frame_rate, source.time_base)

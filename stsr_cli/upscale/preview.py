@@ -117,6 +117,7 @@ def _run(options: UpscaleOptions, part: Part, model: ModelOptions, target: Path)
         encode=replace(_LOSSLESS, hdr=options.encode.hdr),
         tracks=NO_TRACKS,
         disagreement=(),
+        segment=Fraction(0),
         on_doubt=None if model.spatial == "bicubic" else options.on_doubt,
     )
 

@@ -20,7 +20,8 @@ class UpscaleReport:
         frames_in: frames decoded.
         frames_out: frames encoded.
         width, height: of the output, in pixels.
-        seconds: wall time from the first frame asked for to the verified file.
+        frames_resumed: of those encoded, how many an earlier run had made, which was interrupted.
+        seconds: wall time from the first frame asked for to the verified file; of this run alone.
         decode_share, network_share, encode_share: how the wall time divides into waiting for the decoder, running the
             network, and waiting for the encoder; they sum to 1.
         repaired_timestamps: source frames whose time was missing or not later than the one before.
@@ -66,6 +67,7 @@ class UpscaleReport:
     num_repeats: int
     num_replaced: int
     mean_disagreement: float | None
+    frames_resumed: int = 0
     warnings: tuple[str, ...] = ()
     num_missing_times: int = 0
     num_jumps: int = 0
@@ -105,8 +107,8 @@ class UpscaleReport:
 
     @property
     def frames_per_second(self) -> float:
-        """Output frames per second of wall time."""
-        return self.frames_out / self.seconds
+        """Output frames per second of wall time, those of earlier runs left out."""
+        return (self.frames_out - self.frames_resumed) / self.seconds
 
 
 def _many(number: int, what: str) -> str:

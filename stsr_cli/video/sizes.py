@@ -83,13 +83,16 @@ def track_bytes(
     return fixed + round(sampled * float(seconds) / max(end - begin, 1.0))
 
 
-def disk_warning(target: Path, plan: EncoderPlan, num_frames: int) -> tuple[str, ...]:
+def disk_warning(
+    target: Path, plan: EncoderPlan, num_frames: int, copies: int = 1
+) -> tuple[str, ...]:
     """What to say where an output will hardly find room, by what is seldom undercut; nothing where it may.
 
     Args:
         target: the output, whose folder exists or its folder's folder does.
         plan: how it is encoded.
         num_frames: about how many it will have; 0: unknown.
+        copies: how many times it is on the disk when it is completed.
     """
     if target == PIPE:
         return ()
@@ -98,14 +101,15 @@ def disk_warning(target: Path, plan: EncoderPlan, num_frames: int) -> tuple[str,
         plan.options.get("qp"),
     )
     bits = _LOSSLESS_BITS if is_lossless else _BITS_A_PIXEL
-    needed = num_frames * plan.width * plan.height * bits / 8
+    needed = num_frames * plan.width * plan.height * bits / 8 * copies
     folder = target.absolute()
     while not folder.is_dir():
         folder = folder.parent
     free = shutil.disk_usage(folder).free
     if needed <= free:
         return ()
+    segments = ", its segments included," if copies > 1 else ""
     return (
-        f"the output takes about {needed / 1e9:.1f} GB at least and {free / 1e9:.1f} GB are free in {shown(folder)}; "
-        "`stsr probe INPUT OUTPUT` estimates it better",
+        f"the output takes about {needed / 1e9:.1f} GB at least{segments} and {free / 1e9:.1f} GB are free "
+        f"in {shown(folder)}; `stsr probe INPUT OUTPUT` estimates it better",
     )

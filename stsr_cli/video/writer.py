@@ -8,9 +8,9 @@ a verified file gets the target's name.
 from __future__ import annotations
 
 import contextlib
-import errno
 import os
 from array import array
+from collections.abc import Iterable, Sequence
 from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
@@ -23,10 +23,10 @@ from stsr_cli.errors import StsrError, UsageError
 from stsr_cli.options import EncodeOptions, TrackOptions
 from stsr_cli.video.check.picture import try_picture
 from stsr_cli.video.check.verify import Check, Expected, verify
-from stsr_cli.video.colour.convert import FromRgb, Pixels
+from stsr_cli.video.colour.convert import Pixels
 from stsr_cli.video.encode.encoder import EncoderPlan, add_video, open_encoder, plan_encoder
+from stsr_cli.video.encode.frame_encoder import FrameEncoder
 from stsr_cli.video.encode.geometry import Size
-from stsr_cli.video.encode.orientation import upright
 from stsr_cli.video.images.sequence_writer import SequenceWriter, plan_images
 from stsr_cli.video.pipes.output_pipe import EvenTimes, OutputPipe, plan_pipe
 from stsr_cli.video.pipes.pipe import FORMATS, PIPE
@@ -42,15 +42,14 @@ from stsr_cli.video.target import (
     refuse_loss,
     sync,
 )
-from stsr_cli.video.timing.coding_order import stretch
+from stsr_cli.video.timing.coding_order import dts_of, stretch
+from stsr_cli.video.timing.timeline import Slot
 from stsr_cli.video.tracks.copier import TrackCopier
 from stsr_cli.video.tracks.plan import Track
-from stsr_cli.video.written import Writer, WrittenReport, removing_on_failure
+from stsr_cli.video.written import GONE, Writer, WrittenReport, encoding_advice, removing_on_failure
 
 _ALL_TRACKS = TrackOptions()
 _HEADER_ROUNDING = Fraction(1, 1000)
-_DISK_ERRORS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS})
-_GONE = "the program behind it has stopped reading"
 
 
 def open_writer(
@@ -131,8 +130,9 @@ class VideoWriter:
         self.time_base = source.time_base / time_scale
         self._partial, self._pipe = partial_name(target), pipe
         self.plan = plan
-        self._to_frame = FromRgb(plan.pix_fmt, plan.tags, is_neutral=plan.is_grey)
-        self._num_frames = self._first_pts = self._last_pts = self._end_pts = self._coded_end = 0
+        self._num_frames = self._num_coded = self._first_pts = self._last_pts = self._end_pts = (
+            self._coded_end
+        ) = 0
         self._header_duration = (source.duration or 0) * time_scale
         self._first_dts: int | None = None
         self._checks: tuple[Check, ...] = ()
@@ -146,6 +146,7 @@ class VideoWriter:
             self._tracks.add_to(self._output, self._video)
             self._is_exact = self._output.format.name in MOV_FAMILY
             self._write_header()
+            self._encoder = FrameEncoder(self._video, plan, self.time_base)
             self._picture, self._lost = try_picture(self._video, source, plan, time_scale)
             refuse_loss(self._lost, tracks)
         except BaseException:
@@ -190,23 +191,47 @@ class VideoWriter:
         Raises:
             StsrError: the disk is full, or the encoder failed; the temporary file is gone then.
         """
-        shape = (*self.plan.frame_size, 4 if self.plan.has_alpha else 3)
-        if pixels.shape != shape:
-            raise ValueError(f"a frame must have the shape {shape}, not {pixels.shape}")
         if self._even:
             pts, duration = self._even(pts, duration)
-        if self._num_frames and pts <= self._last_pts:
-            raise ValueError(f"pts {pts} does not come after {self._last_pts}")
-        self._durations[pts] = duration
-        self._all_pts.append(pts)
-        with removing_on_failure(self, self.target, _advice):
-            frame = self._to_frame(upright(pixels, self.plan.turn))
-            frame.pts, frame.time_base = pts, self.time_base
-            for packet in self._video.encode(frame):
+        self._show(Slot(pts, duration))
+        with removing_on_failure(self, self.target, encoding_advice):
+            for packet in self._encoder.encode(pixels, pts):
                 self._mux(packet)
+
+    def write_encoded(
+        self, packets: Iterable[Packet[VideoStream]], slots: Sequence[Slot], delay: int
+    ) -> None:
+        """Take frames over that an encoder of the same plan has made, instead of `write`; a closed GOP or several.
+
+        Args:
+            packets: in coding order, each with its pts in ticks of `time_base`.
+            slots: when each of the frames is shown, in presentation order, later than all so far.
+            delay: by how many frames coding runs ahead of showing, at most, in all that is written this way.
+
+        Raises:
+            StsrError: as of `write`; or there are other packets than `slots` says.
+        """
+        for slot in slots:
+            self._show(slot)
+        num_before = self._num_coded
+        with removing_on_failure(self, self.target, encoding_advice):
+            for packet in packets:
+                if packet.pts not in self._durations:
+                    break
+                packet.dts = dts_of(self._num_coded, self._all_pts, delay)
+                packet.time_base = self.time_base
+                self._num_coded += 1
+                self._mux(packet)
+            if self._num_coded - num_before != len(slots):
+                raise StsrError(f"a segment of {shown(self.target)} does not hold its frames")
+
+    def _show(self, slot: Slot) -> None:
+        """Take note of a frame's time."""
         if not self._num_frames:
-            self._first_pts = pts
-        self._last_pts, self._end_pts = pts, pts + duration
+            self._first_pts = slot.pts
+        self._durations[slot.pts] = slot.duration
+        self._all_pts.append(slot.pts)
+        self._last_pts, self._end_pts = slot.pts, slot.pts + slot.duration
         self._num_frames += 1
 
     def close(self) -> WrittenReport:
@@ -216,13 +241,11 @@ class VideoWriter:
             StsrError: no frame was written, the disk is full, or the file does not verify; the target
                 is untouched and the temporary file is gone then.
         """
-        with removing_on_failure(self, self.target, _advice):
+        with removing_on_failure(self, self.target, encoding_advice):
             if not self._num_frames:
                 raise StsrError(f"no frame was written to {shown(self.target)}; check the source")
             self._follow_header()
-            for packet in self._video.encode(None):
-                if self._num_frames < 3:  # nothing to reorder, and libx265 4.2 leaves dts to chance
-                    packet.dts = packet.pts
+            for packet in self._encoder.drain():
                 self._mux(packet)
             self._mux(None)
             self._tracks.copy_until(self._output, None)
@@ -266,7 +289,7 @@ class VideoWriter:
         try:
             self._output.start_encoding()
         except BrokenPipeError as error:
-            raise StsrError(f"cannot write {shown(self.target)}: {_GONE}") from error
+            raise StsrError(f"cannot write {shown(self.target)}: {GONE}") from error
         except OSError as error:
             raise UsageError(
                 f"cannot write in {shown(self.target.absolute().parent)}: {reason(error)}; "
@@ -323,10 +346,3 @@ class VideoWriter:
             chapters=self._tracks.chapters,
             file_tags=self._tracks.tags,
         )
-
-
-def _advice(number: int | None) -> str:
-    """What can be done about a system's error."""
-    if number == errno.EPIPE:
-        return _GONE
-    return "free some space or write elsewhere" if number in _DISK_ERRORS else "try another codec"

@@ -1,6 +1,7 @@
 """What every kind of output has in common: how it is written, and what became of it."""
 
 import contextlib
+import errno
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
@@ -16,6 +17,9 @@ from stsr_cli.video.colour.convert import Pixels
 from stsr_cli.video.encode.encoder import EncoderPlan
 from stsr_cli.video.probe import reason, shown
 from stsr_cli.video.tracks.plan import Track
+
+GONE = "the program behind it has stopped reading"
+_DISK_ERRORS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS})
 
 
 @dataclass(frozen=True)
@@ -87,9 +91,16 @@ class Writer(Protocol):
     ) -> None: ...
 
 
+class Abortable(Protocol):
+    """What is being written and can be given up."""
+
+    def abort(self) -> None:
+        """Remove what there is. Safe to repeat."""
+
+
 @contextlib.contextmanager
 def removing_on_failure(
-    writer: Writer, target: Path, advise: Callable[[int | None], str]
+    writer: Abortable, target: Path, advise: Callable[[int | None], str]
 ) -> Iterator[None]:
     """Abort on any exception, and tell libav's and the system's as one line.
 
@@ -107,3 +118,10 @@ def removing_on_failure(
     except BaseException:
         writer.abort()
         raise
+
+
+def encoding_advice(number: int | None) -> str:
+    """What can be done about a system's error while video is encoded and written."""
+    if number == errno.EPIPE:
+        return GONE
+    return "free some space or write elsewhere" if number in _DISK_ERRORS else "try another codec"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from av.packet import Packet
 from av.video.stream import VideoStream
 
@@ -19,3 +21,23 @@ def stretch(packet: Packet[VideoStream], end_dts: int) -> None:
         shift = min(missing, packet.pts - packet.dts)
         packet.dts += shift
         packet.duration += missing - shift
+
+
+def delay_of(pts: Sequence[int]) -> int:
+    """By how many frames coding runs ahead of showing, of frames whose `pts` are in coding order."""
+    rank = {shown: index for index, shown in enumerate(sorted(pts))}
+    return max((index - rank[shown] for index, shown in enumerate(pts)), default=0)
+
+
+def dts_of(index: int, pts: Sequence[int], delay: int) -> int:
+    """When the frame that is coded as the `index`-th is decoded: as the one shown `delay` frames earlier is shown.
+
+    Args:
+        index: in coding order.
+        pts: of all frames so far at least, in the order they are shown.
+        delay: as `delay_of` says, or more.
+    """
+    if index >= delay:
+        return pts[index - delay]
+    ahead = pts[min(delay, len(pts) - 1)] - pts[0]
+    return pts[index] - ahead

@@ -34,8 +34,16 @@ class Times(Protocol[Item]):
     num_repeated: int
     num_dropped: int
 
-    def push(self, item: Item, slots: tuple[Slot, ...]) -> list[tuple[Item, tuple[Slot, ...]]]:
-        """Take a frame, shown in `slots` of the source's clock; return frames with their slots in the output's."""
+    def push(
+        self, item: Item | None, slots: tuple[Slot, ...]
+    ) -> list[tuple[Item, tuple[Slot, ...]]]:
+        """Take a frame, shown in `slots` of the source's clock; return frames with their slots in the output's.
+
+        None stands for a frame that is somebody else's: it takes its time, and is not returned.
+        """
+
+    def leave(self) -> list[tuple[Item, tuple[Slot, ...]]]:
+        """Return what is left where somebody else goes on with the frame that was pushed last, which was None."""
 
     def flush(self) -> list[tuple[Item, tuple[Slot, ...]]]:
         """Return what is left at the end."""
@@ -46,9 +54,15 @@ class SourceTimes(Generic[Item]):
 
     num_repeated = num_dropped = 0
 
-    def push(self, item: Item, slots: tuple[Slot, ...]) -> list[tuple[Item, tuple[Slot, ...]]]:
+    def push(
+        self, item: Item | None, slots: tuple[Slot, ...]
+    ) -> list[tuple[Item, tuple[Slot, ...]]]:
         """See `Times`."""
-        return [(item, slots)]
+        return [] if item is None else [(item, slots)]
+
+    def leave(self) -> list[tuple[Item, tuple[Slot, ...]]]:
+        """See `Times`."""
+        return []
 
     def flush(self) -> list[tuple[Item, tuple[Slot, ...]]]:
         """See `Times`."""
@@ -64,31 +78,47 @@ class ConstantTimes(Generic[Item]):
     """
 
     def __init__(
-        self, frame_rate: Fraction, time_base: Fraction, output_time_base: Fraction
+        self,
+        frame_rate: Fraction,
+        time_base: Fraction,
+        output_time_base: Fraction,
+        first_pts: int | None = None,
     ) -> None:
-        """Choose from frames with slots in `time_base`; `output_time_base` divides 1 / `frame_rate`, in seconds."""
+        """Choose from frames with slots in `time_base`; `output_time_base` divides 1 / `frame_rate`, in seconds.
+
+        `first_pts`: of the video's first frame, where that is not the first one pushed.
+        """
         self.num_repeated = self.num_dropped = 0
         self._scale = time_base * frame_rate  # ticks of the output's rate per tick of the source's
         self._step = int(1 / (frame_rate * output_time_base))
         self._ratio = time_base / output_time_base
-        self._first: int | None = None  # pts of the first frame
+        self._first = first_pts
         self._current: Item | None = None
+        self._has_current = False
         self._position = self._end = Fraction(0)  # of the current frame, in ticks from the first
         self._next = 0  # the first tick that is not settled
         self._num_slots = 0  # of the current frame
-        self._settled: tuple[Item, int, int, int] | None = (
+        self._settled: tuple[Item | None, int, int, int] | None = (
             None  # held back: the end may cut its last tick
         )
 
-    def push(self, item: Item, slots: tuple[Slot, ...]) -> list[tuple[Item, tuple[Slot, ...]]]:
+    def push(
+        self, item: Item | None, slots: tuple[Slot, ...]
+    ) -> list[tuple[Item, tuple[Slot, ...]]]:
         """See `Times`."""
         if self._first is None:
             self._first = slots[0].pts
         position = (slots[0].pts - self._first) * self._scale
         boundary = max(position - _HALF, (position + self._position) / 2)
         shown = self._settle(math.floor(boundary) + 1)
+        self._has_current = True
         self._current, self._position, self._num_slots = item, position, len(slots)
         self._end = (slots[-1].pts + slots[-1].duration - self._first) * self._scale
+        return shown
+
+    def leave(self) -> list[tuple[Item, tuple[Slot, ...]]]:
+        """See `Times`."""
+        shown, self._settled = self._emit(), None
         return shown
 
     def flush(self) -> list[tuple[Item, tuple[Slot, ...]]]:
@@ -102,7 +132,7 @@ class ConstantTimes(Generic[Item]):
 
     def _settle(self, until: int) -> list[tuple[Item, tuple[Slot, ...]]]:
         """Give the current frame the ticks up to, not including, `until`; return the frame before it."""
-        if until <= self._next or self._current is None:
+        if until <= self._next or not self._has_current:
             self.num_dropped += self._current is not None
             return []
         shown = self._emit()
@@ -114,6 +144,8 @@ class ConstantTimes(Generic[Item]):
         if self._settled is None or self._first is None:
             return []
         item, first, until, num_slots = self._settled
+        if item is None:
+            return []
         if first == until:
             self.num_dropped += 1
             return []

@@ -1,0 +1,335 @@
+"""What of a run is done: the folder beside the output, with a finished file for each segment, and a journal of them.
+
+The journal is JSON, a line each: first what the run is (`identity`), then a line for each segment, appended when its
+file is on the disk. So a crash or a power cut at any moment costs what is not in the journal yet, and no more; a line
+that it cut short is no line.
+"""
+
+import hashlib
+import json
+import os
+import shutil
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from itertools import pairwise
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from stsr_cli.errors import StsrError, UsageError
+from stsr_cli.video.probe import reason, shown
+from stsr_cli.video.target import sync
+from stsr_cli.video.timing.timeline import Slot
+
+_NAME = "journal.jsonl"
+_SCHEMA = 1
+_MAX_NAME_BYTES = 255
+_CHUNK = 1 << 20
+
+
+@dataclass(frozen=True)
+class SegmentRecord:
+    """One finished segment.
+
+    Attributes:
+        index: of the segment, from 0 on; indexes without a frame have no segment.
+        following: index of the segment that comes after it, or None: it is the last.
+        first_pts, first_checksum: of its first source frame: when it is shown, in the source's ticks, and its pixels.
+        end_pts, end_checksum: likewise of the frame that the following segment begins with; of the last segment, the
+            end of its last frame, and 0.
+        is_sought: whether its frames were read from somewhere in the file on, not from the beginning.
+        file: name of its file in the folder; empty: no output frame falls into it.
+        num_bytes, sha256: of that file.
+        run: identity of the run that it belongs to.
+        delay: by how many frames coding runs ahead of showing.
+        times: (pts of the first, duration of each, how many) of output frames, in ticks of the output, run by run.
+        num_frames: source frames in it.
+        num_repeats: of them, those that new ones replaced.
+        cuts: (index of the frame in the segment, pts), for each cut.
+        counts: what else was counted, by name.
+        worker: which process of which machine made it.
+        begin_seconds, end_seconds: when, in seconds since 1970.
+    """
+
+    index: int
+    following: int | None
+    first_pts: int
+    first_checksum: int
+    end_pts: int
+    end_checksum: int
+    is_sought: bool
+    file: str
+    num_bytes: int
+    sha256: str
+    run: str
+    delay: int
+    times: tuple[tuple[int, int, int], ...]
+    num_frames: int
+    num_repeats: int
+    cuts: tuple[tuple[int, int], ...] = ()
+    counts: Mapping[str, float] = field(default_factory=dict)
+    worker: str = ""
+    begin_seconds: float = 0.0
+    end_seconds: float = 0.0
+
+    @property
+    def slots(self) -> list[Slot]:
+        """When each of its output frames is shown."""
+        return [
+            Slot(first + index * duration, duration)
+            for first, duration, number in self.times
+            for index in range(number)
+        ]
+
+    @property
+    def num_outputs(self) -> int:
+        """Output frames in it."""
+        return sum(number for _, _, number in self.times)
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any]) -> "SegmentRecord":
+        """Read what `asdict` and JSON made of one.
+
+        Raises:
+            TypeError: it is another thing.
+        """
+        listed = {name: tuple(map(tuple, values[name])) for name in ("times", "cuts")}
+        return cls(**{**values, **listed})
+
+
+def packed_times(slots: Sequence[Slot]) -> tuple[tuple[int, int, int], ...]:
+    """Times of frames as `SegmentRecord.times` has them."""
+    runs: list[list[int]] = []
+    for slot in slots:
+        if runs and runs[-1][1] == slot.duration and sum_of(runs[-1]) == slot.pts:
+            runs[-1][2] += 1
+        else:
+            runs.append([slot.pts, slot.duration, 1])
+    return tuple((first, duration, number) for first, duration, number in runs)
+
+
+def sum_of(run: Sequence[int]) -> int:
+    """Where a run of `SegmentRecord.times` ends."""
+    first, duration, number = run
+    return first + duration * number
+
+
+def file_sha256(path: Path) -> str:
+    """Of a file's content."""
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while chunk := file.read(_CHUNK):
+            digest.update(chunk)
+    return digest.hexdigest()
+
+
+def work_folder(target: Path) -> Path:
+    """Where the segments of an output are kept: beside it, under its name and `.stsr`."""
+    room = _MAX_NAME_BYTES - len(".stsr")
+    name = os.fsdecode(os.fsencode(target.name)[:room])
+    return target.with_name(f"{name}.stsr")
+
+
+class Journal:
+    """The journal of one run in its folder, held by one process at a time; a context manager.
+
+    Attributes:
+        folder: where the segments are.
+        run: identity of the run, which every record of it carries.
+        records: the segments that are done, by index.
+        header: what the run is.
+    """
+
+    def __init__(self, folder: Path, header: Mapping[str, Any], *, resume: bool) -> None:
+        """Open the journal, or begin one.
+
+        Args:
+            folder: of the run; made where it is missing.
+            header: what the run is, as JSON's types, group by group, e.g. {"options": {"crf": 18}}.
+            resume: whether to go on with what is there; else it is deleted.
+
+        Raises:
+            UsageError: another process works on it, or what is there belongs to another run; it says what differs.
+            StsrError: it cannot be written.
+        """
+        self.folder, self.header = folder, header
+        self.records: dict[int, SegmentRecord] = {}
+        text = json.dumps(header, sort_keys=True)
+        self.run = hashlib.sha256(text.encode()).hexdigest()[:16]
+        try:
+            folder.mkdir(exist_ok=True)
+            self._lock = _locked(folder)
+            if not resume:
+                _empty(folder)
+            self._read()
+            self._file = (folder / _NAME).open("ab")
+            if not self._file.tell():
+                self._append({"schema": _SCHEMA, "run": self.run, **header})
+                sync(folder)
+                sync(folder.absolute().parent)
+        except OSError as error:
+            raise StsrError(f"cannot write {shown(folder)}: {reason(error)}") from error
+
+    def __enter__(self) -> "Journal":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._file.close()
+        self._lock.close()
+
+    def add(self, record: SegmentRecord) -> None:
+        """Take note of a segment whose file is finished; it is on the disk when this returns.
+
+        Raises:
+            StsrError: the record belongs to another run, or it cannot be written.
+        """
+        if record.run != self.run:
+            raise StsrError(
+                f"a segment of run {record.run} was made for run {self.run}; "
+                "is a worker's source, weights or stsr another one?"
+            )
+        try:
+            self._append(asdict(record))
+        except OSError as error:
+            raise StsrError(
+                f"cannot write {shown(self.folder / _NAME)}: {reason(error)}; free some space"
+            ) from error
+        self.records[record.index] = record
+
+    def is_there(self, record: SegmentRecord) -> bool:
+        """Whether the file of a segment has the size it had; its content is compared when it is joined."""
+        file = self.folder / record.file
+        return not record.file or (file.is_file() and file.stat().st_size == record.num_bytes)
+
+    def drop(self, index: int) -> None:
+        """Forget a segment, which has to be made again."""
+        record = self.records.pop(index)
+        self._append({"dropped": index})
+        if record.file:
+            (self.folder / record.file).unlink(missing_ok=True)
+
+    @property
+    def chain(self) -> list[SegmentRecord]:
+        """The segments that are done, in order, up to the first that is missing."""
+        chain: list[SegmentRecord] = []
+        index: int | None = 0
+        while index is not None and index in self.records:
+            chain.append(self.records[index])
+            index = chain[-1].following
+        return chain
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether all segments are there."""
+        chain = self.chain
+        return bool(chain) and chain[-1].following is None
+
+    @property
+    def missing(self) -> list[tuple[int, int | None]]:
+        """Which segments are left to make: from the first on, up to, not including, the second; None: to the end."""
+        found: list[tuple[int, int | None]] = []
+        index: int | None = 0
+        while index is not None:
+            if index in self.records:
+                index = self.records[index].following
+                continue
+            until = min((known for known in self.records if known > index), default=None)
+            found.append((index, until))
+            index = until
+        return found
+
+    def broken_seams(self) -> list[tuple[SegmentRecord, SegmentRecord]]:
+        """Neighbours that do not agree on the frame that the second begins with."""
+        return [
+            (before, after)
+            for before, after in pairwise(self.chain)
+            if (before.end_pts, before.end_checksum) != (after.first_pts, after.first_checksum)
+        ]
+
+    def remove(self) -> None:
+        """Delete the folder."""
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def _append(self, line: Mapping[str, Any]) -> None:
+        self._file.write(json.dumps(line).encode() + b"\n")
+        self._file.flush()
+        os.fsync(self._file.fileno())
+
+    def _read(self) -> None:
+        """Take what an earlier run has left; a line that a crash cut short ends what counts."""
+        path = self.folder / _NAME
+        if not path.exists():
+            return
+        complete, num_bytes = [], 0
+        for line in path.read_bytes().splitlines(keepends=True):
+            try:
+                values = json.loads(line)
+            except ValueError:
+                break
+            if not line.endswith(b"\n") or not isinstance(values, dict):
+                break
+            complete.append(values)
+            num_bytes += len(line)
+        os.truncate(path, num_bytes)
+        if not complete:
+            return
+        header, *lines = complete
+        self._compare(header)
+        for values in lines:
+            if "dropped" in values:
+                self.records.pop(values["dropped"], None)
+                continue
+            record = SegmentRecord.from_json(values)
+            if self.is_there(record):
+                self.records[record.index] = record
+
+    def _compare(self, header: Mapping[str, Any]) -> None:
+        if header.get("schema") == _SCHEMA and header.get("run") == self.run:
+            return
+        changed = [*_changes(header, json.loads(json.dumps(self.header)))]
+        raise UsageError(
+            f"{shown(self.folder)} holds segments of another run: "
+            f"{'; '.join(changed) or 'of another version'}; "
+            "go on with what they were made with, or start over with --no-resume"
+        )
+
+
+def _changes(before: Mapping[str, Any], now: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
+    """What is another than it was, a few words each."""
+    for name in sorted({*before, *now} - {"schema", "run"}):
+        old, new = before.get(name), now.get(name)
+        if isinstance(old, dict) and isinstance(new, dict):
+            yield from _changes(old, new, f"{name} ")
+        elif old != new:
+            yield f"{prefix}{name} was {old} and is {new}"
+
+
+def _empty(folder: Path) -> None:
+    """Delete what was made by stsr in a folder, and nothing else."""
+    for path in folder.iterdir():
+        if path.name.lstrip(".").split(".")[0].isdigit() or path.name == _NAME:
+            path.unlink()
+
+
+def _locked(folder: Path) -> BinaryIO:
+    """A file that is open as long as a process works in the folder.
+
+    Raises:
+        UsageError: another one does.
+    """
+    file = (folder / ".lock").open("ab")
+    try:
+        if sys.platform == "win32":
+            import msvcrt
+
+            msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
+        else:
+            import fcntl
+
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        file.close()
+        raise UsageError(
+            f"another stsr works in {shown(folder)}; wait for it, or choose another output"
+        ) from None
+    return file

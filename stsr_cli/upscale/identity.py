@@ -1,0 +1,76 @@
+"""What a run is: two that agree in it make the same segments."""
+
+from collections.abc import Mapping
+from dataclasses import asdict
+from hashlib import sha256 as new_digest
+from pathlib import Path
+from typing import Any
+
+from stsr_cli import __version__
+from stsr_cli.checkpoint import sha256
+from stsr_cli.segments.grid import Grid
+from stsr_cli.upscale.job import Job, Loaded
+from stsr_cli.upscale.manifest import plain
+from stsr_cli.video.encode.codecs import library_versions
+from stsr_cli.video.encode.encoder import EncoderPlan
+from stsr_cli.video.segment import SegmentFormat
+
+# Options that say where, how fast and how often something is done, and not what comes out.
+_NO_MATTER = frozenset(
+    {"source", "target", "batch_size", "resume", "keep_work", "report", "overwrite"}
+)
+_NO_MATTER_INSIDE = {
+    "read": frozenset({"hwaccel"}),
+    "model": frozenset({"weights", "offline", "device", "stream"}),
+    "tracks": frozenset({"strict"}),
+}
+_NUM_SAMPLES = 16
+_SAMPLE_BYTES = 1 << 16
+
+
+def identity(
+    job: Job, loaded: Loaded, plan: EncoderPlan, storage: SegmentFormat, grid: Grid
+) -> dict[str, Any]:
+    """All that decides what is in the segments of a run, as JSON's types."""
+    options = {name: value for name, value in asdict(job.options).items() if name not in _NO_MATTER}
+    for name, hidden in _NO_MATTER_INSIDE.items():
+        options[name] = {key: value for key, value in options[name].items() if key not in hidden}
+    return {
+        "source": _fingerprint(job.options.source, job.source.images),
+        "options": {**_flat(plain(options)), "stream": loaded.stream},
+        "weights": {name: sha256(path) for name, path in loaded.weights},
+        "encoder": {
+            "codec": plan.codec,
+            "pix_fmt": plan.coded_pix_fmt,
+            "width": plan.width,
+            "height": plan.height,
+            **plan.options,
+        },
+        "grid": {**asdict(grid), **asdict(storage)},
+        "software": {"stsr": __version__, **library_versions()},
+    }
+
+
+def _flat(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Groups of options side by side, under the names that they have on the command line."""
+    flat: dict[str, Any] = {}
+    for name, value in options.items():
+        flat.update(value if isinstance(value, dict) else {name: value})
+    return flat
+
+
+def _fingerprint(source: Path, images: tuple[Path, ...]) -> dict[str, Any]:
+    """Size and samples of a file, or of the images of a sequence.
+
+    The whole of a film is gigabytes; no two files of one length are equal in samples from all over them but by intent.
+    """
+    digest, num_bytes = new_digest(), 0
+    for path in images or (source,):
+        with path.open("rb") as file:
+            size = file.seek(0, 2)
+            num_samples = 1 if images else _NUM_SAMPLES
+            for index in range(num_samples + 1):
+                file.seek(max(0, size - _SAMPLE_BYTES) * index // num_samples)
+                digest.update(file.read(_SAMPLE_BYTES))
+        num_bytes += size
+    return {"files": len(images) or 1, "bytes": num_bytes, "samples": digest.hexdigest()[:16]}

@@ -1,0 +1,185 @@
+"""What is settled before the first frame: what is read, on which clock it is written, where and how it is computed."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from stsr_cli.device import resolve_device, resolve_dtype
+from stsr_cli.disagreement import check_disagreement
+from stsr_cli.errors import UsageError
+from stsr_cli.options import StreamChoice, UpscaleOptions
+from stsr_cli.pairs import System, load_system, to_device
+from stsr_cli.self_score import Choice, choose_stream
+from stsr_cli.streams import TwoStream
+from stsr_cli.upscale.manifest import check_manifest
+from stsr_cli.upscale.network import Network
+from stsr_cli.upscale.transparency import AlphaNetwork
+from stsr_cli.video.colour.keeping import tone_mapped
+from stsr_cli.video.hardware import accelerated
+from stsr_cli.video.pipes.pipe import PIPE
+from stsr_cli.video.probe import SourceInfo, estimate_num_frames, probe
+from stsr_cli.video.reader import read_frames
+from stsr_cli.video.sizes import disk_warning
+from stsr_cli.video.timing.excerpt import excerpt
+from stsr_cli.video.timing.retime import (
+    ConstantTimes,
+    SourceTimes,
+    Times,
+    at_rate,
+    output_rate,
+    with_time_scale,
+)
+from stsr_cli.video.timing.timeline import Jumps
+from stsr_cli.video.writer import open_writer
+from stsr_cli.video.written import Writer
+
+_GPU_BATCH = 4
+
+
+@dataclass(frozen=True)
+class Job:
+    """A run before its first frame.
+
+    Attributes:
+        options: of the run, `time_scale` settled.
+        source: what is read.
+        timed: the same on the output's clock.
+        ticks: parts into which the output divides a tick of that.
+        device: where the network runs.
+        dtype: what it computes in.
+        batch_size: frame pairs a network call.
+    """
+
+    options: UpscaleOptions
+    source: SourceInfo
+    timed: SourceInfo
+    ticks: int
+    device: torch.device
+    dtype: torch.dtype
+    batch_size: int
+
+    def times(self, first_pts: int | None = None) -> Times[Any]:
+        """What settles when frames are shown; `first_pts`: of the video's first frame, where reading begins later."""
+        rate = output_rate(self.source, self.options)
+        if rate is None:
+            return SourceTimes()
+        scale = self.options.time_scale
+        first = None if first_pts is None else first_pts * scale
+        return ConstantTimes(rate, self.source.time_base / scale, self.timed.time_base, first)
+
+    def first_pts(self) -> int | None:
+        """When the first frame is shown, in the source's ticks, where a constant rate counts from it; else None."""
+        if output_rate(self.source, self.options) is None:
+            return None
+        frames = read_frames(replace(self.source, jumps=self.source.jumps and Jumps()))
+        first = next(frames, None)
+        frames.close()
+        return None if first is None else first.pts
+
+
+def settle(options: UpscaleOptions) -> Job:
+    """Look at the source and the machine, and refuse what cannot be.
+
+    Raises:
+        InputError, UsageError, DeviceError: nothing is written yet.
+    """
+    if options.source == PIPE and options.model.stream == "auto":
+        raise UsageError(
+            "--stream auto looks at pairs from all over the video, and - is read once; choose t2s, s2t or both"
+        )
+    source = accelerated(probe(options.source, options.read), options.read.hwaccel)
+    source = excerpt(source, options.read)
+    source = replace(source, jumps=source.jumps and Jumps())  # that sound and pictures share
+    if options.encode.hdr == "tonemap":
+        source = tone_mapped(source)
+    options = with_time_scale(options, source)
+    check_disagreement(options)
+    check_manifest(options)
+    rate = output_rate(source, options)
+    timed = source if rate is None else at_rate(source, rate)
+    device = resolve_device(options.model.device)
+    dtype = resolve_dtype(options.model.precision, device)
+    batch_size = options.batch_size or (_GPU_BATCH if device.type == "cuda" else 1)
+    ticks = options.time_scale if rate is None else 1
+    return Job(options, source, timed, ticks, device, dtype, batch_size)
+
+
+def open_output(job: Job) -> Writer:
+    """Open the output and write its header."""
+    options = job.options
+    return open_writer(
+        options.target,
+        job.timed,
+        options.encode,
+        scale=options.scale,
+        time_scale=job.ticks,
+        overwrite=options.overwrite,
+        tracks=options.tracks,
+        size=options.size,
+    )
+
+
+def warnings_of(job: Job, writer: Writer, copies: int = 1) -> list[str]:
+    """What is known beforehand to be lost, or to go wrong; `copies`: as of `disk_warning`."""
+    num_frames = (estimate_num_frames(job.source) or 0) * job.options.time_scale
+    return [
+        *writer.warnings,
+        *disk_warning(job.options.target, writer.plan, num_frames, copies),
+    ]
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """The network of a run.
+
+    Attributes:
+        system: f_S and f_T on the device, or CDCA.
+        stream: whose frames are written.
+        choice: how that was chosen, where it was left to stsr.
+        weights: name and file of each weights file that was read.
+    """
+
+    system: System
+    stream: StreamChoice
+    choice: Choice | None
+    weights: tuple[tuple[str, Path], ...]
+
+    def network(self, options: UpscaleOptions, *, has_alpha: bool) -> Network:
+        """What frames go through."""
+        kind = AlphaNetwork if has_alpha else Network
+        return kind(self.system, self.stream, bool(options.disagreement), options.on_doubt)
+
+
+def load(job: Job, on_pair: Callable[[int, int], None] = lambda done, total: None) -> Loaded:
+    """Load the weights, and choose the stream where that is left to stsr.
+
+    Raises:
+        WeightsError: they are missing, damaged or not for these modules.
+    """
+    options = job.options
+    weights: list[tuple[str, Path]] = []
+    system = load_system(
+        options.model,
+        options.scale,
+        options.time_scale,
+        lambda name, path: weights.append((name, path)),
+    )
+    model = to_device(system, job.device, job.dtype)
+    choice = _choose(job, model, on_pair)
+    return Loaded(model, choice.stream if choice else options.model.stream, choice, tuple(weights))
+
+
+def _choose(job: Job, model: System, on_pair: Callable[[int, int], None]) -> Choice | None:
+    """Which stream to use, where that is left to stsr and makes a difference."""
+    options = job.options
+    if options.model.stream != "auto" or not isinstance(model, TwoStream):
+        return None
+    if options.time_scale == 1 and not options.dedup:
+        return Choice("t2s", why="there are no new frames at --time-scale 1")
+    if options.scale == 1:
+        return Choice("t2s", why="both streams are the same at --scale 1")
+    source = replace(job.source, jumps=None)
+    return choose_stream(model, source, job.device, job.dtype, on_pair)

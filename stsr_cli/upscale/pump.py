@@ -1,0 +1,90 @@
+"""Decoder, network and encoder at once, joined by short queues."""
+
+import time
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from stsr_cli.pipeline import Prefetch, Sink
+from stsr_cli.upscale.job import Job
+from stsr_cli.upscale.network import Network
+from stsr_cli.upscale.outputs import Output, outputs
+from stsr_cli.upscale.passage import Passage
+from stsr_cli.video.colour.convert import Pixels
+from stsr_cli.video.encode.encoder import EncoderPlan
+from stsr_cli.video.timing.repeats import Step, batches_of_shots
+
+_QUEUE_DEPTH = 4  # frames decoded ahead, frames waiting for the encoder
+
+
+@dataclass(frozen=True)
+class Waits:
+    """Seconds that the network stood still for want of a frame to read, or of room for one to write."""
+
+    decode: float = 0.0
+    encode: float = 0.0
+
+
+def pump(
+    job: Job,
+    network: Network,
+    passage: Passage,
+    plan: EncoderPlan,
+    receive: Callable[[Output], None],
+    on_frame: Callable[[int], None],
+) -> Waits:
+    """Bring every frame of a passage through the network, in order.
+
+    Args:
+        job: how.
+        network: which.
+        passage: of what.
+        plan: what the frames are made for.
+        receive: takes each output frame, in a thread of its own.
+        on_frame: told how many source frames of the passage are done.
+    """
+    steps = passage.steps(with_alpha=plan.has_alpha)
+    with Prefetch(steps, _QUEUE_DEPTH) as frames:
+        batches = batches_of_shots(_told(frames, on_frame), job.batch_size)
+        with Sink[Output](receive, _QUEUE_DEPTH) as sink, torch.inference_mode():
+            for output in outputs(
+                network,
+                batches,
+                job.source,
+                job.options.cut,
+                job.device,
+                job.dtype,
+                plan.frame_size,
+                is_last=lambda: passage.is_whole,
+            ):
+                sink.put(output)
+    return Waits(frames.waited_seconds, sink.waited_seconds)
+
+
+def _told(steps: Iterable[Step], on_frame: Callable[[int], None]) -> Iterator[Step]:
+    num_done = 0
+    for step in steps:
+        yield step
+        num_done += 1 + step.num_repeats
+        on_frame(num_done)
+
+
+def to_host(image: Tensor) -> Pixels:
+    """(C, H, W) integers on the device -> (H, W, C) uint8 or uint16 on the host, as encoders take it."""
+    pixels = image.movedim(0, -1).contiguous().cpu().numpy()
+    return pixels if pixels.dtype == np.uint8 else pixels.astype(np.uint16)
+
+
+class Clock:
+    """Wall time since it was made."""
+
+    def __init__(self) -> None:
+        self._begin = time.perf_counter()
+
+    @property
+    def seconds(self) -> float:
+        """How long that is."""
+        return time.perf_counter() - self._begin

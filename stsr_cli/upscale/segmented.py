@@ -1,0 +1,176 @@
+"""A run in segments: those that are missing are made, here or elsewhere, and all are joined to the output."""
+
+from dataclasses import replace
+from fractions import Fraction
+
+from stsr_cli.errors import InterruptedRun, StsrError
+from stsr_cli.segments.grid import Grid
+from stsr_cli.segments.journal import Journal, SegmentRecord, file_sha256, work_folder
+from stsr_cli.upscale.identity import identity
+from stsr_cli.upscale.job import Job, Loaded, load, open_output, warnings_of
+from stsr_cli.upscale.listener import Listener
+from stsr_cli.upscale.pump import Clock, Waits
+from stsr_cli.upscale.report import UpscaleReport
+from stsr_cli.upscale.segment_task import Runner, SegmentTask
+from stsr_cli.upscale.totals import Totals
+from stsr_cli.video.hardware import decoder_note
+from stsr_cli.video.pipes.pipe import PIPE
+from stsr_cli.video.probe import estimate_num_frames, shown
+from stsr_cli.video.segment import read_segment, segment_format
+from stsr_cli.video.target import image_pattern
+from stsr_cli.video.writer import VideoWriter
+from stsr_cli.video.written import Writer, WrittenReport
+
+_LONGEST_IN_ONE_GO = Fraction(5, 4)  # of a segment
+_MOST_ATTEMPTS = 3  # at a segment that does not fit the ones beside it
+
+
+def plan_segments(job: Job) -> Grid | None:
+    """Where the segments of a run begin, or None: it is made in one go.
+
+    That is so for a video no longer than a segment, and where there is nothing to go on with: a pipe is read once,
+    images and tables of disagreement are written one after another.
+    """
+    options, source = job.options, job.source
+    if not options.segment or source.pipe is not None or options.disagreement:
+        return None
+    if options.target == PIPE or image_pattern(options.target):
+        return None
+    num_frames, seconds = estimate_num_frames(source), None
+    if source.duration is not None:
+        seconds = source.duration * source.time_base
+    elif num_frames and source.frame_rate:
+        seconds = num_frames / source.frame_rate
+    if seconds is not None and seconds <= _LONGEST_IN_ONE_GO * options.segment:
+        return None
+    return Grid.of(options.segment, source.start_pts, source.time_base, source.frame_rate)
+
+
+def in_segments(job: Job, grid: Grid, listener: Listener, runner: Runner) -> UpscaleReport:
+    """Make what is missing of a run's segments, and join them.
+
+    Raises:
+        UsageError: the work folder is in use, or holds another run's segments.
+        InterruptedRun: stopped; the same run goes on.
+        StsrError, InputError: as of `upscale`; what was finished is kept.
+    """
+    options, source = job.options, job.source
+    with open_output(job) as writer:  # what cannot work fails now
+        plan, warnings = writer.plan, warnings_of(job, writer, copies=2)
+        notes = (*decoder_note(source, options.read.hwaccel), *plan.notes)
+        listener.on_plan(writer.tracks, warnings, notes)
+        writer.abort()
+    storage = segment_format(options.target, plan)
+    if storage is None:
+        raise StsrError(
+            f"{plan.codec} video cannot be made in segments; use --segment 0, or another codec"
+        )
+    loaded = load(job, listener.on_pair)
+    header = identity(job, loaded, plan, storage, grid)
+    with Journal(work_folder(options.target), header, resume=options.resume) as journal:
+        listener.on_start(source, str(job.device), loaded.choice)
+        resumed = Totals.of(journal.records.values())
+        if journal.records:
+            listener.on_resume(resumed.num_frames, len(journal.records))
+        task = SegmentTask(
+            options=replace(options, model=replace(options.model, stream=loaded.stream)),
+            folder=journal.folder,
+            run=journal.run,
+            grid=grid,
+            plan=plan,
+            storage=storage,
+            first=0,
+            last=None,
+            is_sought=source.jumps is None and source.dts_delay is None,
+            first_pts=job.first_pts(),
+        )
+        clock = Clock()
+        try:
+            waits = _complete(journal, task, job, loaded, listener, runner)
+            drain = Clock()
+            writer, written = _join(job, journal)
+        except KeyboardInterrupt:
+            raise InterruptedRun(f"interrupted{_kept(journal)}", goes_on=True) from None
+        except StsrError as error:
+            raise type(error)(f"{error}{_kept(journal)}") from error
+        report = Totals.of(journal.chain).report(
+            job,
+            loaded,
+            writer,
+            written,
+            warnings,
+            seconds=clock.seconds,
+            waits=Waits(waits.decode, waits.encode + drain.seconds),
+            frames_resumed=resumed.num_outputs,
+        )
+        if not options.keep_work:
+            journal.remove()
+    return report
+
+
+def _complete(
+    journal: Journal,
+    task: SegmentTask,
+    job: Job,
+    loaded: Loaded,
+    listener: Listener,
+    runner: Runner,
+) -> Waits:
+    """Have the missing segments made until all are there and fit together."""
+    decode = encode = 0.0
+    for _ in range(_MOST_ATTEMPTS):
+        tasks = [replace(task, first=first, last=last) for first, last in journal.missing]
+        num_before = Totals.of(journal.records.values()).num_frames
+
+        def on_segment(record: SegmentRecord) -> None:
+            journal.add(record)
+            listener.on_segment(record.index, record.num_frames, record.num_bytes, record.worker)
+
+        def on_frame(num_done: int, num_before: int = num_before) -> None:
+            listener.on_frame(num_before + num_done)
+
+        if tasks:
+            waits = runner(tasks, on_segment, on_frame, listener, job, loaded)
+            decode, encode = decode + waits.decode, encode + waits.encode
+        bad = [
+            record
+            for record in journal.chain
+            if record.file and file_sha256(journal.folder / record.file) != record.sha256
+        ]
+        seams = journal.broken_seams()
+        if seams:  # it decodes otherwise from its middle on: it is read from its beginning
+            task = replace(task, is_sought=False)
+            bad += [record for pair in seams for record in pair if record.is_sought]
+        if journal.is_complete and not bad and not seams:
+            return Waits(decode, encode)
+        for index in {record.index for record in bad}:
+            journal.drop(index)
+    raise StsrError(
+        f"{shown(job.source.path)} decodes otherwise each time it is read; use --segment 0"
+    )
+
+
+def _join(job: Job, journal: Journal) -> tuple[Writer, WrittenReport]:
+    """Write the output: the packets of all segments, and the other tracks."""
+    chain = journal.chain
+    delay = max(record.delay for record in chain)
+    with open_output(job) as writer:
+        assert isinstance(writer, VideoWriter)
+        for record in chain:
+            if record.file:
+                path, slots = journal.folder / record.file, record.slots
+                packets = read_segment(path, slots[0].pts, writer.time_base)
+                writer.write_encoded(packets, slots, delay)
+        return writer, writer.close()
+
+
+def _kept(journal: Journal) -> str:
+    """What an ended run leaves, for its message; nothing if no segment is done."""
+    if not journal.records:
+        journal.remove()
+        return ""
+    done = Totals.of(journal.records.values())
+    return (
+        f"; {done.num_frames} frames in {len(journal.records)} segments are done and kept in "
+        f"{shown(journal.folder)}"
+    )

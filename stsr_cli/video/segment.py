@@ -1,0 +1,186 @@
+"""A segment of an output on its own: encoded to a finished file, and read back for the join.
+
+NUT keeps timestamps and packets as they are; MOV takes what NUT does not, such as ProRes. Neither is what the output
+becomes: its muxer is given the packets when all are there (`VideoWriter.write_encoded`).
+"""
+
+from __future__ import annotations
+
+import contextlib
+from array import array
+from collections.abc import Iterator
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+
+import av
+from av.codec.context import Flags as CodecFlags
+from av.container import OutputContainer
+from av.format import Flags
+from av.packet import Packet
+from av.video.stream import VideoStream
+
+from stsr_cli.errors import StsrError
+from stsr_cli.video.check.verify import Expected, verify
+from stsr_cli.video.colour.convert import Pixels
+from stsr_cli.video.encode.encoder import EncoderPlan, add_video, open_encoder
+from stsr_cli.video.encode.frame_encoder import FrameEncoder
+from stsr_cli.video.probe import SourceInfo, local_url, open_input, reason, shown
+from stsr_cli.video.target import new_container, sync
+from stsr_cli.video.timing.coding_order import delay_of
+from stsr_cli.video.timing.timeline import Slot
+from stsr_cli.video.written import encoding_advice, removing_on_failure
+
+_FORMATS = ("nut", "mov")
+# Alpha of VP9 travels beside the packets, which NUT's next version keeps.
+_MUXER_OPTIONS = {"nut": {"syncpoints": "timestamped", "strict": "experimental"}, "mov": {}}
+
+
+@dataclass(frozen=True)
+class SegmentFormat:
+    """How segments are stored.
+
+    Attributes:
+        name: FFmpeg's name of the muxer, and the ending of the files.
+        is_header_global: whether the encoder's parameter sets stand in front of all packets, as the output needs it.
+    """
+
+    name: str
+    is_header_global: bool
+
+
+def segment_format(target: Path, plan: EncoderPlan) -> SegmentFormat | None:
+    """How segments of an output are stored, or None where no format takes the codec."""
+    with new_container(target, target) as output:
+        is_global = Flags.global_header in Flags(output.format.flags)
+    for name in _FORMATS:
+        with av.open(f"file:segment.{name}", "w", format=name) as output:
+            if plan.codec in output.supported_codecs:
+                return SegmentFormat(name, is_global)
+    return None
+
+
+class SegmentWriter:
+    """A segment under its temporary name, as a context manager: an exception removes it.
+
+    Attributes:
+        path: the file to be.
+        slots: when each frame that was written is shown, in ticks of the source's time base / time_scale.
+        delay: by how many frames coding runs ahead of showing; known after `close`.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        source: SourceInfo,
+        plan: EncoderPlan,
+        storage: SegmentFormat,
+        *,
+        time_scale: int,
+    ) -> None:
+        """Write the header.
+
+        Args:
+            path: the file to write.
+            source: as of the output's writer.
+            plan: likewise.
+            storage: of `segment_format`.
+            time_scale: as of the output's writer.
+
+        Raises:
+            StsrError: it cannot be written.
+        """
+        self.path, self.slots, self.delay = path, list[Slot](), 0
+        self._partial = path.with_name(f".{path.name}")
+        self._time_base = source.time_base / time_scale
+        self._size = (plan.width, plan.height)
+        self._coded = array("q")
+        with removing_on_failure(self, self.path, encoding_advice):
+            self._output: OutputContainer = av.open(
+                local_url(self._partial),
+                "w",
+                format=storage.name,
+                options=_MUXER_OPTIONS[storage.name],
+            )
+            self._video = add_video(self._output, source, plan, time_scale)
+            context = self._video.codec_context
+            if storage.is_header_global:
+                context.flags |= CodecFlags.global_header
+            else:
+                context.flags &= ~CodecFlags.global_header
+            open_encoder(self._video, plan)
+            self._output.start_encoding()
+            self._encoder = FrameEncoder(self._video, plan, self._time_base)
+
+    def __enter__(self) -> SegmentWriter:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        if kind is not None:
+            self.abort()
+
+    def write(self, pixels: Pixels, pts: int, duration: int) -> None:
+        """Encode one frame, as `VideoWriter.write` does."""
+        with removing_on_failure(self, self.path, encoding_advice):
+            self.slots.append(Slot(pts, duration))
+            # its own start is 0: no format takes all times
+            for packet in self._encoder.encode(pixels, pts - self.slots[0].pts):
+                self._mux(packet)
+
+    def close(self) -> None:
+        """Complete the file, read it back, and give it its name; all of it is on the disk then.
+
+        Raises:
+            StsrError: the disk is full, or it does not verify; it is removed then.
+        """
+        with removing_on_failure(self, self.path, encoding_advice):
+            for packet in self._encoder.drain():
+                self._mux(packet)
+            self._output.close()
+            sync(self._partial)
+            self.delay = delay_of(self._coded)
+            pts = array("q", (slot.pts - self.slots[0].pts for slot in self.slots))
+            expected = Expected(pts, self._time_base, size=self._size)
+            verify(self._partial, expected, shown(self.path))
+            self._partial.replace(self.path)
+            sync(self.path.parent)
+
+    def abort(self) -> None:
+        """Remove what there is. Safe to repeat."""
+        if hasattr(self, "_output"):
+            with contextlib.suppress(av.FFmpegError, OSError, ValueError):
+                self._output.close()
+        self._partial.unlink(missing_ok=True)
+
+    def _mux(self, packet: Packet[VideoStream]) -> None:
+        assert packet.pts is not None
+        self._coded.append(packet.pts)
+        packet.stream = self._video
+        self._output.mux(packet)
+
+
+def read_segment(path: Path, first_pts: int, time_base: Fraction) -> Iterator[Packet[VideoStream]]:
+    """The packets of a segment in coding order.
+
+    Args:
+        path: the file.
+        first_pts: when its first frame is shown, in ticks of `time_base`.
+        time_base: seconds per tick of the output that it was written for, in which the packets are timed.
+
+    Raises:
+        StsrError: it cannot be read.
+    """
+    try:
+        with open_input(path) as container:
+            video = container.streams.video[0]
+            assert video.time_base is not None
+            ticks = video.time_base / time_base  # a format may take a finer clock
+            offset: Fraction | None = None
+            for packet in container.demux(video):
+                if packet.size and packet.pts is not None:
+                    if offset is None:  # the first frame of a closed GOP is coded first
+                        offset = first_pts - packet.pts * ticks
+                    packet.pts = round(packet.pts * ticks + offset)
+                    yield packet
+    except (av.FFmpegError, OSError, ValueError) as error:
+        raise StsrError(f"cannot read {shown(path)}: {reason(error)}; run again") from error
