@@ -51,7 +51,8 @@ class _LazyGroup(click.Group):
         os.environ.setdefault("GOMP_SPINCOUNT", "20000")
         # SIGTERM cleans up like Ctrl-C; a command that can do better sets its own handlers.
         signal.signal(signal.SIGTERM, signal.default_int_handler)
-        if hasattr(signal, "SIGHUP"):  # a terminal that is closed
+        if sys.platform != "win32" and signal.getsignal(signal.SIGHUP) == signal.SIG_DFL:
+            # a terminal that is closed, unless nohup is there
             signal.signal(signal.SIGHUP, signal.default_int_handler)
         try:
             return super().invoke(ctx)

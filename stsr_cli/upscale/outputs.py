@@ -76,10 +76,10 @@ def outputs(
                     pair = index + first_pair
                     yield Output(new_images[pair], (slot,), doubts[pair])
             last, last_image = step, images[index]
-    if last is None or last_image is None:
-        raise InputError(f"{source.path} holds no frame that can be decoded")
     if not is_last():
         return
+    if last is None or last_image is None:
+        raise InputError(f"{source.path} holds no frame that can be decoded")
     # The last frame has no successor to interpolate towards: it is held, so N frames in give time_scale * N out.
     frame, interval = last.frame, last.slots[-1].duration if last.slots else None
     duration = last_duration(frame.duration, interval, source.frame_rate, source.time_base)

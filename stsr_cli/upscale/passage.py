@@ -95,6 +95,11 @@ class Passage:
         self._before = Counts()  # what was counted before the frame that is looked at
         self._base = Counts()  # and before the segment
 
+    @property
+    def has_last(self) -> bool:
+        """Whether the video's last frame is of this pass; it must have been there if the pass began with the video."""
+        return self.is_whole and (self._first == 0 or bool(self.tallies))
+
     def steps(self, *, with_alpha: bool) -> Iterator[Step]:
         """The steps of its segments, and then the one to the frame that the next segment begins with."""
         decoded = read_frames(

@@ -58,7 +58,7 @@ def pump(
                 job.device,
                 job.dtype,
                 plan.frame_size,
-                is_last=lambda: passage.is_whole,
+                is_last=lambda: passage.has_last,
             ):
                 sink.put(output)
     return Waits(frames.waited_seconds, sink.waited_seconds)

@@ -159,7 +159,7 @@ def _join(job: Job, journal: Journal) -> tuple[Writer, WrittenReport]:
         for record in chain:
             if record.file:
                 path, slots = journal.folder / record.file, record.slots
-                packets = read_segment(path, slots[0].pts, writer.time_base)
+                packets = read_segment(path, slots, writer.time_base)
                 writer.write_encoded(packets, slots, delay)
         return writer, writer.close()
 

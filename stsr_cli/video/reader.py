@@ -163,7 +163,9 @@ def _decode(source: SourceInfo, first_pts: int | None, time_base: Fraction) -> I
         assert first_pts is not None
         seek_pts = first_pts - round(margin / time_base)
         frames = _decode_from(source, seek_pts, time_base)
-        first = next(frames, None)
+        first = None
+        with suppress(InputError):  # what cannot be decoded from there on can be from further back
+            first = next(frames, None)
         if first is not None and first.pts is not None and first.pts <= first_pts:
             yield first
             yield from frames

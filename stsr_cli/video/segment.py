@@ -1,14 +1,16 @@
 """A segment of an output on its own: encoded to a finished file, and read back for the join.
 
-NUT keeps timestamps and packets as they are; MOV takes what NUT does not, such as ProRes. Neither is what the output
-becomes: its muxer is given the packets when all are there (`VideoWriter.write_encoded`).
+NUT keeps timestamps and packets as they are; MOV takes what NUT does not, such as ProRes; Matroska has the alpha of
+VP9, which travels beside the packets. None is what the output becomes: its muxer is given the packets when all are
+there (`VideoWriter.write_encoded`).
 """
 
 from __future__ import annotations
 
 import contextlib
 from array import array
-from collections.abc import Iterator
+from bisect import bisect_left
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -32,8 +34,6 @@ from stsr_cli.video.timing.timeline import Slot
 from stsr_cli.video.written import encoding_advice, removing_on_failure
 
 _FORMATS = ("nut", "mov")
-# Alpha of VP9 travels beside the packets, which NUT's next version keeps.
-_MUXER_OPTIONS = {"nut": {"syncpoints": "timestamped", "strict": "experimental"}, "mov": {}}
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,8 @@ def segment_format(target: Path, plan: EncoderPlan) -> SegmentFormat | None:
     """How segments of an output are stored, or None where no format takes the codec."""
     with new_container(target, target) as output:
         is_global = Flags.global_header in Flags(output.format.flags)
-    for name in _FORMATS:
+    is_beside = plan.has_alpha and plan.codec.startswith("libvpx")
+    for name in ("matroska",) if is_beside else _FORMATS:
         with av.open(f"file:segment.{name}", "w", format=name) as output:
             if plan.codec in output.supported_codecs:
                 return SegmentFormat(name, is_global)
@@ -97,10 +98,7 @@ class SegmentWriter:
         self._coded = array("q")
         with removing_on_failure(self, self.path, encoding_advice):
             self._output: OutputContainer = av.open(
-                local_url(self._partial),
-                "w",
-                format=storage.name,
-                options=_MUXER_OPTIONS[storage.name],
+                local_url(self._partial), "w", format=storage.name
             )
             self._video = add_video(self._output, source, plan, time_scale)
             context = self._video.codec_context
@@ -159,28 +157,37 @@ class SegmentWriter:
         self._output.mux(packet)
 
 
-def read_segment(path: Path, first_pts: int, time_base: Fraction) -> Iterator[Packet[VideoStream]]:
+def read_segment(
+    path: Path, slots: Sequence[Slot], time_base: Fraction
+) -> Iterator[Packet[VideoStream]]:
     """The packets of a segment in coding order.
 
     Args:
         path: the file.
-        first_pts: when its first frame is shown, in ticks of `time_base`.
+        slots: when its frames are shown, in ticks of `time_base`.
         time_base: seconds per tick of the output that it was written for, in which the packets are timed.
 
     Raises:
         StsrError: it cannot be read.
     """
+    times = [slot.pts for slot in slots]
     try:
         with open_input(path) as container:
             video = container.streams.video[0]
             assert video.time_base is not None
-            ticks = video.time_base / time_base  # a format may take a finer clock
+            ticks = video.time_base / time_base
             offset: Fraction | None = None
             for packet in container.demux(video):
                 if packet.size and packet.pts is not None:
                     if offset is None:  # the first frame of a closed GOP is coded first
-                        offset = first_pts - packet.pts * ticks
-                    packet.pts = round(packet.pts * ticks + offset)
+                        offset = times[0] - packet.pts * ticks
+                    packet.pts = _nearest(packet.pts * ticks + offset, times)
                     yield packet
     except (av.FFmpegError, OSError, ValueError) as error:
         raise StsrError(f"cannot read {shown(path)}: {reason(error)}; run again") from error
+
+
+def _nearest(time: Fraction, times: Sequence[int]) -> int:
+    """Of ascending times the one that a format's clock has rounded."""
+    after = min(bisect_left(times, time), len(times) - 1)
+    return min(times[max(after - 1, 0) : after + 1], key=lambda one: abs(one - time))
