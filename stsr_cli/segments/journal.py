@@ -159,14 +159,11 @@ class Journal:
         try:
             folder.mkdir(exist_ok=True)
             self._lock = _locked(folder)
-            if not resume:
-                _empty(folder)
-            self._read()
-            self._file = (folder / _NAME).open("ab")
-            if not self._file.tell():
-                self._append({"schema": _SCHEMA, "run": self.run, **header})
-                sync(folder)
-                sync(folder.absolute().parent)
+            try:
+                self._open(resume=resume)
+            except BaseException:
+                self._lock.close()
+                raise
         except OSError as error:
             raise StsrError(f"cannot write {shown(folder)}: {reason(error)}") from error
 
@@ -249,6 +246,16 @@ class Journal:
     def remove(self) -> None:
         """Delete the folder."""
         shutil.rmtree(self.folder, ignore_errors=True)
+
+    def _open(self, *, resume: bool) -> None:
+        if not resume:
+            _empty(self.folder)
+        self._read()
+        self._file = (self.folder / _NAME).open("ab")
+        if not self._file.tell():
+            self._append({"schema": _SCHEMA, "run": self.run, **self.header})
+            sync(self.folder)
+            sync(self.folder.absolute().parent)
 
     def _append(self, line: Mapping[str, Any]) -> None:
         self._file.write(json.dumps(line).encode() + b"\n")
