@@ -7,7 +7,9 @@ import platform
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Protocol
 
@@ -153,6 +155,9 @@ class _Splitter:
         self._writer: SegmentWriter | None = None
         self._begin_seconds = time.time()
         self._counted: Counter[str] = Counter()
+        # A segment is drained, read back and synced while frames of the next one are made.
+        self._finisher = ThreadPoolExecutor(1, "finish")
+        self._finishing: Future[None] | None = None
 
     def __enter__(self) -> _Splitter:
         return self
@@ -160,6 +165,7 @@ class _Splitter:
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         if kind is not None and self._writer is not None:
             self._writer.abort()
+        self._finisher.shutdown()  # the segment before is complete, and counts
 
     def receive(self, output: Output) -> None:
         """Take the next frame."""
@@ -184,8 +190,8 @@ class _Splitter:
             pts = passage.tallies[-1].first_pts * self._job.options.time_scale
             self._encode(self._times.push(None, (Slot(pts, 1),)))
             self._encode(self._times.leave())
-        num_own = len(passage.tallies) - (not passage.is_whole)
-        self._finish_until(num_own)
+        self._finish_until(len(passage.tallies) - (not passage.is_whole))
+        self._wait()
 
     def _skip_way(self) -> None:
         """Let the frames that lead here take their times, as they do in a pass from the beginning."""
@@ -212,18 +218,32 @@ class _Splitter:
     def _finish_until(self, place: int) -> None:
         """Finish the segments before one; those without a frame of the output have no file."""
         while self._num_finished < place:
-            writer, self._writer = self._writer, None
-            if writer is not None:
-                writer.close()
-            self._on_segment(self._record(self._num_finished, writer))
+            self._wait()  # no more than two encoders at once
+            finish = partial(
+                self._finish, self._num_finished, self._writer, self._begin_seconds, self._counts()
+            )
+            self._writer, self._begin_seconds = None, time.time()
             self._num_finished += 1
-            self._begin_seconds = time.time()
+            self._finishing = self._finisher.submit(finish)
 
-    def _record(self, place: int, writer: SegmentWriter | None) -> SegmentRecord:
+    def _wait(self) -> None:
+        """Wait for the segment that is being finished, and raise what went wrong with it."""
+        if self._finishing is not None:
+            self._finishing.result()
+
+    def _finish(
+        self,
+        place: int,
+        writer: SegmentWriter | None,
+        begin_seconds: float,
+        counts: dict[str, float],
+    ) -> None:
+        if writer is not None:
+            writer.close()
         tallies = self._passage.tallies
         tally = tallies[place]
         after = tallies[place + 1] if place + 1 < len(tallies) else None
-        return SegmentRecord(
+        record = SegmentRecord(
             index=tally.index,
             following=after.index if after else None,
             first_pts=tally.first_pts,
@@ -240,11 +260,12 @@ class _Splitter:
             num_frames=tally.num_frames,
             num_repeats=tally.num_repeats,
             cuts=tuple(tally.cuts),
-            counts={**tally.counts._asdict(), **self._counts()},
+            counts={**tally.counts._asdict(), **counts},
             worker=f"{platform.node()}:{os.getpid()}",
-            begin_seconds=self._begin_seconds,
+            begin_seconds=begin_seconds,
             end_seconds=time.time(),
         )
+        self._on_segment(record)
 
     def _counts(self) -> dict[str, float]:
         """What was counted of output frames since the segment before."""
