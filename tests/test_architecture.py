@@ -21,7 +21,7 @@ BASE = {"errors", "labels", "options", "device"}
 NETWORK = {"registry", "modules", "ops", "streams", "cdca"}
 MIDDLE = {"pipeline", "segments", "checkpoint", "video", "data", "losses", "metrics", "tiling"}
 ENGINES = {
-    *("hub", "publish", "convert", "pairs", "upscale", "training", "evaluation", "report"),
+    *("hub", "publish", "convert", "pairs", "upscale", "batch", "training", "evaluation", "report"),
     *("bench", "compare", "distribute", "testsets", "reproduce"),
 }
 BELOW_ENGINES = BASE | NETWORK | MIDDLE
@@ -60,6 +60,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "disagreement": BASE | {"checkpoint", "video"},
     "self_score": BASE | NETWORK | {"data", "metrics", "video"},
     "upscale": BELOW_ENGINES | {"hub", "pairs", "disagreement", "self_score", "report"},
+    "batch": BELOW_ENGINES | {"pairs", "upscale"},
     "training": BELOW_ENGINES | {"hub", "pairs", "card", "report"},
     "report": BELOW_ENGINES,
     "evaluation": BELOW_ENGINES | {"hub", "pairs", "testsets", "upscale", "report"},

@@ -18,12 +18,13 @@ from stsr_cli.cli.fields import (
     SectionedCommand,
     is_default,
     option_of,
-    output_path,
     refuse_given,
     section,
     take,
 )
+from stsr_cli.cli.many import many_options, run_many, sort_arguments, take_batch
 from stsr_cli.cli.reading import decoding_options, source_options
+from stsr_cli.cli.telling import take_telling, tell_options, telling
 from stsr_cli.cli.units import RATE, TIME
 from stsr_cli.options import (
     CutAction,
@@ -34,11 +35,13 @@ from stsr_cli.options import (
     SourceOptions,
     StreamChoice,
     System,
+    TellOptions,
     UpscaleOptions,
     VariableRate,
 )
 
 _option = option_of(UpscaleOptions, ModelOptions)
+_MANY = ("pattern", "recursive", "halt_on_error", "skip_existing")
 
 
 def _on_doubt(
@@ -262,9 +265,10 @@ def take_run(values: dict[str, Any]) -> UpscaleOptions:
 
 
 @click.command(cls=SectionedCommand)
-@click.argument("source", metavar="INPUT", type=click.Path(path_type=Path))
-@click.argument("target", metavar="OUTPUT", type=click.Path(), callback=output_path)
+@click.argument("paths", metavar="INPUT... OUTPUT", type=click.Path(), nargs=-1, required=True)
 @run_options
+@many_options
+@tell_options
 @click.option(
     "--preview",
     "preview_seconds",
@@ -279,8 +283,8 @@ def take_run(values: dict[str, Any]) -> UpscaleOptions:
     help="Write what was done and what was verified: versions, weights, options, tracks, cuts, times.",
 )
 @click.option("-y", "--overwrite", is_flag=True, help="Replace OUTPUT and FILE if they exist.")
-@click.option("-q", "--quiet", is_flag=True, help="No progress bar, no summary.")
-def command(**values: Any) -> None:
+@click.pass_context
+def command(context: click.Context, /, paths: tuple[str, ...], **values: Any) -> None:
     """Upscale the video INPUT to OUTPUT: 4x the resolution and 2x the frame rate.
 
     Sound, subtitles, chapters, attachments and tags are copied as they are where OUTPUT can hold them, else converted
@@ -289,36 +293,42 @@ def command(**values: Any) -> None:
 
     Both may be images, numbered (frames/%06d.png) or all in a folder (frames/), or - for a stream from or to another
     program.
+
+    Several INPUTs, or folders of videos, go into the folder OUTPUT, one after the other; the same command again goes on
+    with those that are left.
     """
-    is_quiet, preview_seconds = values.pop("quiet"), values.pop("preview_seconds")
-    options = take_run(values)
+    tell, arguments = take_telling(values), sort_arguments(paths, values)
+    many = {name: values.pop(name) for name in _MANY}
+    preview_seconds = values.pop("preview_seconds")
+    options = take_run({**values, "source": arguments.inputs[0], "target": arguments.target})
     if (LIST, "") in options.encode.options:
         print_encoder_options(options.encode.codec, options.target)
         return
     if preview_seconds is not None:
-        _preview(options, preview_seconds, is_quiet)
+        _preview(options, preview_seconds, tell)
         return
-    from stsr_cli.console import UpscaleConsole
+    if arguments.is_batch:
+        context.exit(run_many(take_batch(arguments, many, options), tell).exit_code)
     from stsr_cli.upscale import upscale
 
-    with UpscaleConsole(options, is_quiet) as console:
-        report = upscale(options, console)
-    console.summarise(report)
+    with telling(tell) as told:
+        listener = told.file(options)
+        told.finish(upscale(options, listener))
 
 
-def _preview(options: UpscaleOptions, seconds: Fraction, is_quiet: bool) -> None:
+def _preview(options: UpscaleOptions, seconds: Fraction, tell: TellOptions) -> None:
     """As the library does, with a bar; says where the excerpts are."""
     if not seconds:
         raise click.UsageError("--preview 0 shows nothing; write --preview 2")
     refuse_given("with --preview, which is a video to look at", "disagreement", "report")
+    if tell.progress in ("plain", "jsonl"):
+        refuse_given("with --preview, whose bar is all it shows", "progress")
     from stsr_cli.console import Counter
     from stsr_cli.upscale.preview import preview
 
-    with Counter("runs") as counter:
-        report = preview(
-            options, seconds, lambda *done: None if is_quiet else counter.update(*done)
-        )
-    if is_quiet:
+    with Counter("runs", is_shown=tell.progress != "none") as counter:
+        report = preview(options, seconds, counter.update)
+    if tell.log_level in ("error", "warning"):
         return
     parts = [
         f"{float(start):.3f} s to {'the end' if end is None else f'{float(end):.3f} s'}"

@@ -1,5 +1,6 @@
 """Every option of a run, as frozen dataclasses: a default is written here and nowhere else. Standard library only."""
 
+from stsr_cli.options.batch import BatchOptions, LogLevel, ProgressKind, TellOptions
 from stsr_cli.options.results import CompareMode, CompareOptions, EvalOptions, Protocol, PushOptions
 from stsr_cli.options.training import Config, Recipe, ReproduceOptions, Stage, TrainOptions
 from stsr_cli.options.upscale import (
@@ -32,6 +33,7 @@ __all__ = [
     "DEFAULT_SPATIAL",
     "DEFAULT_TEMPORAL",
     "NO_TRACKS",
+    "BatchOptions",
     "CompareMode",
     "CompareOptions",
     "Config",
@@ -41,10 +43,12 @@ __all__ = [
     "EncodeOptions",
     "EvalOptions",
     "HdrAction",
+    "LogLevel",
     "ModelOptions",
     "OnDoubt",
     "PipeFormat",
     "Precision",
+    "ProgressKind",
     "Protocol",
     "PushOptions",
     "Recipe",
@@ -54,6 +58,7 @@ __all__ = [
     "Stream",
     "StreamChoice",
     "System",
+    "TellOptions",
     "TrackOptions",
     "TrainOptions",
     "UpscaleOptions",

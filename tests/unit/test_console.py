@@ -8,8 +8,8 @@ import time
 import pytest
 from rich.console import Console
 
-from stsr_cli import console as console_module
 from stsr_cli.console import TrainConsole
+from stsr_cli.console import training as console_module
 from stsr_cli.training.status import StepStatus, TrainStatus
 
 STAGES = [("t2s", "s2t"), ("spatial",), ("temporal_lr", "temporal_hr"), ("given", "new")]

@@ -1,0 +1,121 @@
+"""What was made in a folder: `.stsr-batch.jsonl` in it, a line for each finished output, appended and fsynced.
+
+An output that exists is complete, since nothing else gets its name. The journal says which source and which options it
+was made from, so that the same command again leaves it out, and another one does not take it for its own.
+"""
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import asdict, fields
+from pathlib import Path
+from typing import Any
+
+from stsr_cli.errors import StsrError
+from stsr_cli.options import UpscaleOptions
+from stsr_cli.video.probe import shown
+
+NAME = ".stsr-batch.jsonl"
+# How a run goes, not what it makes.
+_WITHOUT_EFFECT = frozenset(
+    "source target overwrite report batch_size model.device model.offline read.hwaccel".split()
+)
+
+
+class Journal:
+    """The journal of one folder, as it is now; a torn or foreign line counts as none."""
+
+    def __init__(self, folder: Path) -> None:
+        self._path = folder / NAME
+        self._records: dict[str, dict[str, Any]] = {}
+        try:
+            lines = self._path.read_bytes().splitlines()
+        except OSError:
+            lines = []
+        for line in lines:
+            try:
+                record = json.loads(line)
+                self._records[record["output"]] = record
+            except (ValueError, TypeError, KeyError):
+                continue
+
+    def wrote(self, output: Path) -> bool:
+        """Whether a file of the folder is an output of a batch, still as it was written."""
+        record = self._records.get(output.name)
+        return record is not None and record.get("bytes") == output.stat().st_size
+
+    def objection(self, options: UpscaleOptions) -> str:
+        """Why the target of a run, which exists, is not what this run would make; "": it is."""
+        record = self._records.get(options.target.name)
+        if record is None:
+            return "it was not made by a batch"
+        if not self.wrote(options.target):
+            return "it was changed since it was made"
+        if record.get("source") != _fingerprint(options.source):
+            return "its source was another one"
+        # an option that stsr did not have then was as it is by default
+        before = effective_options(UpscaleOptions(Path(), Path())) | record.get("options", {})
+        now = effective_options(options)
+        changed = [name for name in now if before.get(name) != now[name]]
+        return ", ".join(f"{name} was {before.get(name)} and is {now[name]}" for name in changed)
+
+    def add(self, options: UpscaleOptions) -> None:
+        """Note that the target of a run is done.
+
+        Raises:
+            StsrError: the disk is full.
+        """
+        record: dict[str, Any] = {
+            "output": options.target.name,
+            "bytes": options.target.stat().st_size,
+            "source": _fingerprint(options.source),
+            "options": effective_options(options),
+        }
+        line = f"{json.dumps(record)}\n".encode()
+        try:
+            with self._path.open("ab") as file:
+                if file.tell() and not self._ends_whole():
+                    line = b"\n" + line
+                file.write(line)
+                file.flush()
+                os.fsync(file.fileno())
+        except OSError as error:
+            raise StsrError(
+                f"{shown(options.target)} is done, but that cannot be noted in {shown(self._path)}: {error.strerror}"
+            ) from error
+        self._records[record["output"]] = record
+
+    def _ends_whole(self) -> bool:
+        with self._path.open("rb") as file:
+            file.seek(-1, os.SEEK_END)
+            return file.read() == b"\n"
+
+
+def effective_options(options: UpscaleOptions) -> dict[str, str]:
+    """The options that change what is made, as text by dotted name; a weights file with its size and time."""
+    found = dict(_flat("", {f.name: _value(getattr(options, f.name)) for f in fields(options)}))
+    for weights in options.model.weights:
+        path = Path(weights)
+        if path.is_file():
+            found[f"weights {weights}"] = " ".join(map(str, _fingerprint(path)))
+    return {name: text for name, text in found.items() if name not in _WITHOUT_EFFECT}
+
+
+def _value(value: Any) -> Any:
+    return asdict(value) if hasattr(value, "__dataclass_fields__") else value
+
+
+def _flat(prefix: str, values: Mapping[str, Any]) -> list[tuple[str, str]]:
+    found = []
+    for name, value in values.items():
+        if isinstance(value, Mapping):
+            found += _flat(f"{prefix}{name}.", value)
+        else:
+            found.append((f"{prefix}{name}", str(value)))
+    return found
+
+
+def _fingerprint(path: Path) -> list[int]:
+    """Bytes and time of the last change, in whole seconds, since copies round it."""
+    status = path.stat()
+    return [status.st_size, int(status.st_mtime)]

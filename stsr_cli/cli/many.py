@@ -1,0 +1,116 @@
+"""Many files in one `stsr upscale`: which arguments make it a batch, and the batch they make."""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from stsr_cli.cli.fields import Decorator, option_of, output_path, refuse_given, section
+from stsr_cli.options import BatchOptions, TellOptions, UpscaleOptions
+
+if TYPE_CHECKING:
+    from stsr_cli.batch.run import BatchReport
+
+_option = option_of(BatchOptions)
+
+many_options: Decorator = section(
+    "Many files",
+    click.option("-r", "--recursive", is_flag=True, help="Take videos in folders of folders, too."),
+    _option(
+        "--output-pattern",
+        "pattern",
+        metavar="NAME",
+        help='Name of each output, such as "{stem}_{w}x{h}_{fps}fps{ext}"; also {name}, {scale}, {time_scale}, {index} '
+        "and {parent}, the input's folder. Without a folder as OUTPUT it lies beside its input.",
+    ),
+    click.option(
+        "--skip-existing",
+        is_flag=True,
+        help="Leave out files whose output exists, whatever made it.",
+    ),
+    click.option(
+        "--halt-on-error", is_flag=True, help="Try no other file after the first that fails."
+    ),
+)
+
+
+@dataclass(frozen=True)
+class Arguments:
+    """INPUT... OUTPUT, sorted out.
+
+    Attributes:
+        inputs: all but the output.
+        output: as it was written; None: there is none, and outputs lie beside their inputs.
+        is_batch: whether OUTPUT is a folder of videos, and not one video or sequence of images.
+    """
+
+    inputs: tuple[Path, ...]
+    output: str | None
+    is_batch: bool
+
+    @property
+    def target(self) -> Path:
+        """The output of a single run, or a stand-in."""
+        path = None if self.is_batch else output_path_of(self.output)
+        return path or Path("OUTPUT.mkv")
+
+
+def output_path_of(value: str | None) -> Path | None:
+    """See `fields.output_path`."""
+    return output_path(click.get_current_context(), click.Argument(["output"]), value)
+
+
+def sort_arguments(paths: tuple[str, ...], values: dict[str, Any]) -> Arguments:
+    """What of the arguments is read and where it goes.
+
+    It is a batch with more than one input, with -r or --output-pattern, or if the input is a folder that holds videos
+    and no images. The last argument is the output; with --output-pattern only if it is a folder, and not alone.
+    """
+    has_pattern = values["pattern"] is not None
+    if len(paths) < 2 and not has_pattern:
+        raise click.UsageError("Missing argument 'OUTPUT'.")
+    first, last = tuple(map(Path, paths[:-1])), paths[-1]
+    is_batch = len(first) > 1 or has_pattern or values["recursive"]
+    if not is_batch and first[0].is_dir():
+        from stsr_cli.batch.inputs import holds_videos_alone
+
+        is_batch = holds_videos_alone(first[0])
+    if not is_batch:
+        refuse_given("with one INPUT that is no folder of videos", "skip_existing", "halt_on_error")
+        return Arguments(first, last, is_batch=False)
+    refuse_given("with several files; it is one file of one run", "report", "disagreement")
+    refuse_given("with several files", "preview_seconds", "format")
+    is_folder = last.endswith(("/", os.sep)) or Path(last).is_dir()
+    if has_pattern and not (first and is_folder):
+        return Arguments((*first, Path(last)), None, is_batch=True)
+    if not is_folder:
+        raise click.UsageError(
+            f"OUTPUT of several files is a folder, and {last!r} is none; end its name in / to have it made, or name "
+            "outputs by --output-pattern"
+        )
+    return Arguments(first, last, is_batch=True)
+
+
+def take_batch(arguments: Arguments, values: dict[str, Any], run: UpscaleOptions) -> BatchOptions:
+    """The batch that arguments and options describe."""
+    return BatchOptions(
+        inputs=arguments.inputs,
+        folder=None if arguments.output is None else Path(arguments.output),
+        run=run,
+        **values,
+    )
+
+
+def run_many(options: BatchOptions, tell: TellOptions) -> "BatchReport":
+    """As the library does, with what is told."""
+    from stsr_cli.batch.plan import plan_batch
+    from stsr_cli.batch.run import run_batch
+    from stsr_cli.cli.telling import telling
+
+    with telling(tell) as told:
+        items = plan_batch(options, told.on_probe)
+        report = run_batch(items, told, halt_on_error=options.halt_on_error)
+        told.summarise(report)
+    return report

@@ -1,0 +1,232 @@
+"""A run of `stsr upscale`, or many, for people: lines by their level, how far it is, and a summary."""
+
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Final, Self
+
+from rich.console import Console
+
+from stsr_cli.console.meter import Bar, Lines, Meter, Stand, Unseen
+from stsr_cli.console.pace import Pace, clock
+from stsr_cli.console.tables import print_table
+from stsr_cli.options import TellOptions
+
+if TYPE_CHECKING:
+    from fractions import Fraction
+
+    from stsr_cli.batch.plan import Item
+    from stsr_cli.batch.run import BatchReport, FileResult
+    from stsr_cli.options import UpscaleOptions
+    from stsr_cli.self_score import Choice
+    from stsr_cli.upscale import UpscaleReport
+    from stsr_cli.video.probe import SourceInfo
+    from stsr_cli.video.tracks.plan import Track
+
+STATES: Final = ("done", "skipped", "failed", "interrupted", "not tried")
+CountFrames = Callable[["SourceInfo"], int | None]
+
+
+class People:
+    """What people are told of a run or a batch; a context manager."""
+
+    def __init__(self, options: TellOptions, count_frames: CountFrames) -> None:
+        """`count_frames` estimates how many frames a source has."""
+        self.count_frames = count_frames
+        self.console = Console(stderr=True, highlight=False)
+        self._level = getattr(logging, options.log_level.upper())
+        self.meter: Meter = Unseen()
+        if options.progress == "plain":
+            self.meter = Lines(self.console)
+        elif options.progress == "auto" and self._has_bar:
+            self.meter = Bar(self.console)
+        self._current: PeopleFile | None = None
+
+    @property
+    def _has_bar(self) -> bool:
+        return self.console.is_terminal and not self.console.is_dumb_terminal
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.meter.stop()
+
+    def say(self, text: str, level: int = logging.INFO) -> None:
+        """Print a line, if its level is asked for."""
+        if level >= self._level:
+            self.console.print(text, markup=False, soft_wrap=True)
+
+    def log(self, level: int, name: str, message: str) -> None:
+        """Print what the library logs."""
+        self.say(f"{logging.getLevelName(level).lower()}: {name}: {message}", level)
+
+    def file(self, options: "UpscaleOptions") -> "PeopleFile":
+        """A single run is begun."""
+        self._current = PeopleFile(self, options)
+        return self._current
+
+    def finish(self, report: "UpscaleReport") -> None:
+        """The single run is done."""
+        assert self._current is not None
+        self._current.summarise(report)
+
+    def on_probe(self, num_done: int, num_all: int) -> None:
+        """How many files of a batch were looked at."""
+        self.meter.show(Stand("files looked at", num_done, num_all))
+        if num_done == num_all:
+            self.meter.stop()
+
+    def on_file(self, item: "Item", num_files: int) -> "PeopleFile":
+        """A file of a batch is begun."""
+        assert item.options is not None
+        self.say(f"[{item.index}/{num_files}] {item.source} -> {item.options.target}")
+        self._current = PeopleFile(self, item.options, str(item.source))
+        return self._current
+
+    def on_result(self, result: "FileResult") -> None:
+        """Say what became of a file of a batch; what fails is said as soon as it does."""
+        self.meter.stop()
+        if result.report is not None and self._current is not None:
+            self._current.summarise(result.report)
+        elif result.state in ("failed", "interrupted"):
+            self.say(f"{result.state}: {result.source}: {result.reason}", logging.ERROR)
+
+    def summarise(self, report: "BatchReport") -> None:
+        """Say what became of every file, and how many there are of each kind."""
+        if self._level > logging.INFO:
+            return
+        rows = [
+            [str(result.index), str(result.source), result.state, _outcome(result)]
+            for result in report.results
+        ]
+        print_table("", ["", "file", "state", ""], rows, "")
+        counts = [(report.count(state), state) for state in STATES]
+        said = ", ".join(f"{count} {state}" for count, state in counts if count)
+        num_files = len(report.results)
+        self.say(f"{num_files} file{'' if num_files == 1 else 's'}: {said}")
+
+
+class PeopleFile:
+    """Listens to the run of one file; see `upscale.Listener`."""
+
+    def __init__(self, people: People, options: "UpscaleOptions", label: str = "") -> None:
+        """`label` is put before what concerns the file; "": there is but one."""
+        self._people, self._options, self._label = people, options, label
+        self._warned: set[str] = set()
+        self._num_frames: int | None = None
+        self._pace = Pace()
+
+    def on_plan(
+        self, tracks: "Sequence[Track]", warnings: Sequence[str], notes: Sequence[str]
+    ) -> None:
+        """Say what the output cannot hold as it is, a line each."""
+        for note in notes:
+            self._people.say(note)
+        for track in tracks:
+            if track.action == "drop":
+                self._warn(f"{track.name}: {track.fate}")
+            elif track.action == "convert":
+                self._people.say(f"{track.name}: {track.fate}")
+            else:
+                self._people.say(f"debug: {track.name}: {track.fate}", logging.DEBUG)
+        for warning in warnings:
+            self._warn(warning)
+
+    def on_note(self, note: str) -> None:
+        """Say what became different on the way."""
+        self._people.say(f"note: {note}")
+
+    def _warn(self, warning: str) -> None:
+        self._warned.add(warning)
+        of = f"{self._label}: " if self._label else ""
+        self._people.say(f"warning: {of}{warning}", logging.WARNING)
+
+    def on_pair(self, num_done: int, num_total: int) -> None:
+        """Show how far the choice of the stream is."""
+        what = "places, choosing the stream"
+        self._people.meter.show(Stand(what, num_done, num_total, label=self._label))
+
+    def on_start(self, source: "SourceInfo", device: str, choice: "Choice | None") -> None:
+        """Say what becomes of what."""
+        options, model = self._options, self._options.model
+        if choice is not None:
+            self._people.say(str(choice))
+            model = replace(model, stream=choice.stream)
+        rate = f" at {float(source.frame_rate):.3f} fps" if source.frame_rate else ""
+        in_time = f"to {_rate(options.fps)}" if options.fps else f"x{options.time_scale}"
+        self._people.say(
+            f"{options.source.name}: {source.width}x{source.height}{rate}, x{options.scale} in space and "
+            f"{in_time} in time with {model.title} on {device}"
+        )
+        self._num_frames = self._people.count_frames(source)
+        self._show(0)
+
+    def on_resume(self, num_frames_done: int, num_segments_done: int) -> None:
+        """Say what an earlier run has made; it is no part of the speed."""
+        self._people.say(
+            f"going on: {num_frames_done} source frames in {num_segments_done} segments are done"
+        )
+        self._pace = Pace(num_frames_done)
+        self._show(num_frames_done)
+
+    def on_frame(self, num_done: int) -> None:
+        """Show how far it is."""
+        self._pace.add(num_done)
+        self._show(num_done)
+
+    def _show(self, num_done: int) -> None:
+        speed, left = self._pace.frames_per_second, self._pace.seconds_left(self._num_frames)
+        self._people.meter.show(
+            Stand("frames", num_done, self._num_frames, speed, left, self._label)
+        )
+
+    def summarise(self, report: "UpscaleReport") -> None:
+        """Say what came out and where the time went."""
+        self._people.meter.stop()
+        say, options = self._people.say, self._options
+        for note in report.notes:
+            say(note)
+        if report.num_cuts:
+            cuts = "1 cut" if report.num_cuts == 1 else f"{report.num_cuts} cuts"
+            instead = "the frame before is held" if options.cut == "hold" else "a fade"
+            say(f"{cuts}, {instead} instead of new frames")
+        if options.dedup:
+            say(
+                f"{report.num_repeats} of {report.frames_in} source frames repeat the one before, replaced by new ones"
+            )
+        dropped = [track.name for track in report.tracks if track.action == "drop"]
+        if dropped:
+            say(f"lost: {', '.join(dropped)}")
+        for warning in report.warnings:
+            if warning not in self._warned:
+                self._warn(warning)
+        if report.mean_disagreement is not None:
+            replaced = f"{report.num_replaced} of {report.num_new} new frames replaced"
+            say(
+                f"the streams differ by {report.mean_disagreement:.2f} levels of 255 on average"
+                f"{f'; {replaced}' if options.on_doubt else ''}"
+            )
+        if str(report.target) == "-":
+            say("frames and packets were counted; a pipe cannot be read back")
+        say(
+            f"{report.target}: {report.frames_out} frames of {report.width}x{report.height} in {report.seconds:.1f} s, "
+            f"{report.frames_per_second:.1f} frames/s; time spent waiting for decode {report.decode_share:.0%}, "
+            f"network {report.network_share:.0%}, encode {report.encode_share:.0%}"
+        )
+        for name, path in report.weights:
+            say(f"debug: weights {name}: {path}", logging.DEBUG)
+        for check in report.checks:
+            say(f"debug: verified {check.what}: {check.actual}", logging.DEBUG)
+
+
+def _outcome(result: "FileResult") -> str:
+    report = result.report
+    if report is None:
+        return result.reason
+    made = f"{report.frames_out} frames of {report.width}x{report.height}"
+    return f"{report.target}: {made} in {clock(result.seconds)}"
+
+
+def _rate(fps: "Fraction") -> str:
+    return f"{float(fps):.5g} fps"
