@@ -6,20 +6,15 @@ was made from, so that the same command again leaves it out, and another one doe
 
 import json
 import os
-from collections.abc import Mapping
-from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
 
 from stsr_cli.errors import StsrError
 from stsr_cli.options import UpscaleOptions
+from stsr_cli.upscale.identity import fingerprint, options_that_matter
 from stsr_cli.video.probe import shown
 
 NAME = ".stsr-batch.jsonl"
-# How a run goes, not what it makes.
-_WITHOUT_EFFECT = frozenset(
-    "source target overwrite report batch_size model.device model.offline read.hwaccel".split()
-)
 
 
 class Journal:
@@ -51,11 +46,11 @@ class Journal:
             return "it was not made by a batch"
         if not self.wrote(options.target):
             return "it was changed since it was made"
-        if record.get("source") != _fingerprint(options.source):
+        if record.get("source") != fingerprint(options.source):
             return "its source was another one"
         # an option that stsr did not have then was as it is by default
-        before = effective_options(UpscaleOptions(Path(), Path())) | record.get("options", {})
-        now = effective_options(options)
+        before = _effective(UpscaleOptions(Path(), Path())) | record.get("options", {})
+        now = _effective(options)
         changed = [name for name in now if before.get(name) != now[name]]
         return ", ".join(f"{name} was {before.get(name)} and is {now[name]}" for name in changed)
 
@@ -68,8 +63,8 @@ class Journal:
         record: dict[str, Any] = {
             "output": options.target.name,
             "bytes": options.target.stat().st_size,
-            "source": _fingerprint(options.source),
-            "options": effective_options(options),
+            "source": fingerprint(options.source),
+            "options": _effective(options),
         }
         line = f"{json.dumps(record)}\n".encode()
         try:
@@ -91,31 +86,13 @@ class Journal:
             return file.read() == b"\n"
 
 
-def effective_options(options: UpscaleOptions) -> dict[str, str]:
-    """The options that change what is made, as text by dotted name; a weights file with its size and time."""
-    found = dict(_flat("", {f.name: _value(getattr(options, f.name)) for f in fields(options)}))
-    for weights in options.model.weights:
-        path = Path(weights)
-        if path.is_file():
-            found[f"weights {weights}"] = " ".join(map(str, _fingerprint(path)))
-    return {name: text for name, text in found.items() if name not in _WITHOUT_EFFECT}
-
-
-def _value(value: Any) -> Any:
-    return asdict(value) if hasattr(value, "__dataclass_fields__") else value
-
-
-def _flat(prefix: str, values: Mapping[str, Any]) -> list[tuple[str, str]]:
-    found = []
-    for name, value in values.items():
-        if isinstance(value, Mapping):
-            found += _flat(f"{prefix}{name}.", value)
-        else:
-            found.append((f"{prefix}{name}", str(value)))
+def _effective(options: UpscaleOptions) -> dict[str, Any]:
+    """What decides what comes out, by name; a weights file with what is in it."""
+    found = options_that_matter(options)
+    found.pop("segment", None)
+    found["stream"] = options.model.stream
+    found["weights"] = [
+        [weights, fingerprint(Path(weights)) if Path(weights).is_file() else None]
+        for weights in options.model.weights
+    ]
     return found
-
-
-def _fingerprint(path: Path) -> list[int]:
-    """Bytes and time of the last change, in whole seconds, since copies round it."""
-    status = path.stat()
-    return [status.st_size, int(status.st_mtime)]

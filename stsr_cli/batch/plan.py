@@ -24,14 +24,13 @@ from stsr_cli.device import resolve_device, resolve_dtype
 from stsr_cli.errors import StsrError, UsageError
 from stsr_cli.options import BatchOptions, UpscaleOptions
 from stsr_cli.pairs import load_system
-from stsr_cli.video.colour.keeping import tone_mapped
+from stsr_cli.upscale.job import settle
 from stsr_cli.video.encode.encoder import EncoderPlan, plan_encoder
 from stsr_cli.video.encode.orientation import swaps_axes
 from stsr_cli.video.pipes.pipe import PIPE
-from stsr_cli.video.probe import SourceInfo, probe, shown
+from stsr_cli.video.probe import SourceInfo, shown
 from stsr_cli.video.target import new_container
-from stsr_cli.video.timing.excerpt import excerpt
-from stsr_cli.video.timing.retime import output_rate, with_time_scale
+from stsr_cli.video.timing.retime import output_rate
 from stsr_cli.video.tracks.plan import plan_output
 
 OnProbe = Callable[[int, int], None]
@@ -111,14 +110,12 @@ def _settle(
     run: UpscaleOptions, found: Input, pattern: str, folder: Path | None, index: int
 ) -> UpscaleOptions:
     """The run of one file: what can be wrong with it and shows without a network is raised here."""
-    source = excerpt(probe(found.path, run.read), run.read)
+    job = settle(replace(run, source=found.path))
+    run, source = job.options, job.source
     if source.images:
         raise UsageError(
             f"{shown(found.path)} is an image sequence, which is no part of several inputs; upscale it alone"
         )
-    if run.encode.hdr == "tonemap":
-        source = tone_mapped(source)
-    run = with_time_scale(replace(run, source=found.path), source)
     values: dict[str, str | int] = {
         "stem": found.path.stem,
         "name": found.path.name,
@@ -204,12 +201,12 @@ def _done(items: Sequence[Item], overwrite: bool, skip_existing: bool) -> list[I
         why = journals.setdefault(folder, Journal(folder)).objection(run)
         if run.target.is_dir():
             refused.append(f"{shown(run.target)} (a folder)")
-        elif not why:
+        elif not why and run.resume:
             item = replace(item, state="skipped", reason="done before, by this command")
         elif skip_existing:
             item = replace(item, state="skipped", reason="its output exists")
         elif not overwrite:
-            refused.append(f"{shown(run.target)} ({why})")
+            refused.append(f"{shown(run.target)} ({why or 'made by this command'})")
         found.append(item)
     if refused:
         more = len(refused) - _SHOWN_CONFLICTS

@@ -3,15 +3,13 @@
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
 from stsr_cli.cli.fields import Decorator, option_of, output_path, refuse_given, section
+from stsr_cli.errors import InterruptedRun
 from stsr_cli.options import BatchOptions, TellOptions, UpscaleOptions
-
-if TYPE_CHECKING:
-    from stsr_cli.batch.run import BatchReport
 
 _option = option_of(BatchOptions)
 
@@ -103,8 +101,12 @@ def take_batch(arguments: Arguments, values: dict[str, Any], run: UpscaleOptions
     )
 
 
-def run_many(options: BatchOptions, tell: TellOptions) -> "BatchReport":
-    """As the library does, with what is told."""
+def run_many(options: BatchOptions, tell: TellOptions) -> int:
+    """As the library does, with what is told; returns the exit code.
+
+    Raises:
+        InterruptedRun: it was stopped, after the summary.
+    """
     from stsr_cli.batch.plan import plan_batch
     from stsr_cli.batch.run import run_batch
     from stsr_cli.cli.telling import telling
@@ -113,4 +115,6 @@ def run_many(options: BatchOptions, tell: TellOptions) -> "BatchReport":
         items = plan_batch(options, told.on_probe)
         report = run_batch(items, told, halt_on_error=options.halt_on_error)
         told.summarise(report)
-    return report
+    if report.exit_code == InterruptedRun.exit_code and tell.progress != "jsonl":
+        raise InterruptedRun("interrupted", goes_on=True)
+    return report.exit_code

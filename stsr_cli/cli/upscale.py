@@ -308,7 +308,7 @@ def command(context: click.Context, /, paths: tuple[str, ...], **values: Any) ->
         _preview(options, preview_seconds, tell)
         return
     if arguments.is_batch:
-        context.exit(run_many(take_batch(arguments, many, options), tell).exit_code)
+        context.exit(run_many(take_batch(arguments, many, options), tell))
     from stsr_cli.upscale import upscale
 
     with telling(tell) as told:

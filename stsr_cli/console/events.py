@@ -191,10 +191,16 @@ class FileEvents:
         )
         self._pace, self._due = Pace(), 0.0
 
-    def on_resume(self, num_frames_done: int, num_segments_done: int) -> None:
+    def on_resume(self, num_frames: int, num_segments: int) -> None:
         """See `Listener`."""
-        self._pace = Pace(num_frames_done)
-        self._emit("resume", num_done=num_frames_done, num_segments=num_segments_done)
+        self._pace = Pace(num_frames)
+        self._emit("resume", num_done=num_frames, num_segments=num_segments)
+
+    def on_segment(self, index: int, num_frames: int, num_bytes: int, worker: str) -> None:
+        """See `Listener`."""
+        self._emit(
+            "segment", index=index, num_frames=num_frames, num_bytes=num_bytes, worker=worker
+        )
 
     def on_frame(self, num_done: int) -> None:
         """See `Listener`."""

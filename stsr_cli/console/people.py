@@ -162,13 +162,20 @@ class PeopleFile:
         self._num_frames = self._people.count_frames(source)
         self._show(0)
 
-    def on_resume(self, num_frames_done: int, num_segments_done: int) -> None:
-        """Say what an earlier run has made; it is no part of the speed."""
+    def on_resume(self, num_frames: int, num_segments: int) -> None:
+        """Say that not all is left to do; what is done is no part of the speed."""
         self._people.say(
-            f"going on: {num_frames_done} source frames in {num_segments_done} segments are done"
+            f"an earlier run has done {num_frames} frames in {num_segments} segments; going on from there"
         )
-        self._pace = Pace(num_frames_done)
-        self._show(num_frames_done)
+        self._pace = Pace(num_frames)
+        self._show(num_frames)
+
+    def on_segment(self, index: int, num_frames: int, num_bytes: int, worker: str) -> None:
+        """Nothing but when debugging: the bar says how far it is."""
+        self._people.say(
+            f"debug: segment {index}: {num_frames} frames, {num_bytes} bytes, by {worker}",
+            logging.DEBUG,
+        )
 
     def on_frame(self, num_done: int) -> None:
         """Show how far it is."""

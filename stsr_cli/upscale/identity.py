@@ -8,6 +8,7 @@ from typing import Any
 
 from stsr_cli import __version__
 from stsr_cli.checkpoint import sha256
+from stsr_cli.options import UpscaleOptions
 from stsr_cli.segments.grid import Grid
 from stsr_cli.upscale.job import Job, Loaded
 from stsr_cli.upscale.manifest import plain
@@ -32,12 +33,9 @@ def identity(
     job: Job, loaded: Loaded, plan: EncoderPlan, storage: SegmentFormat, grid: Grid
 ) -> dict[str, Any]:
     """All that decides what is in the segments of a run, as JSON's types."""
-    options = {name: value for name, value in asdict(job.options).items() if name not in _NO_MATTER}
-    for name, hidden in _NO_MATTER_INSIDE.items():
-        options[name] = {key: value for key, value in options[name].items() if key not in hidden}
     return {
-        "source": _fingerprint(job.options.source, job.source.images),
-        "options": {**_flat(plain(options)), "stream": loaded.stream},
+        "source": fingerprint(job.options.source, job.source.images),
+        "options": {**options_that_matter(job.options), "stream": loaded.stream},
         "weights": {name: sha256(path) for name, path in loaded.weights},
         "encoder": {
             "codec": plan.codec,
@@ -51,6 +49,14 @@ def identity(
     }
 
 
+def options_that_matter(options: UpscaleOptions) -> dict[str, Any]:
+    """The options that decide what comes out, but for weights and stream, under the names of the command line."""
+    kept = {name: value for name, value in asdict(options).items() if name not in _NO_MATTER}
+    for name, hidden in _NO_MATTER_INSIDE.items():
+        kept[name] = {key: value for key, value in kept[name].items() if key not in hidden}
+    return _flat(plain(kept))
+
+
 def _flat(options: Mapping[str, Any]) -> dict[str, Any]:
     """Groups of options side by side, under the names that they have on the command line."""
     flat: dict[str, Any] = {}
@@ -59,7 +65,7 @@ def _flat(options: Mapping[str, Any]) -> dict[str, Any]:
     return flat
 
 
-def _fingerprint(source: Path, images: tuple[Path, ...]) -> dict[str, Any]:
+def fingerprint(source: Path, images: tuple[Path, ...] = ()) -> dict[str, Any]:
     """Size and samples of a file, or of the images of a sequence.
 
     The whole of a film is gigabytes; no two files of one length are equal in samples from all over them but by intent.
