@@ -81,9 +81,9 @@ class BatchListener(Protocol):
 def run_batch(
     items: Sequence[Item],
     listener: BatchListener,
+    make: Make = upscale,
     *,
     halt_on_error: bool = False,
-    make: Make = upscale,
 ) -> BatchReport:
     """Upscale the files of a plan one after the other.
 

@@ -3,13 +3,16 @@
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from stsr_cli.cli.fields import Decorator, option_of, output_path, refuse_given, section
 from stsr_cli.errors import InterruptedRun
 from stsr_cli.options import BatchOptions, TellOptions, UpscaleOptions
+
+if TYPE_CHECKING:
+    from stsr_cli.batch.run import Make
 
 _option = option_of(BatchOptions)
 
@@ -101,8 +104,8 @@ def take_batch(arguments: Arguments, values: dict[str, Any], run: UpscaleOptions
     )
 
 
-def run_many(options: BatchOptions, tell: TellOptions) -> int:
-    """As the library does, with what is told; returns the exit code.
+def run_many(options: BatchOptions, tell: TellOptions, make: "Make") -> int:
+    """As the library does, with what is told; `make` makes one file. Returns the exit code.
 
     Raises:
         InterruptedRun: it was stopped, after the summary.
@@ -113,7 +116,7 @@ def run_many(options: BatchOptions, tell: TellOptions) -> int:
 
     with telling(tell) as told:
         items = plan_batch(options, told.on_probe)
-        report = run_batch(items, told, halt_on_error=options.halt_on_error)
+        report = run_batch(items, told, make, halt_on_error=options.halt_on_error)
         told.summarise(report)
     if report.exit_code == InterruptedRun.exit_code and tell.progress != "jsonl":
         raise InterruptedRun("interrupted", goes_on=True)

@@ -307,10 +307,10 @@ def command(context: click.Context, /, paths: tuple[str, ...], **values: Any) ->
     if preview_seconds is not None:
         _preview(options, preview_seconds, tell)
         return
-    if arguments.is_batch:
-        context.exit(run_many(take_batch(arguments, many, options), tell))
     from stsr_cli.upscale import upscale
 
+    if arguments.is_batch:
+        context.exit(run_many(take_batch(arguments, many, options), tell, upscale))
     with telling(tell) as told:
         listener = told.file(options)
         told.finish(upscale(options, listener))
