@@ -46,20 +46,22 @@ def take_telling(values: dict[str, Any]) -> TellOptions:
 @contextlib.contextmanager
 def telling(options: TellOptions) -> "Iterator[People | Events]":
     """Whoever is told of the run in this context; to programs, its failure is an event as well, and the last word."""
-    from stsr_cli.console import Events, People, logs_told
+    from stsr_cli.console import Events, Gauges, People, logs_told
+    from stsr_cli.device import peak_memory, resolve_device
     from stsr_cli.video.messages import messages_logged
     from stsr_cli.video.probe import estimate_num_frames
 
+    gauges = Gauges(estimate_num_frames, lambda: peak_memory(resolve_device("cpu")))
     spoken = messages_logged() if options.log_level == "debug" else contextlib.nullcontext()
     if options.progress != "jsonl":
         with (
-            People(options, estimate_num_frames) as people,
+            People(options, gauges) as people,
             logs_told(options.log_level, people.log),
             spoken,
         ):
             yield people
         return
-    events = Events(options, estimate_num_frames)
+    events = Events(options, gauges)
     with logs_told(options.log_level, events.log):
         try:
             with spoken:

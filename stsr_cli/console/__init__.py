@@ -8,6 +8,7 @@
 
 from stsr_cli.console.events import Events
 from stsr_cli.console.log import logs_told
+from stsr_cli.console.meter import Gauges
 from stsr_cli.console.people import People
 from stsr_cli.console.tables import Counter, print_table
 from stsr_cli.console.training import ReproduceConsole, TrainConsole
@@ -15,6 +16,7 @@ from stsr_cli.console.training import ReproduceConsole, TrainConsole
 __all__ = [
     "Counter",
     "Events",
+    "Gauges",
     "People",
     "ReproduceConsole",
     "TrainConsole",

@@ -6,10 +6,11 @@ import logging
 import sys
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
+from stsr_cli.console.meter import Gauges
 from stsr_cli.console.pace import Pace
 from stsr_cli.errors import InterruptedRun
 from stsr_cli.options import TellOptions
@@ -33,11 +34,8 @@ class Events:
     Whatever is said is an event, errors too; nothing ends a run if nobody reads them.
     """
 
-    def __init__(
-        self, options: TellOptions, count_frames: "Callable[[SourceInfo], int | None]"
-    ) -> None:
-        """`count_frames` estimates how many frames a source has."""
-        self.count_frames = count_frames
+    def __init__(self, options: TellOptions, gauges: Gauges) -> None:
+        self.gauges = gauges
         self.level = getattr(logging, options.log_level.upper())
         self._lock = threading.Lock()
         self._current: FileEvents | None = None
@@ -175,7 +173,7 @@ class FileEvents:
     def on_start(self, source: "SourceInfo", device: str, choice: "Choice | None") -> None:
         """See `Listener`."""
         options = self._options
-        self._num_frames = self._events.count_frames(source)
+        self._num_frames = self._events.gauges.num_frames(source)
         self._emit(
             "start",
             width=source.width,
@@ -230,7 +228,7 @@ class FileEvents:
         for warning in report.warnings:
             if warning not in self._warned:
                 self._warn(warning)
-        self._emit("done", **_done(report))
+        self._emit("done", **_done(report), peak_bytes=self._events.gauges.peak_bytes())
 
     def entry(self, state: str, reason: str = "", exit_code: int = 0) -> dict[str, Any]:
         """What the summary says of the file."""

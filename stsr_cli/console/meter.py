@@ -1,8 +1,9 @@
 """How far a run is, shown in one of three ways: a bar on a terminal, a line now and then for a log, or not at all."""
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn
@@ -10,7 +11,23 @@ from rich.progress import TimeElapsedColumn as Elapsed
 
 from stsr_cli.console.pace import clock
 
+if TYPE_CHECKING:
+    from stsr_cli.video.probe import SourceInfo
+
 _LINE_SECONDS = 5.0
+
+
+@dataclass(frozen=True)
+class Gauges:
+    """What parts that the console does not know measure for it.
+
+    Attributes:
+        num_frames: of a source, by its header, or None: not known.
+        peak_bytes: most memory of this process at a time.
+    """
+
+    num_frames: "Callable[[SourceInfo], int | None]"
+    peak_bytes: Callable[[], int]
 
 
 @dataclass(frozen=True)

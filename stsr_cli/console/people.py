@@ -1,19 +1,20 @@
 """A run of `stsr upscale`, or many, for people: lines by their level, how far it is, and a summary."""
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final, Self
 
 from rich.console import Console
 
-from stsr_cli.console.meter import Bar, Lines, Meter, Stand, Unseen
+from stsr_cli.console.meter import Bar, Gauges, Lines, Meter, Stand, Unseen
 from stsr_cli.console.pace import Pace, clock
 from stsr_cli.console.tables import print_table
 from stsr_cli.options import TellOptions
 
 if TYPE_CHECKING:
     from fractions import Fraction
+    from pathlib import Path
 
     from stsr_cli.batch.plan import Item
     from stsr_cli.batch.run import BatchReport, FileResult
@@ -24,15 +25,13 @@ if TYPE_CHECKING:
     from stsr_cli.video.tracks.plan import Track
 
 STATES: Final = ("done", "skipped", "failed", "interrupted", "not tried")
-CountFrames = Callable[["SourceInfo"], int | None]
 
 
 class People:
     """What people are told of a run or a batch; a context manager."""
 
-    def __init__(self, options: TellOptions, count_frames: CountFrames) -> None:
-        """`count_frames` estimates how many frames a source has."""
-        self.count_frames = count_frames
+    def __init__(self, options: TellOptions, gauges: Gauges) -> None:
+        self.gauges = gauges
         self.console = Console(stderr=True, highlight=False)
         self._level = getattr(logging, options.log_level.upper())
         self.meter: Meter = Unseen()
@@ -80,8 +79,10 @@ class People:
     def on_file(self, item: "Item", num_files: int) -> "PeopleFile":
         """A file of a batch is begun."""
         assert item.options is not None
-        self.say(f"[{item.index}/{num_files}] {item.source} -> {item.options.target}")
-        self._current = PeopleFile(self, item.options, str(item.source))
+        self.say(
+            f"[{item.index}/{num_files}] {_shown(item.source)} -> {_shown(item.options.target)}"
+        )
+        self._current = PeopleFile(self, item.options, _shown(item.source))
         return self._current
 
     def on_result(self, result: "FileResult") -> None:
@@ -90,14 +91,14 @@ class People:
         if result.report is not None and self._current is not None:
             self._current.summarise(result.report)
         elif result.state in ("failed", "interrupted"):
-            self.say(f"{result.state}: {result.source}: {result.reason}", logging.ERROR)
+            self.say(f"{result.state}: {_shown(result.source)}: {result.reason}", logging.ERROR)
 
     def summarise(self, report: "BatchReport") -> None:
         """Say what became of every file, and how many there are of each kind."""
         if self._level > logging.INFO:
             return
         rows = [
-            [str(result.index), str(result.source), result.state, _outcome(result)]
+            [str(result.index), _shown(result.source), result.state, _outcome(result)]
             for result in report.results
         ]
         print_table("", ["", "file", "state", ""], rows, "")
@@ -156,10 +157,10 @@ class PeopleFile:
         rate = f" at {float(source.frame_rate):.3f} fps" if source.frame_rate else ""
         in_time = f"to {_rate(options.fps)}" if options.fps else f"x{options.time_scale}"
         self._people.say(
-            f"{options.source.name}: {source.width}x{source.height}{rate}, x{options.scale} in space and "
+            f"{_shown(options.source.name)}: {source.width}x{source.height}{rate}, x{options.scale} in space and "
             f"{in_time} in time with {model.title} on {device}"
         )
-        self._num_frames = self._people.count_frames(source)
+        self._num_frames = self._people.gauges.num_frames(source)
         self._show(0)
 
     def on_resume(self, num_frames: int, num_segments: int) -> None:
@@ -217,14 +218,21 @@ class PeopleFile:
         if str(report.target) == "-":
             say("frames and packets were counted; a pipe cannot be read back")
         say(
-            f"{report.target}: {report.frames_out} frames of {report.width}x{report.height} in {report.seconds:.1f} s, "
-            f"{report.frames_per_second:.1f} frames/s; time spent waiting for decode {report.decode_share:.0%}, "
-            f"network {report.network_share:.0%}, encode {report.encode_share:.0%}"
+            f"{_shown(report.target)}: {report.frames_out} frames of {report.width}x{report.height} in "
+            f"{report.seconds:.1f} s, {report.frames_per_second:.1f} frames/s; time spent waiting for decode "
+            f"{report.decode_share:.0%}, network {report.network_share:.0%}, encode {report.encode_share:.0%}"
         )
+        peak = self._people.gauges.peak_bytes()
+        say(f"debug: {peak / 1e6:.0f} MB of memory at most", logging.DEBUG)
         for name, path in report.weights:
-            say(f"debug: weights {name}: {path}", logging.DEBUG)
+            say(f"debug: weights {name}: {_shown(path)}", logging.DEBUG)
         for check in report.checks:
             say(f"debug: verified {check.what}: {check.actual}", logging.DEBUG)
+
+
+def _shown(path: "Path | str") -> str:
+    """A path on one line: escaped when it holds line breaks or bytes without text."""
+    return str(path) if str(path).isprintable() else repr(str(path))
 
 
 def _outcome(result: "FileResult") -> str:
@@ -232,7 +240,7 @@ def _outcome(result: "FileResult") -> str:
     if report is None:
         return result.reason
     made = f"{report.frames_out} frames of {report.width}x{report.height}"
-    return f"{report.target}: {made} in {clock(result.seconds)}"
+    return f"{_shown(report.target)}: {made} in {clock(result.seconds)}"
 
 
 def _rate(fps: "Fraction") -> str:

@@ -1,6 +1,7 @@
 """`stsr upscale` over many files: what goes where, what is refused, what the next run does."""
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -182,6 +183,20 @@ def test_what_fails_alike_has_its_code_and_what_all_need_is_looked_at_once(
 def test_quiet_says_what_failed_and_nothing_else(upscaled, clips):
     said = upscaled("clips", "out/", "-q", code=1).stderr
     assert [line[:21] for line in said.splitlines()] == ["failed: clips/d.mp4: "]
+
+
+def test_names_of_all_kinds(upscaled, tmp_path):
+    (tmp_path / "in").mkdir()
+    odd = ["new\nline.mp4", "日本 ö 'x'.mp4", "{w}.mp4", "100%d.mp4", "[bold]x.mp4", "-y.mp4"]
+    odd.append(os.fsdecode(b"bad\xff.mp4"))
+    for name in odd:
+        write_clip(tmp_path / "in" / "clip.mp4", num_frames=2)
+        (tmp_path / "in" / "clip.mp4").rename(tmp_path / "in" / name)
+    said = upscaled("in/", "out/").stderr
+    assert files(tmp_path / "out") == sorted(odd)
+    assert "[bold]x.mp4" in said
+    assert "'in/new\\nline.mp4' -> 'out/new\\nline.mp4'" in said
+    assert "7 files: 7 skipped" in upscaled("in/", "out/").stderr
 
 
 def test_old_forms_are_what_they_were(upscaled, clips, tmp_path):
