@@ -1,7 +1,6 @@
 """`stsr upscale`."""
 
 import math
-from fractions import Fraction
 from pathlib import Path
 from typing import Any, cast, get_args
 
@@ -23,6 +22,7 @@ from stsr_cli.cli.fields import (
     take,
 )
 from stsr_cli.cli.many import many_options, run_many, sort_arguments, take_batch
+from stsr_cli.cli.preview import run_preview
 from stsr_cli.cli.reading import decoding_options, source_options
 from stsr_cli.cli.telling import take_telling, tell_options, telling
 from stsr_cli.cli.units import RATE, TIME
@@ -35,7 +35,6 @@ from stsr_cli.options import (
     SourceOptions,
     StreamChoice,
     System,
-    TellOptions,
     UpscaleOptions,
     VariableRate,
 )
@@ -305,7 +304,7 @@ def command(context: click.Context, /, paths: tuple[str, ...], **values: Any) ->
         print_encoder_options(options.encode.codec, options.target)
         return
     if preview_seconds is not None:
-        _preview(options, preview_seconds, tell)
+        run_preview(options, preview_seconds, tell)
         return
     from stsr_cli.upscale import upscale
 
@@ -314,29 +313,3 @@ def command(context: click.Context, /, paths: tuple[str, ...], **values: Any) ->
     with telling(tell) as told:
         listener = told.file(options)
         told.finish(upscale(options, listener))
-
-
-def _preview(options: UpscaleOptions, seconds: Fraction, tell: TellOptions) -> None:
-    """As the library does, with a bar; says where the excerpts are."""
-    if not seconds:
-        raise click.UsageError("--preview 0 shows nothing; write --preview 2")
-    refuse_given("with --preview, which is a video to look at", "disagreement", "report")
-    if tell.progress in ("plain", "jsonl"):
-        refuse_given("with --preview, whose bar is all it shows", "progress")
-    from stsr_cli.console import Counter
-    from stsr_cli.upscale.preview import preview
-
-    with Counter("runs", is_shown=tell.progress != "none") as counter:
-        report = preview(options, seconds, counter.update)
-    if tell.log_level in ("error", "warning"):
-        return
-    parts = [
-        f"{float(start):.3f} s to {'the end' if end is None else f'{float(end):.3f} s'}"
-        for start, end in report.parts
-    ]
-    click.echo(f"excerpts of {options.source.name}: {', '.join(parts)}", err=True)
-    click.echo(
-        f"{report.target}: {report.num_frames} frames of {report.width}x{report.height}, "
-        f"left bicubic + blend, right {options.model.title}",
-        err=True,
-    )
