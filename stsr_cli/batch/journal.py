@@ -1,7 +1,8 @@
-"""What was made in a folder: `.stsr-batch.jsonl` in it, a line for each finished output, appended and fsynced.
+"""What was made in a folder: `.stsr-batch.jsonl` in it, two lines for each output, appended and fsynced.
 
 An output that exists is complete, since nothing else gets its name. The journal says which source and which options it
-was made from, so that the same command again leaves it out, and another one does not take it for its own.
+was made from, so that the same command again leaves it out, and another one does not take it for its own. The first
+line is written before the output is begun: whatever a kill comes between, the file that is there then is known.
 """
 
 import json
@@ -37,7 +38,11 @@ class Journal:
     def wrote(self, output: Path) -> bool:
         """Whether a file of the folder is an output of a batch, still as it was written."""
         record = self._records.get(output.name)
-        return record is not None and record.get("bytes") == output.stat().st_size
+        if record is None:
+            return False
+        if record.get("bytes") is None:  # begun: what is there now was not there before
+            return record.get("before") != _identity(output)
+        return bool(record["bytes"] == output.stat().st_size)
 
     def objection(self, options: UpscaleOptions) -> str:
         """Why the target of a run, which exists, is not what this run would make; "": it is."""
@@ -45,7 +50,8 @@ class Journal:
         if record is None:
             return "it was not made by a batch"
         if not self.wrote(options.target):
-            return "it was changed since it was made"
+            is_begun = record.get("bytes") is None
+            return "it was there before" if is_begun else "it was changed since it was made"
         if record.get("source") != fingerprint(options.source):
             return "its source was another one"
         # an option that stsr did not have then was as it is by default
@@ -54,18 +60,32 @@ class Journal:
         changed = [name for name in now if before.get(name) != now[name]]
         return ", ".join(f"{name} was {before.get(name)} and is {now[name]}" for name in changed)
 
-    def add(self, options: UpscaleOptions) -> None:
-        """Note that the target of a run is done.
+    def begin(self, options: UpscaleOptions) -> None:
+        """Note that the target of a run is about to be made.
+
+        Raises:
+            StsrError: the disk is full, or the folder closed to this user.
+        """
+        self._append(
+            {
+                "output": options.target.name,
+                "bytes": None,
+                "before": _identity(options.target),
+                "source": fingerprint(options.source),
+                "options": _effective(options),
+            }
+        )
+
+    def finish(self, options: UpscaleOptions) -> None:
+        """Note that the target of a run that was begun is done.
 
         Raises:
             StsrError: the disk is full.
         """
-        record: dict[str, Any] = {
-            "output": options.target.name,
-            "bytes": options.target.stat().st_size,
-            "source": fingerprint(options.source),
-            "options": _effective(options),
-        }
+        begun = self._records[options.target.name]
+        self._append({**begun, "bytes": options.target.stat().st_size})
+
+    def _append(self, record: dict[str, Any]) -> None:
         line = f"{json.dumps(record)}\n".encode()
         try:
             with self._path.open("ab") as file:
@@ -76,7 +96,7 @@ class Journal:
                 os.fsync(file.fileno())
         except OSError as error:
             raise StsrError(
-                f"{shown(options.target)} is done, but that cannot be noted in {shown(self._path)}: {error.strerror}"
+                f"cannot write {shown(self._path)}: {error.strerror}; free some space or choose another place"
             ) from error
         self._records[record["output"]] = record
 
@@ -84,6 +104,14 @@ class Journal:
         with self._path.open("rb") as file:
             file.seek(-1, os.SEEK_END)
             return file.read() == b"\n"
+
+
+def _identity(output: Path) -> list[int] | None:
+    """What tells a file from one that takes its name; None: there is none."""
+    if not output.exists():
+        return None
+    status = output.stat()
+    return [status.st_ino, status.st_size, status.st_mtime_ns]
 
 
 def _effective(options: UpscaleOptions) -> dict[str, Any]:

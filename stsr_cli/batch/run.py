@@ -116,7 +116,7 @@ def run_batch(
 
 
 def _make(item: Item, listener: Listener, make: Make) -> FileResult:
-    """One file, and the journal's line about it."""
+    """One file, and the journal's lines about it."""
     assert item.options is not None
     target, begin = item.options.target, time.monotonic()
     try:
@@ -126,8 +126,10 @@ def _make(item: Item, listener: Listener, make: Make) -> FileResult:
             raise StsrError(
                 f"cannot make the folder {shown(target.parent)}: {error.strerror}; choose another place"
             ) from error
+        journal = Journal(target.parent)
+        journal.begin(item.options)
         report = make(item.options, listener)
-        Journal(target.parent).add(item.options)
+        journal.finish(item.options)
     except (KeyboardInterrupt, InterruptedRun) as error:
         return _result(item, "interrupted", str(error) or "interrupted", InterruptedRun.exit_code)
     except StsrError as error:

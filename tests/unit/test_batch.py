@@ -129,9 +129,19 @@ def changed(run, **values):
     return UpscaleOptions(**{**run.__dict__, **values})
 
 
+def made(run):
+    """Note a run as one that was begun and finished; the target is replaced."""
+    journal = Journal(run.target.parent)
+    journal.begin(run)
+    part = run.target.with_suffix(".part")
+    part.write_text("the output", encoding="utf-8")
+    part.replace(run.target)
+    journal.finish(run)
+
+
 def test_the_journal_knows_what_it_was_told(run):
     assert Journal(Path("out")).objection(run) == "it was not made by a batch"
-    Journal(Path("out")).add(run)
+    made(run)
     journal = Journal(Path("out"))
     assert journal.objection(run) == ""
     assert journal.wrote(run.target)
@@ -147,30 +157,42 @@ def test_the_journal_knows_what_it_was_told(run):
     assert not journal.wrote(run.target)
 
 
+def test_a_kill_between_an_output_and_its_line(run):
+    """What is there afterwards is done, unless it was there before."""
+    journal = Journal(Path("out"))
+    journal.begin(run)
+    assert Journal(Path("out")).objection(run) == "it was there before"
+    assert not Journal(Path("out")).wrote(run.target)
+    Path("out/part").write_text("the new one", encoding="utf-8")
+    Path("out/part").replace(run.target)
+    assert Journal(Path("out")).objection(run) == ""
+    assert Journal(Path("out")).wrote(run.target)
+
+
 def test_weights_count_by_what_is_in_them(run, touch):
     touch("w.safetensors")
     model = run.model.__class__(weights=("w.safetensors",))
     run = changed(run, model=model)
-    Journal(Path("out")).add(run)
+    made(run)
     assert Journal(Path("out")).objection(run) == ""
     Path("w.safetensors").write_text("other weights", encoding="utf-8")
     assert "weights was" in Journal(Path("out")).objection(run)
 
 
 def test_a_line_that_was_cut_off_costs_that_line_alone(run):
-    Journal(Path("out")).add(run)
+    made(run)
     with Path("out", NAME).open("ab") as file:
         file.write(b'{"output": "oth')
-    Journal(Path("out")).add(run)
+    made(run)
     assert Journal(Path("out")).objection(run) == ""
     lines = Path("out", NAME).read_bytes().splitlines()
-    assert [json.loads(line)["output"] for line in (lines[0], lines[2])] == ["in.mp4"] * 2
+    assert [json.loads(line)["output"] for line in (*lines[:2], *lines[3:])] == ["in.mp4"] * 4
 
 
 def test_an_option_that_came_later_was_as_it_is_by_default(run):
-    Journal(Path("out")).add(run)
+    made(run)
     path = Path("out", NAME)
-    record = json.loads(path.read_text())
+    record = json.loads(path.read_text().splitlines()[-1])
     del record["options"]["dedup"]
     path.write_text(json.dumps(record))
     assert Journal(Path("out")).objection(run) == ""
