@@ -52,8 +52,9 @@ def telling(options: TellOptions) -> "Iterator[People | Events]":
     from stsr_cli.video.probe import estimate_num_frames
 
     gauges = Gauges(estimate_num_frames, lambda: peak_memory(resolve_device("cpu")))
-    spoken = messages_logged() if options.log_level == "debug" else contextlib.nullcontext()
-    if options.progress != "jsonl":
+    is_json, is_debug = options.progress == "jsonl", options.log_level == "debug"
+    spoken = messages_logged(stderr_too=not is_json) if is_debug else contextlib.nullcontext()
+    if not is_json:
         with (
             People(options, gauges) as people,
             logs_told(options.log_level, people.log),

@@ -8,14 +8,15 @@ import av
 
 
 @contextlib.contextmanager
-def messages_logged() -> Iterator[None]:
-    """Log what they say, as `libav.*`, in this context; SVT-AV1 writes to stderr itself.
+def messages_logged(*, stderr_too: bool) -> Iterator[None]:
+    """Log what they say, as `libav.*`, in this context; `stderr_too`: SVT-AV1, which writes there itself, may.
 
     Otherwise they are silent: what matters of it, stsr says in its own words. Every message takes the interpreter's
     lock, so this is for finding out what is wrong and not for every day.
     """
     level = av.logging.get_level()
-    os.environ.setdefault("SVT_LOG", "3")
+    if stderr_too:
+        os.environ.setdefault("SVT_LOG", "3")
     av.logging.set_level(av.logging.VERBOSE)
     try:
         yield
