@@ -1,8 +1,8 @@
 """A run that is killed at random moments and goes on: `python -m tests.benchmarks.kills`, docs/results/kills.md.
 
 Each time a real `stsr upscale` is started in an empty folder, stopped at a moment drawn evenly from the time that it
-takes (or loses what was not synced, as in a power cut), and started again with the same command. The outputs are compared
-byte for byte with that of a run that nobody stopped.
+takes, and started again with the same command. The outputs are compared byte for byte with that of a run that nobody
+stopped.
 """
 
 import argparse
@@ -158,8 +158,8 @@ def text(rows: list[tuple[str, list[Outcome]]], durations: list[float]) -> str:
         "# Runs that were stopped",
         "",
         f"`python -m tests.benchmarks.kills`, {time.strftime('%Y-%m-%d')}, {platform.machine()}, "
-        f"{os.cpu_count()} cores, Python {platform.python_version()}: `stsr {' '.join(COMMAND)}` on {NUM_FRAMES} frames "
-        f"of 160x96 with sound, which takes {min(durations):.1f} to {max(durations):.1f} s undisturbed. Each run is "
+        f"{os.cpu_count()} cores, Python {platform.python_version()}: `stsr {' '.join(COMMAND)}` on {NUM_FRAMES} "
+        f"frames of 160x96 with sound, which takes {min(durations):.1f} to {max(durations):.1f} s undisturbed. Each run is "
         "stopped at a moment drawn evenly from that, and the same command is given once more. Compared is the whole "
         "output, byte for byte.",
         "",
