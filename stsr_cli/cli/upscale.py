@@ -25,6 +25,7 @@ from stsr_cli.cli.fields import (
 )
 from stsr_cli.cli.reading import decoding_options, source_options
 from stsr_cli.cli.units import RATE, TIME
+from stsr_cli.errors import FINISHED_DAMAGED
 from stsr_cli.options import (
     CutAction,
     DoubtAction,
@@ -304,6 +305,8 @@ def command(**values: Any) -> None:
     with UpscaleConsole(options, is_quiet) as console:
         report = upscale(options, console)
     console.summarise(report)
+    if report.damage:
+        click.get_current_context().exit(FINISHED_DAMAGED)
 
 
 def _preview(options: UpscaleOptions, seconds: Fraction, is_quiet: bool) -> None:
