@@ -1,4 +1,4 @@
-"""Frame rates and times as they are written on a command line, exact."""
+"""Frame rates and times as they are written on a command line, exact; and names of protocols."""
 
 import re
 from fractions import Fraction
@@ -64,5 +64,24 @@ class TimeType(click.ParamType[Fraction]):
         return 3600 * int(hours) + 60 * int(minutes) + Fraction(seconds)
 
 
+class ProtocolsType(click.ParamType[tuple[str, ...]]):
+    """Names of protocols with commas between them: https,tls,tcp."""
+
+    name = "protocols"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[str, ...]:
+        """See `click.ParamType`."""
+        if isinstance(value, tuple):
+            return value
+        names = tuple(value.split(","))
+        for name in names:
+            if not re.fullmatch(r"[a-z0-9]+", name):
+                self.fail(f"{name!r} is no name of a protocol; write e.g. file or https,tls,tcp")
+        return names
+
+
 RATE = RateType()
 TIME = TimeType()
+PROTOCOLS = ProtocolsType()

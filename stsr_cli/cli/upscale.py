@@ -26,6 +26,7 @@ from stsr_cli.cli.preview import run_preview
 from stsr_cli.cli.reading import decoding_options, source_options
 from stsr_cli.cli.telling import take_telling, tell_options, telling
 from stsr_cli.cli.units import RATE, TIME
+from stsr_cli.errors import FINISHED_DAMAGED
 from stsr_cli.options import (
     CutAction,
     DoubtAction,
@@ -312,4 +313,7 @@ def command(context: click.Context, /, paths: tuple[str, ...], **values: Any) ->
         context.exit(run_many(take_batch(arguments, many, options), tell, upscale))
     with telling(tell) as told:
         listener = told.file(options)
-        told.finish(upscale(options, listener))
+        report = upscale(options, listener)
+        told.finish(report)
+    if report.damage:
+        context.exit(FINISHED_DAMAGED)

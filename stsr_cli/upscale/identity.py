@@ -21,7 +21,7 @@ _NO_MATTER = frozenset(
     {"source", "target", "batch_size", "resume", "keep_work", "report", "overwrite"}
 )
 _NO_MATTER_INSIDE = {
-    "read": frozenset({"hwaccel"}),
+    "read": frozenset({"hwaccel", "max_bad_frames", "max_pixels", "protocols"}),
     "model": frozenset({"weights", "offline", "device", "stream"}),
     "tracks": frozenset({"strict"}),
 }

@@ -46,6 +46,7 @@ class UpscaleReport:
         weights: name and file of each weights file that was read.
         checks: what was compared when the target was read back.
         warnings: what was lost or changed beside whole tracks, a sentence each, those known before the run first.
+        damage: those of them that say what of the source could not be read.
     """
 
     target: Path
@@ -69,6 +70,7 @@ class UpscaleReport:
     mean_disagreement: float | None
     frames_resumed: int = 0
     warnings: tuple[str, ...] = ()
+    damage: tuple[str, ...] = ()
     num_missing_times: int = 0
     num_jumps: int = 0
     num_deinterlaced: int = 0

@@ -87,6 +87,7 @@ def in_segments(job: Job, grid: Grid, listener: Listener, runner: Runner) -> Ups
         clock = Clock()
         try:
             waits = _complete(journal, task, job, loaded, listener, runner)
+            Totals.of(journal.chain).check_damage(source)
             drain = Clock()
             writer, written = _join(job, journal)
         except KeyboardInterrupt:

@@ -9,6 +9,7 @@ from fractions import Fraction
 from pathlib import Path
 
 from stsr_cli.video.encode.encoder import EncoderPlan
+from stsr_cli.video.opening import OWN_OUTPUT
 from stsr_cli.video.pipes.pipe import PIPE
 from stsr_cli.video.probe import SourceInfo, open_input, open_source, shown
 from stsr_cli.video.tracks.plan import Track
@@ -35,7 +36,7 @@ def frame_sizes(path: Path) -> FrameSizes:
     """
     if not path.is_file():
         return FrameSizes(tuple(image.stat().st_size for image in path.parent.iterdir()), ())
-    with open_input(path) as container:
+    with open_input(path, options=OWN_OUTPUT) as container:
         packets = [(p.is_keyframe, p.size) for p in container.demux(container.streams[0]) if p.size]
     return FrameSizes(
         tuple(size for is_key, size in packets if is_key),

@@ -267,6 +267,7 @@ class VideoWriter:
             duration=(self._end_pts - self._first_pts) * self.time_base,
             packets_copied=self._tracks.num_packets,
             checks=self._checks,
+            damage=self._tracks.damage,
         )
 
     def abort(self) -> None:
