@@ -14,7 +14,7 @@ import bisect
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import Any
+from typing import Any, TypeGuard
 
 import av
 from av.container import InputContainer
@@ -27,6 +27,8 @@ from stsr_cli.errors import InputError
 from stsr_cli.video.colour.alpha import decoder_with_alpha
 from stsr_cli.video.opening import reason
 
+_LAST_SECOND = 2**31  # beyond it a time is damage: no clock since 1970 has come so far
+_MOST_TICKS = 2**60  # some room for finer clocks
 REFUSALS = (av.FFmpegError, OSError, ValueError)  # what PyAV raises for damaged data
 
 
@@ -59,6 +61,11 @@ class Counted:
                 f"damaged, and shown as far as decoded: {_frames(self.num_corrupt)} of the source"
             )
         return tuple(sentences)
+
+
+def is_time(ticks: int | None, time_base: Fraction) -> TypeGuard[int]:
+    """Whether a time of a file is there and can be one."""
+    return ticks is not None and abs(ticks) < _MOST_TICKS and abs(ticks) * time_base < _LAST_SECOND
 
 
 def _frames(number: int) -> str:
@@ -114,6 +121,7 @@ class Salvage:
 
     Attributes:
         counted: what is lost so far.
+        end_pts: of the last frame, if it is not the last one for sure, in ticks; else None.
     """
 
     def __init__(
@@ -126,6 +134,7 @@ class Salvage:
         dts_delay: int | None = None,
         first_pts: int | None = None,
         counted: Counted | None = None,
+        can_go_back: bool = False,
     ) -> None:
         """Take packets of one stream, in coding order.
 
@@ -137,6 +146,7 @@ class Salvage:
             dts_delay: as of `SourceInfo`.
             first_pts: of the first frame that counts; earlier ones only lead to it.
             counted: what to add to.
+            can_go_back: leave the end to `again`, if frames are missing there.
         """
         self.counted = counted or Counted()
         self._decode, self._name, self._limit = decode, name, limit
@@ -149,6 +159,8 @@ class Salvage:
         self._previous: VideoFrame | None = None
         self._pts: int | None = None  # of the frame before
         self._num_decoded = self._num_bad = 0
+        self._can_go_back = can_go_back
+        self.end_pts: int | None = None
 
     def count_in(self, counted: Counted) -> None:
         """Count into another place from now on, and what was counted so far."""
@@ -156,6 +168,24 @@ class Salvage:
         counted.num_skipped += self.counted.num_skipped
         counted.num_corrupt += self.counted.num_corrupt
         self.counted = counted
+
+    def again(self, decode: Callable[[Packet[Any]], list[VideoFrame]]) -> Salvage:
+        """What goes on behind `end_pts`, by a decoder without threads that starts somewhere before it.
+
+        PyAV drains a decoder up to the first error, and what its other threads hold by then is lost.
+        """
+        assert self.end_pts is not None
+        salvage = Salvage(
+            decode,
+            self._name,
+            self._limit,
+            self._time_base,
+            dts_delay=self._delay,
+            first_pts=self.end_pts + 1,
+            counted=self.counted,
+        )
+        salvage._num_bad = self._num_bad
+        return salvage
 
     def take(self, packet: Packet[Any]) -> Iterator[VideoFrame]:
         """The frames that come out when a packet goes in; the empty one at the end brings out the rest.
@@ -167,7 +197,7 @@ class Salvage:
         if not (packet.size or is_last):
             return  # nothing new is shown; a decoder would take it for the end
         time = packet.pts if self._delay is None else packet.dts and packet.dts - self._delay
-        if time is not None and not packet.is_discard:
+        if is_time(time, self._time_base) and not packet.is_discard:
             bisect.insort(self._pending, time)
         try:
             frames = self._decode(packet)
@@ -193,6 +223,10 @@ class Salvage:
         """A frame that was decoded, after those that are missing before it."""
         if self._delay is not None:
             frame.pts = self._pts_from_dts(frame)
+        if not is_time(frame.pts, self._time_base):
+            frame.pts = None
+        if not is_time(frame.duration, self._time_base):
+            frame.duration = 0
         pts = frame.pts
         holes = self._holes(pts)
         if self._previous is None:
@@ -220,7 +254,11 @@ class Salvage:
             if self._error:
                 raise self._undecodable()
             return
-        yield from self._held(self._missing(self._holes(None)))
+        holes = self._holes(None)
+        if holes and self._can_go_back:
+            self.end_pts = self._pts
+            return
+        yield from self._held(self._missing(holes))
         self._settle(None)
 
     def _holes(self, pts: int | None) -> list[int]:

@@ -62,7 +62,7 @@ def open_input(
     allowed = {"protocol_whitelist": protocols, "format_whitelist": demuxers(options)}
     try:
         if url is None and is_moving_webp(path):
-            return open_moving_webp(path, shown(path))
+            return open_moving_webp(path, shown(path), options.max_pixels)
         return av.open(
             url or local_url(path),
             mode="r",

@@ -22,13 +22,14 @@ from stsr_cli.video.colour.hdr import HdrMetadata, read_hdr
 from stsr_cli.video.colour.meaning import ColourTags, bit_depth, read_tags, richness
 from stsr_cli.video.colour.tonemap import ToneMapping
 from stsr_cli.video.cropping import NO_CROPPING, Cropping, container_cropping
-from stsr_cli.video.damage import REFUSALS, Salvage, decoder_of, salvaged
+from stsr_cli.video.damage import REFUSALS, Salvage, decoder_of, is_time, salvaged
 from stsr_cli.video.images.sequence import find_images
 from stsr_cli.video.opening import PIPE, WHOLE_SOURCE
 from stsr_cli.video.opening import local_url as local_url
 from stsr_cli.video.opening import open_input as open_input
 from stsr_cli.video.opening import reason as reason
 from stsr_cli.video.opening import shown as shown
+from stsr_cli.video.oversize import check_log, check_size
 from stsr_cli.video.pipes.pipe import InputPipe
 from stsr_cli.video.side_data import display_matrix
 from stsr_cli.video.timing.clock import dts_delay, jumps_of
@@ -134,6 +135,16 @@ def probe(path: str | os.PathLike[str], options: SourceOptions = WHOLE_SOURCE) -
         )
     if path == PIPE:
         return _probe_pipe(options)
+    try:
+        return _probe_file(path, options)
+    except InputError:
+        if options.protocols or not path.is_file():
+            raise
+        check_log(path, options)
+        raise
+
+
+def _probe_file(path: Path, options: SourceOptions) -> SourceInfo:
     with open_input(path, options=options) as container:
         stream = find_video(container, path, options.video_index)
         limit, ticks = options.max_bad_frames, stream.time_base or Fraction(1)
@@ -152,12 +163,13 @@ def _info(
     path: Path,
     num_skipped: int = 0,
 ) -> SourceInfo:
-    time_base = stream.time_base or Fraction(1, 1000)
+    time_base, duration = stream.time_base or Fraction(1, 1000), stream.duration
     delay = dts_delay(container, stream, frame, num_skipped)
     crop = container_cropping(stream, frame.width, frame.height)
     start_pts = frame.pts if frame.pts is not None else (stream.start_time or 0)
     if delay is not None and frame.dts is not None:
         start_pts = frame.dts - delay
+    start_pts = start_pts if is_time(start_pts, time_base) else 0
     return SourceInfo(
         path=path,
         stream_index=stream.index,
@@ -166,7 +178,7 @@ def _info(
         time_base=time_base,
         frame_rate=stream.average_rate or stream.guessed_rate or None,
         start_pts=start_pts,
-        duration=stream.duration if stream.duration and stream.duration > 0 else None,
+        duration=duration if is_time(duration, time_base) and duration > 0 else None,
         num_frames_from_header=stream.frames,
         pix_fmt=frame.format.name,
         bit_depth=bit_depth(frame.format),
@@ -298,12 +310,8 @@ def _ready(stream: VideoStream, container: InputContainer, path: Path) -> VideoS
         raise InputError(
             f"the video in {shown(path)} is of no known codec; check that the file is complete"
         )
-    if limit and context.width * context.height > int(limit):
-        raise InputError(
-            f"{shown(path)} is {context.width}x{context.height}, and a frame may have {limit} pixels; allow more with "
-            f"--max-pixels {context.width * context.height}"
-        )
     if limit:
+        check_size(context.width, context.height, int(limit), path)
         context.options = {"max_pixels": limit}
     context.flags |= Flags.unaligned
     return stream

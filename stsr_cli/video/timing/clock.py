@@ -25,7 +25,7 @@ def dts_delay(
     if container.format.name != "avi" or first.dts is None or not len(stream.index_entries):
         return None
     entry = stream.index_entries[min(num_skipped, len(stream.index_entries) - 1)]
-    return max(0, first.dts - entry.timestamp) if entry.is_keyframe else 0
+    return max(0, first.dts - entry.timestamp) if entry.is_keyframe or num_skipped else 0
 
 
 def jumps_of(container: InputContainer) -> Jumps | None:
