@@ -1,6 +1,7 @@
 """How a file is opened that may be a stranger's: it may name no other file, and no frame may be larger than allowed."""
 
 import re
+from contextlib import suppress
 from pathlib import Path
 
 import av
@@ -20,6 +21,8 @@ _OPEN_OTHERS = frozenset(
     "concat dash hls imf lavfi rtp rtsp sap sdp vobsub webm_dash_manifest".split()
     + "alsa fbdev kmsgrab oss video4linux2 v4l2 x11grab".split()
 )
+_PLAYLIST = re.compile(rb"\s*(#EXTM3U|ffconcat version|<\?xml[^>]*>\s*<MPD|<MPD|v=0\r?\n)")
+_HEAD_BYTES = 4096
 _ADDRESS = re.compile(r"([a-z][a-z0-9+.-]*):/?(?=[^/])", re.IGNORECASE)
 
 
@@ -75,11 +78,13 @@ def open_input(
             hwaccel=hwaccel,
         )
     except PermissionError:
+        _refuse_playlist(path, options)
         raise InputError(f"no permission to read {shown(path)}; check its access rights") from None
     except (av.FFmpegError, OSError, ValueError) as error:
+        _refuse_playlist(path, options)
+        what = "check the address" if url else "check that the file is complete"
         raise InputError(
-            f"cannot read {shown(path)} as a video: {reason(error)}; "
-            "check that the file is complete"
+            f"cannot read {shown(path)} as a video: {reason(error)}; {what}"
         ) from error
 
 
@@ -95,13 +100,31 @@ def _check_file(path: Path) -> None:
         if path.is_dir():
             raise InputError(f"{shown(path)} is a folder; name a file")
         if not path.exists():
-            raise InputError(f"no such file: {shown(path)}; check the name")
+            match = _ADDRESS.match(str(path))
+            advice = f", or allow an address with --allow-protocols {match[1]}" if match else ""
+            raise InputError(f"no such file: {shown(path)}; check the name{advice}")
     except (OSError, ValueError) as error:  # a name that is too long, a circle of links
         raise InputError(f"no such file: {shown(path)} ({reason(error)}); check the name") from None
     if not path.is_file():
         raise InputError(
             f"{shown(path)} is not a regular file; use it as the standard input: stsr upscale - OUTPUT < NAME"
         )
+
+
+def _refuse_playlist(path: Path, options: SourceOptions) -> None:
+    """Say of a file that cannot be read why, if it is a list of others.
+
+    Raises:
+        InputError: it is, and no protocol is allowed.
+    """
+    if options.protocols or not path.is_file():
+        return
+    with suppress(OSError), path.open("rb") as file:
+        if _PLAYLIST.match(file.read(_HEAD_BYTES)):
+            raise InputError(
+                f"{shown(path)} names other files or addresses, and none is opened for it; if you trust its maker, "
+                "allow them with --allow-protocols file, or https,tls,tcp"
+            )
 
 
 def reason(error: Exception) -> str:
