@@ -69,7 +69,7 @@ def in_segments(job: Job, grid: Grid, listener: Listener, runner: Runner) -> Ups
             f"{plan.codec} video cannot be made in segments; use --segment 0, or another codec"
         )
     loaded = load(job, listener.on_pair)
-    header = identity(job, loaded, plan, storage, grid)
+    header, first_pts = identity(job, loaded, plan, storage, grid), job.first_pts()
     with Journal(work_folder(options.target), header, resume=options.resume) as journal:
         listener.on_start(source, str(job.device), loaded.choice)
         resumed = Totals.of(journal.records.values())
@@ -85,7 +85,7 @@ def in_segments(job: Job, grid: Grid, listener: Listener, runner: Runner) -> Ups
             first=0,
             last=None,
             is_sought=source.jumps is None and source.dts_delay is None,
-            first_pts=job.first_pts(),
+            first_pts=first_pts,
         )
         clock = Clock()
         try:

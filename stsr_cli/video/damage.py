@@ -73,7 +73,9 @@ def _frames(number: int) -> str:
 
 
 def demuxed(
-    container: InputContainer, *streams: Stream, on_error: Callable[[Exception], None]
+    container: InputContainer,
+    *streams: Stream,
+    on_error: Callable[[Exception], None] = lambda error: None,
 ) -> Iterator[Packet[Any]]:
     """The packets of streams (none: of all), from where the container stands to its end.
 
@@ -90,6 +92,10 @@ def demuxed(
             for packet in container.demux(*streams):
                 is_stuck = is_stuck and not packet.size
                 yield packet
+            return
+        except (
+            IndexError
+        ):  # PyAV looks for a stream that the demuxer found on the way; the others are drained
             return
         except REFUSALS as error:
             on_error(error)
@@ -121,7 +127,7 @@ class Salvage:
 
     Attributes:
         counted: what is lost so far.
-        end_pts: of the last frame, if it is not the last one for sure, in ticks; else None.
+        is_short: whether there may be more frames than came out: see `again`.
     """
 
     def __init__(
@@ -160,7 +166,7 @@ class Salvage:
         self._pts: int | None = None  # of the frame before
         self._num_decoded = self._num_bad = 0
         self._can_go_back = can_go_back
-        self.end_pts: int | None = None
+        self.is_short = False
 
     def count_in(self, counted: Counted) -> None:
         """Count into another place from now on, and what was counted so far."""
@@ -169,19 +175,23 @@ class Salvage:
         counted.num_corrupt += self.counted.num_corrupt
         self.counted = counted
 
+    @property
+    def end_pts(self) -> int | None:
+        """Of the last frame, in ticks."""
+        return self._pts
+
     def again(self, decode: Callable[[Packet[Any]], list[VideoFrame]]) -> Salvage:
         """What goes on behind `end_pts`, by a decoder without threads that starts somewhere before it.
 
         PyAV drains a decoder up to the first error, and what its other threads hold by then is lost.
         """
-        assert self.end_pts is not None
         salvage = Salvage(
             decode,
             self._name,
             self._limit,
             self._time_base,
             dts_delay=self._delay,
-            first_pts=self.end_pts + 1,
+            first_pts=None if self._pts is None else self._pts + 1,
             counted=self.counted,
         )
         salvage._num_bad = self._num_bad
@@ -250,14 +260,14 @@ class Salvage:
 
     def _finish(self) -> Iterator[VideoFrame]:
         """What is missing at the end."""
-        if self._previous is None:
-            if self._error:
-                raise self._undecodable()
+        if self._previous is None and not self._error:
             return
         holes = self._holes(None)
-        if holes and self._can_go_back:
-            self.end_pts = self._pts
+        if self._can_go_back and (holes or self._previous is None):
+            self.is_short = True
             return
+        if self._previous is None:
+            raise self._undecodable()
         yield from self._held(self._missing(holes))
         self._settle(None)
 

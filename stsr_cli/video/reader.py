@@ -204,17 +204,19 @@ def _decode_from(
         )
         for frame in salvaged(container, stream, salvage):
             yield on_host(frame, source)
-    if salvage.end_pts is not None:
-        yield from _decode_end(source, salvage, salvage.end_pts)
+    if salvage.is_short:
+        yield from _decode_end(source, salvage)
 
 
-def _decode_end(source: SourceInfo, salvage: Salvage, end_pts: int) -> Iterator[VideoFrame]:
-    """The frames behind `end_pts`, without threads."""
+def _decode_end(source: SourceInfo, salvage: Salvage) -> Iterator[VideoFrame]:
+    """The frames behind those that came out, without threads."""
+    end_pts = salvage.end_pts
     with open_input(source.path, options=source.options) as container:
         stream = find_video(container, source.path, source.stream_index)
         stream.codec_context.thread_count = 1
-        with suppress(av.FFmpegError, OSError):
-            container.seek(end_pts, stream=stream)
+        if end_pts is not None:
+            with suppress(av.FFmpegError, OSError):
+                container.seek(end_pts, stream=stream)
         for frame in salvaged(container, stream, salvage.again(decoder_of(stream))):
-            if frame.pts is not None and frame.pts > end_pts:
+            if end_pts is None or (frame.pts is not None and frame.pts > end_pts):
                 yield on_host(frame, source)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 
+from stsr_cli.video.damage import demuxed
 from stsr_cli.video.encode.encoder import EncoderPlan
 from stsr_cli.video.opening import OWN_OUTPUT
 from stsr_cli.video.pipes.pipe import PIPE
@@ -72,7 +73,7 @@ def track_bytes(
         if seconds is None:
             return None
         sampled, begin, end = 0, math.inf, 0.0
-        for packet in itertools.islice(container.demux(timed), _SAMPLED_PACKETS):
+        for packet in itertools.islice(demuxed(container, *timed), _SAMPLED_PACKETS):
             if packet.pts is not None and packet.time_base is not None:
                 at = float(packet.pts * packet.time_base)
                 begin, end = min(begin, at), max(end, at)

@@ -271,7 +271,7 @@ def _moved(chapter: dict[str, Any], seconds: Fraction) -> dict[str, Any]:
 def _picture(source: SourceInfo, index: int) -> bytes:
     """The attached picture of a stream; a file of its own is opened, so that no other is moved on."""
     with open_source(source) as container:
-        for packet in container.demux(container.streams[index]):
+        for packet in demuxed(container, container.streams[index]):
             if packet.size:
                 return bytes(packet)
     raise InputError(f"the cover art of {shown(source.path)} is empty; use --no-attachments")

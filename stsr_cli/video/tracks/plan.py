@@ -16,6 +16,7 @@ from av.stream import Discard, Disposition, Stream
 
 from stsr_cli.errors import UsageError
 from stsr_cli.options import PipeFormat, TrackOptions
+from stsr_cli.video.damage import demuxed
 from stsr_cli.video.pipes.pipe import FORMATS, PIPE
 from stsr_cli.video.probe import SourceInfo, open_input, open_source, shown
 from stsr_cli.video.target import MOV_FAMILY, image_pattern, new_container
@@ -297,7 +298,8 @@ def _decide_video(track: Track, stream: Stream, format_name: str) -> Track:
     if not name.startswith("file:"):
         return replace(track, action="drop", reason="a pipe is read only once")
     with open_input(Path(name.removeprefix("file:"))) as container:
-        packet = next((p for p in container.demux(container.streams[stream.index]) if p.size), None)
+        packets = demuxed(container, container.streams[stream.index])
+        packet = next((packet for packet in packets if packet.size), None)
         data = bytes(packet) if packet else b""
     if data and comes_back(format_name, stream, data):
         return track
