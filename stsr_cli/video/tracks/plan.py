@@ -23,6 +23,7 @@ from stsr_cli.video.target import MOV_FAMILY, image_pattern, new_container
 from stsr_cli.video.tracks.recode import (
     AudioRecoder,
     SubtitleRecoder,
+    can_be_decoded,
     is_lossless,
     is_text,
     lost_by,
@@ -270,6 +271,8 @@ def _convert(track: Track, stream: Stream, format_name: str, is_known: bool) -> 
         codecs = (*(_LOSSLESS_CODECS if is_exact else ()), *_AUDIO_CODECS)
     elif is_text(stream) and is_known:
         codecs, recoder = _TEXT_CODECS, SubtitleRecoder
+    if track.kind == "audio" and not can_be_decoded(stream):
+        return replace(track, action="drop", reason="its header is damaged")
     for codec in codecs:
         if is_taken(format_name, recoder(stream, codec).add_to):
             return replace(track, action="convert", target=codec, reason=lost_by(stream, codec))
