@@ -167,6 +167,7 @@ class Salvage:
         self._num_decoded = self._num_bad = 0
         self._can_go_back = can_go_back
         self.is_short = False
+        self._left: list[int] = []  # times of what is missing at the end
 
     def count_in(self, counted: Counted) -> None:
         """Count into another place from now on, and what was counted so far."""
@@ -219,6 +220,13 @@ class Salvage:
         if is_last:
             yield from self._finish()
 
+    def hold_rest(self) -> Iterator[VideoFrame]:
+        """The frame before, in place of all that is missing at the end; raises as `take`."""
+        if self._previous is None:
+            raise self._undecodable()
+        yield from self._held(self._missing(self._left))
+        self._settle(None)
+
     def refuse(self, error: Exception) -> None:
         """Take note of an error.
 
@@ -238,6 +246,9 @@ class Salvage:
         if not is_time(frame.duration, self._time_base):
             frame.duration = 0
         pts = frame.pts
+        is_late = pts is not None and self._pts is not None and pts <= self._pts
+        if is_late and self._is_damaged and not frame.key_frame:
+            return  # a decoder's stand-in for what it misses, or the real one after its time
         holes = self._holes(pts)
         if self._previous is None:
             self._skip(pts)
@@ -262,14 +273,10 @@ class Salvage:
         """What is missing at the end."""
         if self._previous is None and not self._error:
             return
-        holes = self._holes(None)
-        if self._can_go_back and (holes or self._previous is None):
-            self.is_short = True
-            return
-        if self._previous is None:
-            raise self._undecodable()
-        yield from self._held(self._missing(holes))
-        self._settle(None)
+        self._left = self._holes(None)
+        self.is_short = self._can_go_back and (bool(self._left) or self._previous is None)
+        if not self.is_short:
+            yield from self.hold_rest()
 
     def _holes(self, pts: int | None) -> list[int]:
         """Take out what was to be shown before a frame (None: the end), and after the one before it."""

@@ -44,6 +44,8 @@ def check_log(path: Path, options: SourceOptions) -> None:
             open_input(path, options=options) as container,
         ):
             stream = container.streams.video[0]
+            if stream.codec_context is None:
+                return
             stream.codec_context.options = {"max_pixels": str(options.max_pixels)}
             for _, packet in zip(range(_NUM_PACKETS), container.demux(stream), strict=False):
                 packet.decode()

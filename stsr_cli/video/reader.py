@@ -1,5 +1,6 @@
 """Decoded frames of a local file, or of a sequence of them, as RGB arrays with exact timestamps, lazily."""
 
+import itertools
 import os
 from collections.abc import Callable, Generator, Iterator
 from contextlib import suppress
@@ -205,7 +206,10 @@ def _decode_from(
         for frame in salvaged(container, stream, salvage):
             yield on_host(frame, source)
     if salvage.is_short:
-        yield from _decode_end(source, salvage)
+        frames, first = _decode_end(source, salvage), None
+        with suppress(InputError):
+            first = next(frames, None)
+        yield from salvage.hold_rest() if first is None else itertools.chain([first], frames)
 
 
 def _decode_end(source: SourceInfo, salvage: Salvage) -> Iterator[VideoFrame]:

@@ -15,7 +15,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-LIMIT_SECONDS = 30.0
+LIMIT_SECONDS = 90.0  # of wall time, on a machine that may be busy
+MOST_CPU_SECONDS = 20.0  # that a run of a small clip may take
 MOST_BYTES = 3 << 29  # of memory that a run of a small clip may take, the interpreter included
 _MOST_ADDRESSES = 16 << 30
 _ERROR_CODES = {1, 2, 4, 5, 6}
@@ -28,7 +29,7 @@ class Outcome:
     Attributes:
         code: exit code; minus the signal that ended it; None: it was ended by the watchdog.
         stdout, stderr: what it said.
-        seconds: of wall time.
+        cpu_seconds: of processor time.
         peak_bytes: most resident memory.
         left: files that it left behind beside the one it was to write.
         has_output: whether that one is there.
@@ -37,7 +38,7 @@ class Outcome:
     code: int | None
     stdout: str
     stderr: str
-    seconds: float
+    cpu_seconds: float
     peak_bytes: int
     left: tuple[str, ...] = ()
     has_output: bool = False
@@ -86,8 +87,8 @@ def run(
     pid = os.fork()
     if pid == 0:
         _child(folder, arguments, stdin, logs)
-    code, peak = _wait(pid, begin + limit_seconds)
-    seconds = time.monotonic() - begin
+    code, usage = _wait(pid, begin + limit_seconds)
+    seconds, peak = usage.ru_utime + usage.ru_stime, usage.ru_maxrss * 1024
     stdout, stderr = ((logs / name).read_text(errors="replace") for name in ("out", "err"))
     shutil.rmtree(logs)
     after = _listing(folder)
@@ -129,17 +130,17 @@ def _child(folder: Path, arguments: Sequence[str], stdin: Path | None, logs: Pat
         os._exit(code)
 
 
-def _wait(pid: int, deadline: float) -> tuple[int | None, int]:
-    """Exit code and most memory of a child; it is killed at the deadline."""
+def _wait(pid: int, deadline: float) -> tuple[int | None, resource.struct_rusage]:
+    """Exit code of a child and what it took; it is killed at the deadline."""
     pause = 0.002
     while True:
         done, status, usage = os.wait4(pid, os.WNOHANG)
         if done:
-            return os.waitstatus_to_exitcode(status), usage.ru_maxrss * 1024
+            return os.waitstatus_to_exitcode(status), usage
         if time.monotonic() > deadline:
             os.kill(pid, signal.SIGKILL)
             _, _, usage = os.wait4(pid, 0)
-            return None, usage.ru_maxrss * 1024
+            return None, usage
         time.sleep(pause)
         pause = min(pause * 1.5, 0.05)
 
@@ -165,6 +166,8 @@ def _faults(outcome: Outcome, output: str | None) -> list[str]:
         faults.append(f"killed by {signal.Signals(-outcome.code).name}")
     if "Traceback" in outcome.stderr:
         faults.append(f"traceback: {lines[-1] if lines else ''}")
+    if outcome.cpu_seconds > MOST_CPU_SECONDS:
+        faults.append(f"{outcome.cpu_seconds:.0f} s of processor time")
     if outcome.peak_bytes > MOST_BYTES:
         faults.append(f"{outcome.peak_bytes >> 20} MiB of memory")
     if outcome.left:
