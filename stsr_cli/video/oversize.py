@@ -35,8 +35,9 @@ def check_log(path: Path, options: SourceOptions) -> None:
     Raises:
         InputError: the frames are too large.
     """
-    level = av.logging.get_level()
+    level, is_skipping = av.logging.get_level(), av.logging.get_skip_repeated()
     av.logging.set_level(av.logging.ERROR)
+    av.logging.set_skip_repeated(False)  # of the file before this one, too
     try:
         with (
             av.logging.Capture() as logged,
@@ -51,6 +52,7 @@ def check_log(path: Path, options: SourceOptions) -> None:
                 packet.decode()
     finally:
         av.logging.set_level(level)
+        av.logging.set_skip_repeated(is_skipping)
     for _, _, text in logged:
         if match := _TOO_LARGE.search(text):
             check_size(int(match[1]), int(match[2]), options.max_pixels, path)

@@ -72,7 +72,7 @@ class Track:
     def name(self) -> str:
         """What it is, for a message."""
         place = "" if self.index is None else f" {self.index}"
-        about = ", ".join(filter(None, (self.codec, self.language, self.title)))
+        about = ", ".join(filter(None, map(printable, (self.codec, self.language, self.title))))
         return f"{self.kind}{place} ({about})"
 
     @property
@@ -84,6 +84,12 @@ class Track:
             "drop": f"dropped because {self.reason}",
             "skip": f"left out ({self.reason})",
         }[self.action]
+
+
+def printable(text: str | None) -> str:
+    """What a file says of itself, fit for a line on a terminal: no control characters; None is empty."""
+    text = text or ""
+    return text if text.isprintable() else repr(text)[1:-1]
 
 
 def plan_output(
