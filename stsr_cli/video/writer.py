@@ -311,7 +311,7 @@ class VideoWriter:
         if held is None:
             return
         assert held.pts is not None and held.dts is not None
-        held.duration = self._durations.pop(held.pts)
+        held.duration = self._durations.pop(held.pts, 0)  # of a packet that shows nothing
         if self._first_dts is None:
             self._first_dts = held.dts
         if packet is None and self._is_exact:

@@ -97,7 +97,7 @@ def run(
     kept = f"{output}.stsr" if output and f"are done and kept in {output}.stsr" in stderr else None
     left = tuple(name for name in changed if name != output and Path(name).parts[0] != kept)
     outcome = Outcome(code, stdout, stderr, seconds, peak, left, output in after)
-    return Outcome(**{**vars(outcome), "faults": tuple(_faults(outcome, output))})
+    return Outcome(**{**vars(outcome), "faults": tuple(faults_of(outcome, output))})
 
 
 def _child(folder: Path, arguments: Sequence[str], stdin: Path | None, logs: Path) -> None:
@@ -156,7 +156,7 @@ def _listing(folder: Path) -> dict[str, tuple[int, int]]:
     return found
 
 
-def _faults(outcome: Outcome, output: str | None) -> list[str]:
+def faults_of(outcome: Outcome, output: str | None) -> list[str]:
     """What must not happen to any input."""
     faults = []
     lines = outcome.stderr.splitlines()
