@@ -1,15 +1,14 @@
 """How much memory the networks of a run take, known beforehand, and how large their tiles may be for it.
 
-A module's need for a pixel is measured: it runs once on tensors without content, and what would be alive is counted.
+What a module needs for a pixel is measured: it runs once on a small frame, and the tensors that are alive are counted.
 """
 
-import copy
 import weakref
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
@@ -22,6 +21,7 @@ from stsr_cli.streams import TwoStream
 from stsr_cli.upscale.tiles import Module, Room, TiledSpatial, TiledTemporal
 
 SAFETY = 1.35  # what is taken beyond what is counted, as measured: docs/memory.md
+_SIDE = 32  # of the small frame, in pixels, where a module takes it
 _MOST_BYTES = (
     64 * 1024
 )  # a pixel of the input of any module; where that fits, nothing need be counted
@@ -62,28 +62,16 @@ class _Counter(TorchDispatchMode):
         self._live -= num_bytes
 
 
-def bytes_per_pixel(module: Module) -> float:
+def bytes_per_pixel(module: Module, device: torch.device) -> float:
     """What a module takes at most at a time for each pixel of its input, beside input and weights, in bytes."""
     card = module.card
-    side = -(-max(card.min_size, 64) // card.multiple_of) * card.multiple_of
+    side = -(-max(card.min_size, _SIDE) // card.multiple_of) * card.multiple_of
     dtype = next((parameter.dtype for parameter in module.parameters()), torch.float32)
     number = 1 if isinstance(module, SpatialModule) else 2
-    frames = torch.empty(number, 1, 3, side, side, device="meta", dtype=dtype)
+    frames = torch.zeros(number, 1, 3, side, side, device=device, dtype=dtype)
     with torch.no_grad(), _Counter() as counter:
-        _without_content(module)(*frames)
+        module(*frames)
     return counter.peak / side**2
-
-
-def _without_content(module: nn.Module) -> nn.Module:
-    """A copy on the meta device; nothing of its weights is copied."""
-    tensors = [*module.parameters(), *module.buffers()]
-    memo = {id(tensor): _empty_like(tensor) for tensor in tensors}
-    return copy.deepcopy(module, memo)
-
-
-def _empty_like(tensor: Tensor) -> Tensor:
-    empty = torch.empty_like(tensor, device="meta")
-    return nn.Parameter(empty, False) if isinstance(tensor, nn.Parameter) else empty
 
 
 def within_memory(
@@ -118,7 +106,7 @@ def within_memory(
     if budget is not None and hr_pixels * _MOST_BYTES > budget:
         left = max(budget - _frame_bytes(system, options, hr_pixels), budget // 8)
         for room, module in zip((room_s, room_t), modules, strict=True):
-            room.budget, room.bytes_per_pixel = left, SAFETY * bytes_per_pixel(module)
+            room.budget, room.bytes_per_pixel = left, SAFETY * bytes_per_pixel(module, device)
             if options.tile is None:
                 room.max_pixels = max(int(left / room.bytes_per_pixel), 1)
     return TwoStream(
