@@ -47,7 +47,10 @@ def trained(kind: str, name: str) -> Any:
     if (kind, name) in WEIGHTS:
         path = ROOT / "weights" / f"{WEIGHTS[kind, name]}.safetensors"
         return getattr(load_weights(path), kind).eval()
-    return build(kind, name, SMALL.get(name, {})).apply(drawn).eval()
+    module = build(kind, name, SMALL.get(name, {})).apply(drawn).eval()
+    if name == "superslomo":
+        module.flow_net.tail.weight.data *= 40  # so that something moves
+    return module
 
 
 @cache
@@ -100,7 +103,13 @@ def test_f_s_in_tiles_is_f_s(name: str) -> None:
     assert (found - whole).abs().max() < 1e-4, "no more than the order of sums"
 
 
-@pytest.mark.parametrize("name", available("temporal"))
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, marks=pytest.mark.slow) if name == "dain" else name
+        for name in available("temporal")
+    ],
+)
 def test_f_t_in_tiles_is_f_t(name: str) -> None:
     module: TemporalModule = trained("temporal", name)
     multiple = module.card.multiple_of
