@@ -132,7 +132,8 @@ def _fade(
     """
     begin, end = after[0], before[1]
     shared = end - begin
-    length = min(max(shared - 2 * reach, FEATHER), shared, begin - before[0]) * scale
+    known = shared - 2 * reach
+    length = min(known if known >= 0 else FEATHER, shared, begin - before[0]) * scale
     first = scale * begin + (scale * shared - length) // 2
     return first, (torch.arange(length) + 0.5) / max(length, 1)
 

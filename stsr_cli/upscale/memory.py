@@ -4,7 +4,7 @@ What a module needs for a pixel is measured: it runs once on a small frame, and 
 """
 
 import weakref
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -31,11 +31,12 @@ _SHARE = 0.8  # of the free memory, for the networks; the rest is the decoder's,
 class _Counter(TorchDispatchMode):
     """Counts the bytes of the tensors that are alive, at most at a time."""
 
-    def __init__(self) -> None:
+    def __init__(self, known: Iterable[Tensor]) -> None:
+        """`known`: tensors that do not count."""
         super().__init__()  # type: ignore[no-untyped-call]
         self.peak = 0
         self._live = 0
-        self._known: set[int] = set()
+        self._known = {tensor.untyped_storage()._cdata for tensor in known}
 
     def __torch_dispatch__(
         self,
@@ -69,7 +70,8 @@ def bytes_per_pixel(module: Module, device: torch.device) -> float:
     dtype = next((parameter.dtype for parameter in module.parameters()), torch.float32)
     number = 1 if isinstance(module, SpatialModule) else 2
     frames = torch.zeros(number, 1, 3, side, side, device=device, dtype=dtype)
-    with torch.no_grad(), _Counter() as counter:
+    known = [frames, *module.parameters(), *module.buffers()]
+    with torch.no_grad(), _Counter(known) as counter:
         module(*frames)
     return counter.peak / side**2
 
