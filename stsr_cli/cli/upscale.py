@@ -22,6 +22,7 @@ from stsr_cli.cli.fields import (
     take,
 )
 from stsr_cli.cli.many import many_options, run_many, sort_arguments, take_batch
+from stsr_cli.cli.memory import memory_options
 from stsr_cli.cli.preview import run_preview
 from stsr_cli.cli.reading import decoding_options, source_options
 from stsr_cli.cli.telling import take_telling, tell_options, telling
@@ -219,6 +220,7 @@ def run_options(command: Any) -> Any:
         decoding_options,
         _what_is_computed,
         _networks,
+        memory_options,
         _long_runs,
         encode_options,
         track_options,

@@ -68,7 +68,7 @@ def in_segments(job: Job, grid: Grid, listener: Listener, runner: Runner) -> Ups
         raise StsrError(
             f"{plan.codec} video cannot be made in segments; use --segment 0, or another codec"
         )
-    loaded = load(job, listener.on_pair)
+    loaded = load(job, listener.on_pair, listener.on_note)
     header, first_pts = identity(job, loaded, plan, storage, grid), job.first_pts()
     with Journal(work_folder(options.target), header, resume=options.resume) as journal:
         listener.on_start(source, str(job.device), loaded.choice)

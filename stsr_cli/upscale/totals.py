@@ -9,6 +9,7 @@ import torch
 from stsr_cli.errors import InputError
 from stsr_cli.segments.journal import SegmentRecord
 from stsr_cli.upscale.job import Job, Loaded
+from stsr_cli.upscale.memory import tile_side
 from stsr_cli.upscale.pump import Waits
 from stsr_cli.upscale.report import UpscaleReport
 from stsr_cli.video.describe import ends_early
@@ -137,6 +138,8 @@ class Totals:
             num_repeated=counts["num_repeated"],
             num_dropped=counts["num_dropped"],
             precision=_PRECISIONS[job.dtype],
+            num_redone=counts["num_redone"],
+            tile_side=tile_side(loaded.system),
             encoder=writer.plan,
             cuts=tuple(
                 Cut(index, float((pts - source.start_pts) * source.time_base))
