@@ -7,6 +7,7 @@ from typing import Any, cast, get_args
 
 import click
 
+from stsr_cli.cli.distributing import distribute_options, engine, take_distribute
 from stsr_cli.cli.encoding import (
     LIST,
     encode_options,
@@ -265,6 +266,7 @@ def take_run(values: dict[str, Any]) -> UpscaleOptions:
 @click.argument("source", metavar="INPUT", type=click.Path(path_type=Path))
 @click.argument("target", metavar="OUTPUT", type=click.Path(), callback=output_path)
 @run_options
+@distribute_options
 @click.option(
     "--preview",
     "preview_seconds",
@@ -291,6 +293,7 @@ def command(**values: Any) -> None:
     program.
     """
     is_quiet, preview_seconds = values.pop("quiet"), values.pop("preview_seconds")
+    _, distribute = take_distribute((str(values["source"]), str(values["target"])), values)
     options = take_run(values)
     if (LIST, "") in options.encode.options:
         print_encoder_options(options.encode.codec, options.target)
@@ -299,10 +302,9 @@ def command(**values: Any) -> None:
         _preview(options, preview_seconds, is_quiet)
         return
     from stsr_cli.console import UpscaleConsole
-    from stsr_cli.upscale import upscale
 
     with UpscaleConsole(options, is_quiet) as console:
-        report = upscale(options, console)
+        report = engine(distribute)(options, console)
     console.summarise(report)
 
 

@@ -1,5 +1,6 @@
 """Every option of a run, as frozen dataclasses: a default is written here and nowhere else. Standard library only."""
 
+from stsr_cli.options.distribute import DistributeOptions
 from stsr_cli.options.results import CompareMode, CompareOptions, EvalOptions, Protocol, PushOptions
 from stsr_cli.options.training import Config, Recipe, ReproduceOptions, Stage, TrainOptions
 from stsr_cli.options.upscale import (
@@ -37,6 +38,7 @@ __all__ = [
     "Config",
     "CutAction",
     "Deinterlace",
+    "DistributeOptions",
     "DoubtAction",
     "EncodeOptions",
     "EvalOptions",
