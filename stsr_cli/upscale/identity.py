@@ -19,7 +19,7 @@ from stsr_cli.video.segment import SegmentFormat
 # Options that say where, how fast and how often something is done, and not what comes out.
 _NO_MATTER = frozenset(
     {
-        *("source", "target", "resume", "keep_work", "report", "overwrite"),
+        *("source", "target", "resume", "keep_work", "work_dir", "report", "overwrite"),
         *("batch_size", "tile", "tile_overlap", "max_memory"),
     }
 )

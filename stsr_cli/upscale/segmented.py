@@ -70,7 +70,8 @@ def in_segments(job: Job, grid: Grid, listener: Listener, runner: Runner) -> Ups
         )
     loaded = load(job, listener.on_pair, listener.on_note)
     header, first_pts = identity(job, loaded, plan, storage, grid), job.first_pts()
-    with Journal(work_folder(options.target), header, resume=options.resume) as journal:
+    folder = work_folder(options.target, options.work_dir)
+    with Journal(folder, header, resume=options.resume) as journal:
         listener.on_start(source, str(job.device), loaded.choice)
         resumed = Totals.of(journal.records.values())
         if journal.records:
