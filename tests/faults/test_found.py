@@ -29,6 +29,7 @@ COMMANDS = {
         ("upscale", "--codec", "libvpx", "--preset", "16", "INPUT", "out.webm"),
         1,
     ),
+    "finest-clock.mp4": (("upscale", "--end", "0.3", "INPUT", "out.mov"), 2),
     "fine-clock.mkv": (("upscale", "INPUT", "out.mp4"), 1),
 }
 
