@@ -1,0 +1,222 @@
+"""Tasks of a Ray cluster. The one owner of ray.
+
+Ray places tasks and notices that a worker or a machine is gone; what is made again, and how often, is decided by the
+dispatcher, so that it can be told. Progress comes through an actor, results as results.
+"""
+
+import contextlib
+import logging
+import math
+import os
+import signal
+import time
+from collections.abc import Iterator
+from typing import Any
+
+from stsr_cli.distribute.crew import Assignment, Done, Event, Failed, Lost
+from stsr_cli.errors import StsrError, UsageError
+
+_WAIT_SECONDS = 0.5
+_GRACE_SECONDS = 10.0  # for tasks that are told to stop, to remove what is unfinished
+_PATIENCE_SECONDS = 10.0  # before it is said that no node has room
+_MAX_CORES = 4  # of a worker, unless the user says otherwise
+_HEARTBEAT_CALLS_SECONDS = 5.0  # for the mailbox to answer
+
+
+class _Mailbox:
+    """An actor: keeps what workers tell until it is asked for."""
+
+    def __init__(self) -> None:
+        self._events: list[Event] = []
+
+    def put(self, event: Event) -> None:
+        self._events.append(event)
+
+    def take(self) -> list[Event]:
+        events, self._events = self._events, []
+        return events
+
+
+def _make_remotely(
+    assignment: Assignment, mailbox: Any, cores: int
+) -> Done | Exception:
+    """A task: what was made, or why not; an exception that leaves it is Ray's."""
+    os.environ.setdefault("GOMP_SPINCOUNT", "20000")  # as the command does
+    import torch
+
+    from stsr_cli.distribute.worker import make, portable, worker_name
+
+    torch.set_num_threads(cores)
+    try:
+        return make(assignment, lambda event: mailbox.put.remote(event))
+    except StsrError as error:
+        return type(error)(f"{error} (on {worker_name()})")
+    except Exception as error:
+        return portable(error)
+
+
+class RayCrew:
+    """A task for each assignment; Ray starts as many at a time as the cluster's GPUs or cores allow.
+
+    Attributes:
+        description: the cluster, for the user.
+    """
+
+    def __init__(self, address: str | None, cores: int | None, wants_gpu: bool | None) -> None:
+        """Connect to a cluster, or start one on this machine.
+
+        Args:
+            address: as `ray.init` takes it; None: RAY_ADDRESS, else a cluster that runs here, else a new one.
+            cores: CPU cores of a task, or None: 4, or fewer on smaller machines.
+            wants_gpu: whether tasks need a GPU each; None: if the cluster has any.
+
+        Raises:
+            UsageError: Ray is not installed.
+            StsrError: there is no cluster at `address`, or it has no GPU and one is needed.
+        """
+        ray = _ray()
+        self._ray, self._is_ours = ray, not ray.is_initialized()
+        if self._is_ours:
+            _connect(ray, address)
+        try:
+            self._set_up(cores, wants_gpu)
+        except BaseException:
+            self.close()
+            raise
+
+    def _set_up(self, cores: int | None, wants_gpu: bool | None) -> None:
+        ray = self._ray
+        self._running: dict[Any, int] = {}
+        nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+        num_gpus = int(sum(node.get("GPU", 0) for node in nodes))
+        if wants_gpu and not num_gpus:
+            raise StsrError("no node of the Ray cluster has a GPU; use --device auto or cpu")
+        on_gpu = wants_gpu is not False and num_gpus > 0
+        fitting = [node for node in nodes if node.get("GPU" if on_gpu else "CPU", 0) >= 1]
+        share = [node.get("CPU", 1) / (node["GPU"] if on_gpu else 1) for node in fitting]
+        self._cores = cores or max(1, min(_MAX_CORES, math.floor(min(share, default=_MAX_CORES))))
+        task = ray.remote(
+            num_cpus=self._cores, num_gpus=1 if on_gpu else 0, max_retries=0, max_calls=0
+        )
+        self._task = task(_make_remotely)
+        actor = ray.remote(num_cpus=0, max_restarts=-1)
+        self._mailbox = actor(_Mailbox).remote()
+        self._waited_since = time.monotonic()
+        num_cores = int(sum(node.get("CPU", 0) for node in nodes))
+        gpus = f", {num_gpus} GPUs" if num_gpus else ""
+        each = "a GPU and " if on_gpu else ""
+        self.description = (
+            f"Ray cluster of {len(nodes)} node{'s' * (len(nodes) > 1)}, {num_cores} cores{gpus}; "
+            f"each segment on {each}{self._cores} core{'s' * (self._cores > 1)}"
+        )
+
+    def has_room(self) -> bool:
+        """Always: Ray queues, and a cluster that grows by demand has to know it."""
+        return True
+
+    def give(self, assignment: Assignment) -> None:
+        """Submit it."""
+        reference = self._task.remote(assignment, self._mailbox, self._cores)
+        self._running[reference] = assignment.number
+
+    def wait(self) -> list[Event]:
+        """What was told, then what was finished or lost."""
+        running = list(self._running)
+        self._ray.wait(running, timeout=_WAIT_SECONDS)
+        done, _ = self._ray.wait(running, num_returns=len(running), timeout=0)
+        events = self._told()
+        for reference in done:
+            events.append(self._result(reference, self._running.pop(reference)))
+        return events
+
+    def close(self) -> None:
+        """Cancel what runs, then leave the cluster; one that was started for the run ends."""
+        running = list(getattr(self, "_running", {}))
+        try:
+            for reference in running:
+                self._ray.cancel(reference)
+            if running:
+                self._ray.wait(running, num_returns=len(running), timeout=_GRACE_SECONDS)
+        finally:
+            for reference in running:
+                with contextlib.suppress(Exception):  # it has ended meanwhile
+                    self._ray.cancel(reference, force=True)
+            self._running = {}
+            if self._is_ours:
+                self._ray.shutdown()
+
+    def _told(self) -> list[Event]:
+        try:
+            events: list[Event] = self._ray.get(
+                self._mailbox.take.remote(), timeout=_HEARTBEAT_CALLS_SECONDS
+            )
+        except self._ray.exceptions.RayError:  # its node is gone: another one starts it anew
+            return []
+        return events
+
+    def _result(self, reference: Any, number: int) -> Event:
+        errors = self._ray.exceptions
+        try:
+            made = self._ray.get(reference)
+        except errors.RayTaskError as error:
+            return Failed(number, StsrError(_refusal(error)))
+        except errors.RayError as error:  # the worker's process, its node, or its memory
+            return Lost(number, _reason(errors, error))
+        return made if isinstance(made, Done) else Failed(number, made)
+
+
+def _ray() -> Any:
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # read when ray is loaded
+    try:
+        import ray
+    except ImportError as error:
+        raise UsageError(
+            "--distribute ray needs Ray, which is not installed; pip install 'stsr-cli[ray]'"
+        ) from error
+    return ray
+
+
+def _connect(ray: Any, address: str | None) -> None:
+    with _own_signals():
+        try:
+            ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
+        except Exception as error:  # of gRPC, of the network, of Ray
+            where = f"the Ray cluster at {address}" if address else "a Ray cluster"
+            raise StsrError(
+                f"cannot connect to {where}: {_first_line(error)}; is it running, with this version of Ray and Python?"
+            ) from error
+
+
+@contextlib.contextmanager
+def _own_signals() -> Iterator[None]:
+    """Ray takes SIGTERM for itself; Ctrl-C and SIGTERM are the run's."""
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            with contextlib.suppress(ValueError):  # not the main thread: nothing was taken
+                signal.signal(number, handler)
+
+
+def _reason(errors: Any, error: Exception) -> str:
+    if isinstance(error, errors.NodeDiedError):
+        return "its machine left the cluster"
+    if isinstance(error, errors.OutOfMemoryError):
+        return "its machine ran out of memory, and Ray ended its process"
+    if isinstance(error, errors.WorkerCrashedError):
+        return "its process died"
+    return _first_line(error)
+
+
+def _refusal(error: Exception) -> str:
+    """Why a task could not even begin: what is raised in it comes back as its result."""
+    lines = str(error).strip().splitlines()
+    if any("No module named" in line for line in lines):
+        return "a node of the Ray cluster has no stsr; install stsr-cli[ray], the same version, on all nodes"
+    return f"a Ray task failed: {lines[-1] if lines else type(error).__name__}"
+
+
+def _first_line(error: BaseException) -> str:
+    text = str(error).strip()
+    return text.splitlines()[0] if text else type(error).__name__
