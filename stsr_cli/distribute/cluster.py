@@ -8,19 +8,23 @@ import contextlib
 import logging
 import math
 import os
+import re
 import signal
+import socket
 import time
 from collections.abc import Iterator
 from typing import Any
 
-from stsr_cli.distribute.crew import Assignment, Done, Event, Failed, Lost
+from stsr_cli.distribute.crew import Assignment, Done, Event, Failed, Lost, Note
 from stsr_cli.errors import StsrError, UsageError
 
 _WAIT_SECONDS = 0.5
 _GRACE_SECONDS = 10.0  # for tasks that are told to stop, to remove what is unfinished
 _PATIENCE_SECONDS = 10.0  # before it is said that no node has room
 _MAX_CORES = 4  # of a worker, unless the user says otherwise
-_HEARTBEAT_CALLS_SECONDS = 5.0  # for the mailbox to answer
+_ANSWER_SECONDS = 5.0  # for the mailbox
+_KNOCK_SECONDS = 10.0  # for the cluster
+_HOST_AND_PORT = re.compile(r":\d+$")
 
 
 class _Mailbox:
@@ -37,9 +41,7 @@ class _Mailbox:
         return events
 
 
-def _make_remotely(
-    assignment: Assignment, mailbox: Any, cores: int
-) -> Done | Exception:
+def _make_remotely(assignment: Assignment, mailbox: Any, cores: int) -> Done | Exception:
     """A task: what was made, or why not; an exception that leaves it is Ray's."""
     os.environ.setdefault("GOMP_SPINCOUNT", "20000")  # as the command does
     import torch
@@ -101,7 +103,8 @@ class RayCrew:
         self._task = task(_make_remotely)
         actor = ray.remote(num_cpus=0, max_restarts=-1)
         self._mailbox = actor(_Mailbox).remote()
-        self._waited_since = time.monotonic()
+        self._needs = {"CPU": self._cores, "GPU": 1 if on_gpu else 0}
+        self._looked_seconds = time.monotonic()
         num_cores = int(sum(node.get("CPU", 0) for node in nodes))
         gpus = f", {num_gpus} GPUs" if num_gpus else ""
         each = "a GPU and " if on_gpu else ""
@@ -127,7 +130,24 @@ class RayCrew:
         events = self._told()
         for reference in done:
             events.append(self._result(reference, self._running.pop(reference)))
-        return events
+        return [*self._doubts(), *events]
+
+    def _doubts(self) -> list[Event]:
+        """Say so where no node could ever take a task; one may join."""
+        now = time.monotonic()
+        if now - self._looked_seconds < _PATIENCE_SECONDS or not self._running:
+            return []
+        self._looked_seconds = now
+        for node in self._ray.nodes():
+            has = node["Resources"] if node["Alive"] else {}
+            if all(has.get(name, 0) >= number for name, number in self._needs.items()):
+                return []
+        gpu = " and a GPU" if self._needs["GPU"] else ""
+        text = (
+            f"no node of the Ray cluster has {self._cores} core{'s' * (self._cores > 1)}{gpu}: waiting for one; "
+            "--worker-cores asks for fewer"
+        )
+        return [Note(min(self._running.values()), text)]
 
     def close(self) -> None:
         """Cancel what runs, then leave the cluster; one that was started for the run ends."""
@@ -148,7 +168,7 @@ class RayCrew:
     def _told(self) -> list[Event]:
         try:
             events: list[Event] = self._ray.get(
-                self._mailbox.take.remote(), timeout=_HEARTBEAT_CALLS_SECONDS
+                self._mailbox.take.remote(), timeout=_ANSWER_SECONDS
             )
         except self._ray.exceptions.RayError:  # its node is gone: another one starts it anew
             return []
@@ -177,14 +197,23 @@ def _ray() -> Any:
 
 
 def _connect(ray: Any, address: str | None) -> None:
-    with _own_signals():
-        try:
+    address = address or os.environ.get("RAY_ADDRESS")
+    where = f"the Ray cluster at {address}" if address else "a Ray cluster"
+    try:
+        with _own_signals():
+            if address and _HOST_AND_PORT.search(address):
+                _knock(address)  # Ray itself would try for minutes
             ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
-        except Exception as error:  # of gRPC, of the network, of Ray
-            where = f"the Ray cluster at {address}" if address else "a Ray cluster"
-            raise StsrError(
-                f"cannot connect to {where}: {_first_line(error)}; is it running, with this version of Ray and Python?"
-            ) from error
+    except Exception as error:  # of gRPC, of the network, of Ray
+        raise StsrError(
+            f"cannot connect to {where}: {_first_line(error)}; is it running, with this version of Ray and Python?"
+        ) from error
+
+
+def _knock(address: str) -> None:
+    """Raise OSError where nobody listens."""
+    host, _, port = address.rpartition("//")[2].rpartition(":")
+    socket.create_connection((host.strip("[]"), int(port)), _KNOCK_SECONDS).close()
 
 
 @contextlib.contextmanager
@@ -193,6 +222,8 @@ def _own_signals() -> Iterator[None]:
     before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         yield
+    except SystemExit:  # how Ray answers SIGTERM
+        raise KeyboardInterrupt from None
     finally:
         for number, handler in before.items():
             with contextlib.suppress(ValueError):  # not the main thread: nothing was taken

@@ -33,10 +33,11 @@ class Assignment:
 
 @dataclass(frozen=True)
 class Begun:
-    """A worker has begun an attempt."""
+    """A worker has begun an attempt, at `seconds` since 1970 by its clock."""
 
     number: int
     worker: str
+    seconds: float
 
 
 @dataclass(frozen=True)

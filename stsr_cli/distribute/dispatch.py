@@ -132,7 +132,7 @@ class Dispatcher:
         number, attempt = event.number, self._running[event.number]
         match event:
             case Begun():
-                attempt.worker, attempt.begin_seconds = event.worker, time.time()
+                attempt.worker, attempt.begin_seconds = event.worker, event.seconds
                 begun = sum(bool(other.worker) for other in self._running.values())
                 self._most_running = max(self._most_running, begun)
             case Frames():

@@ -108,9 +108,7 @@ def single_segments(tasks: Sequence[SegmentTask], source: SourceInfo) -> list[Se
         last = task.last
         if last is None:
             last = max(task.first + 1, _num_segments(task, source))
-        single += [
-            replace(task, first=index, last=index + 1) for index in range(task.first, last)
-        ]
+        single += [replace(task, first=index, last=index + 1) for index in range(task.first, last)]
         single[-1] = replace(single[-1], last=task.last)
     return single
 

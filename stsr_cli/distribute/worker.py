@@ -44,7 +44,7 @@ def make(assignment: Assignment, tell: Tell) -> Done:
         StsrError: this machine's stsr, weights or source are not those of the run, it cannot see the run's files, or
             it cannot make the segments.
     """
-    tell(Begun(assignment.number, worker_name()))
+    tell(Begun(assignment.number, worker_name(), time.time()))
     if assignment.folder_url is not None:
         with tempfile.TemporaryDirectory(prefix="stsr-") as scratch:
             return _make(assignment, Path(scratch), tell)
