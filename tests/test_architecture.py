@@ -88,6 +88,7 @@ OWNERS = {
     "torchmetrics": {"perceptual"},
     "matplotlib": {"report"},
     "ray": {"distribute"},
+    "fsspec": {"distribute"},
 }
 FREE = {"torch", "numpy"}
 STANDARD_LIBRARY_ONLY = {

@@ -6,6 +6,7 @@ from typing import Any, cast, get_args
 
 import click
 
+from stsr_cli.cli.distributing import distribute_options, engine, take_distribute
 from stsr_cli.cli.encoding import (
     LIST,
     encode_options,
@@ -266,6 +267,7 @@ def take_run(values: dict[str, Any]) -> UpscaleOptions:
 @click.command(cls=SectionedCommand)
 @click.argument("paths", metavar="INPUT... OUTPUT", type=click.Path(), nargs=-1, required=True)
 @run_options
+@distribute_options
 @many_options
 @tell_options
 @click.option(
@@ -296,6 +298,7 @@ def command(context: click.Context, /, paths: tuple[str, ...], **values: Any) ->
     Several INPUTs, or folders of videos, go into the folder OUTPUT, one after the other; the same command again goes on
     with those that are left.
     """
+    paths, distribute = take_distribute(paths, values)
     tell, arguments = take_telling(values), sort_arguments(paths, values)
     many = {name: values.pop(name) for name in _MANY}
     preview_seconds = values.pop("preview_seconds")
@@ -306,8 +309,7 @@ def command(context: click.Context, /, paths: tuple[str, ...], **values: Any) ->
     if preview_seconds is not None:
         run_preview(options, preview_seconds, tell)
         return
-    from stsr_cli.upscale import upscale
-
+    upscale = engine(distribute)
     if arguments.is_batch:
         context.exit(run_many(take_batch(arguments, many, options), tell, upscale))
     with telling(tell) as told:

@@ -4,7 +4,6 @@ The one owner of fsspec. What is fetched or put has its final name only when it 
 """
 
 import contextlib
-import fcntl
 import hashlib
 import os
 import shutil
@@ -26,6 +25,8 @@ def cached_source(url: str) -> Path:
     Raises:
         InputError: it cannot be fetched.
     """
+    import fcntl
+
     name = url.rstrip("/").rsplit("/", 1)[-1]
     with _errors(f"fetch {url}", InputError):
         files, path = _open(url)

@@ -1,6 +1,7 @@
 """Every option of a run, as frozen dataclasses: a default is written here and nowhere else. Standard library only."""
 
 from stsr_cli.options.batch import BatchOptions, LogLevel, ProgressKind, TellOptions
+from stsr_cli.options.distribute import DistributeOptions
 from stsr_cli.options.results import CompareMode, CompareOptions, EvalOptions, Protocol, PushOptions
 from stsr_cli.options.training import Config, Recipe, ReproduceOptions, Stage, TrainOptions
 from stsr_cli.options.upscale import (
@@ -39,6 +40,7 @@ __all__ = [
     "Config",
     "CutAction",
     "Deinterlace",
+    "DistributeOptions",
     "DoubtAction",
     "EncodeOptions",
     "EvalOptions",

@@ -178,6 +178,7 @@ class UpscaleOptions:
         segment: length in seconds of the parts that a longer video is made in, each of which is done once and for all;
             0: in one go.
         resume: go on with the segments of an earlier run; else they are made anew.
+        work_dir: folder for the segments, or None: the target's.
         keep_work: leave the segments where they are when the output is complete.
         report: file that says what was done, as JSON (docs/report.md), or None.
         overwrite: replace existing files: target, disagreement or report.
@@ -203,6 +204,7 @@ class UpscaleOptions:
     dedup: bool = False
     segment: Fraction = Fraction(20)
     resume: bool = True
+    work_dir: Path | None = None
     keep_work: bool = False
     report: Path | None = None
     overwrite: bool = False

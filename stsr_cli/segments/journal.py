@@ -123,11 +123,11 @@ def file_sha256(path: Path) -> str:
     return digest.hexdigest()
 
 
-def work_folder(target: Path) -> Path:
-    """Where the segments of an output are kept: beside it, under its name and `.stsr`."""
+def work_folder(target: Path, parent: Path | None = None) -> Path:
+    """Where the segments of an output are kept: beside it, or in `parent`, under its name and `.stsr`."""
     room = _MAX_NAME_BYTES - len(".stsr")
     name = os.fsdecode(os.fsencode(target.name)[:room])
-    return target.with_name(f"{name}.stsr")
+    return (parent or target.parent) / f"{name}.stsr"
 
 
 class Journal:

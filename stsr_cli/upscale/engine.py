@@ -46,6 +46,10 @@ def upscale(
     job = settle(options)
     segments = plan_segments(job)
     if segments is None:
+        if runner is not here:
+            listener.on_note(
+                "made in one go, here: only segments of a longer video file are spread (--segment sets their length)"
+            )
         report = _in_one_go(job, listener)
     else:
         report = in_segments(job, segments, listener, runner)

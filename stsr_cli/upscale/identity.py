@@ -18,7 +18,7 @@ from stsr_cli.video.segment import SegmentFormat
 
 # Options that say where, how fast and how often something is done, and not what comes out.
 _NO_MATTER = frozenset(
-    {"source", "target", "batch_size", "resume", "keep_work", "report", "overwrite"}
+    {"source", "target", "batch_size", "resume", "keep_work", "work_dir", "report", "overwrite"}
 )
 _NO_MATTER_INSIDE = {
     "read": frozenset({"hwaccel"}),

@@ -67,7 +67,9 @@ def in_segments(job: Job, grid: Grid, listener: Listener, runner: Runner) -> Ups
         )
     loaded = load(job, listener.on_pair)
     header = identity(job, loaded, plan, storage, grid)
-    with Journal(work_folder(options.target), header, resume=options.resume) as journal:
+    with Journal(
+        work_folder(options.target, options.work_dir), header, resume=options.resume
+    ) as journal:
         listener.on_start(source, str(job.device), loaded.choice)
         resumed = Totals.of(journal.records.values())
         if journal.records:

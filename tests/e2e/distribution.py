@@ -9,11 +9,11 @@ from pathlib import Path
 
 import av
 import psutil
-from stsr_cli.segments.journal import work_folder
 
 from stsr_cli.distribute.runner import Distributed
 from stsr_cli.options import EncodeOptions, ModelOptions, UpscaleOptions
 from stsr_cli.options.distribute import DistributeOptions
+from stsr_cli.segments.journal import work_folder
 from stsr_cli.upscale import Listener, upscale
 
 NUM_SEGMENTS = 5

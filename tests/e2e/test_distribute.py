@@ -10,12 +10,12 @@ from pathlib import Path
 
 import psutil
 import pytest
-from stsr_cli.segments.journal import work_folder
 
 from stsr_cli.distribute.runner import Distributed
 from stsr_cli.errors import InputError, StsrError
 from stsr_cli.options import UpscaleOptions
 from stsr_cli.options.distribute import DistributeOptions
+from stsr_cli.segments.journal import work_folder
 from stsr_cli.upscale import upscale
 
 from .distribution import (

@@ -13,12 +13,12 @@ os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
 pytest.importorskip("ray", reason="needs Ray: pip install 'stsr-cli[ray]'")
 
 from ray.cluster_utils import Cluster
-from stsr_cli.segments.journal import work_folder
 
 from stsr_cli.distribute.runner import Distributed
 from stsr_cli.errors import StsrError
 from stsr_cli.options import UpscaleOptions
 from stsr_cli.options.distribute import DistributeOptions
+from stsr_cli.segments.journal import work_folder
 from stsr_cli.upscale import upscale
 
 from .distribution import Told, in_background, make_options, pictures, run, wait_for_writer
@@ -96,5 +96,7 @@ def test_a_killed_worker_and_a_lost_node_cost_their_segments_alone(
 
 def test_a_cluster_that_is_not_there(options: UpscaleOptions) -> None:
     nowhere = DistributeOptions("ray", address="127.0.0.1:1")
-    with pytest.raises(StsrError, match=r"cannot connect to the Ray cluster at 127\.0\.0\.1:1: .*refused"):
+    with pytest.raises(
+        StsrError, match=r"cannot connect to the Ray cluster at 127\.0\.0\.1:1: .*refused"
+    ):
         upscale(options, Told(), Distributed(nowhere))
