@@ -164,7 +164,7 @@ class Dispatcher:
         num_lost = attempt.num_lost + 1
         if num_lost >= MAX_TRIES:
             raise StsrError(
-                f"{what}, as {MAX_TRIES - 1} workers before it; if memory ran out, use fewer workers or --tile"
+                f"{what}, as {MAX_TRIES - 1} before it; if memory ran out, use fewer workers or --tile"
             )
         self._on_note(f"{what}; another worker makes it again")
         self._waiting.appendleft(_Attempt(attempt.task, attempt.task.first, num_lost))

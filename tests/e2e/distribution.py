@@ -27,12 +27,16 @@ class Told(Listener):
         self.notes: list[str] = []
         self.workers: dict[int, str] = {}
         self.frames: list[int] = []
+        self.num_before = 0
 
     def on_note(self, note: str) -> None:
         self.notes.append(note)
 
     def on_frame(self, num_done: int) -> None:
         self.frames.append(num_done)
+
+    def on_resume(self, num_frames: int, num_segments: int) -> None:
+        self.num_before = num_segments
 
     def on_segment(self, index: int, num_frames: int, num_bytes: int, worker: str) -> None:
         self.workers[index] = worker
@@ -73,7 +77,7 @@ def run(options: UpscaleOptions, distribute: DistributeOptions) -> Told:
     told = Told()
     report = upscale(options, told, Distributed(distribute))
     assert report.frames_in == NUM_SEGMENTS * RATE
-    assert set(told.workers) == set(range(NUM_SEGMENTS))
+    assert len(told.workers) + told.num_before == NUM_SEGMENTS
     assert told.frames[-1] == NUM_SEGMENTS * RATE
     assert not work_folder(options.target).exists()
     return told
