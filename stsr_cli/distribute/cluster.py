@@ -79,6 +79,7 @@ class RayCrew:
         ray = _ray()
         self._ray, self._is_ours = ray, not ray.is_initialized()
         if self._is_ours:
+            _silence(ray)
             _connect(ray, address)
         try:
             self._set_up(cores, wants_gpu)
@@ -101,7 +102,10 @@ class RayCrew:
             num_cpus=self._cores, num_gpus=1 if on_gpu else 0, max_retries=0, max_calls=0
         )
         self._task = task(_make_remotely)
-        actor = ray.remote(num_cpus=0, max_restarts=-1)
+        here = ray.util.scheduling_strategies.NodeAffinitySchedulingStrategy(
+            ray.get_runtime_context().get_node_id(), soft=True
+        )
+        actor = ray.remote(num_cpus=0, max_restarts=-1, scheduling_strategy=here)
         self._mailbox = actor(_Mailbox).remote()
         self._needs = {"CPU": self._cores, "GPU": 1 if on_gpu else 0}
         self._looked_seconds = time.monotonic()
@@ -194,6 +198,13 @@ def _ray() -> Any:
             "--distribute ray needs Ray, which is not installed; pip install 'stsr-cli[ray]'"
         ) from error
     return ray
+
+
+def _silence(ray: Any) -> None:
+    """Keep Ray from printing what its nodes report to stdout, which is the command's; losses are told as notes."""
+    worker = ray._private.worker
+    if hasattr(worker, "print_to_stdstream"):  # no option of Ray's stops it
+        worker.print_to_stdstream = lambda *_, **__: None
 
 
 def _connect(ray: Any, address: str | None) -> None:

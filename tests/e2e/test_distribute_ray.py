@@ -72,7 +72,11 @@ def test_two_nodes_make_what_one_process_makes(
 
 
 def test_a_killed_worker_and_a_lost_node_cost_their_segments_alone(
-    options: UpscaleOptions, expected: str, on_ray: DistributeOptions, cluster: Cluster
+    options: UpscaleOptions,
+    expected: str,
+    on_ray: DistributeOptions,
+    cluster: Cluster,
+    capfd: pytest.CaptureFixture[str],
 ) -> None:
     folder, head = work_folder(options.target), raylet(cluster.head_node)
     (other,) = cluster.worker_nodes
@@ -85,6 +89,7 @@ def test_a_killed_worker_and_a_lost_node_cost_their_segments_alone(
     thread = in_background(do_harm)
     told = run(options, on_ray)
     thread.join()
+    assert capfd.readouterr().out == ""  # Ray has much to say of a dead node
     cluster.add_node(**NODE)
     assert pictures(options.target) == expected
     lost = [note.partition(": ")[2] for note in told.notes if "another worker" in note]
