@@ -21,6 +21,8 @@ from stsr_cli.errors import StsrError, UsageError
 _WAIT_SECONDS = 0.5
 _GRACE_SECONDS = 10.0  # for tasks that are told to stop, to remove what is unfinished
 _PATIENCE_SECONDS = 10.0  # before it is said that no node has room
+_COUNT_SECONDS = 2.0  # between two looks at the size of the cluster
+_NUM_AHEAD = 4  # tasks submitted beyond twice what fits
 _MAX_CORES = 4  # of a worker, unless the user says otherwise
 _ANSWER_SECONDS = 5.0  # for the mailbox
 _KNOCK_SECONDS = 10.0  # for the cluster
@@ -108,18 +110,33 @@ class RayCrew:
         actor = ray.remote(num_cpus=0, max_restarts=-1, scheduling_strategy=here)
         self._mailbox = actor(_Mailbox).remote()
         self._needs = {"CPU": self._cores, "GPU": 1 if on_gpu else 0}
-        self._looked_seconds = time.monotonic()
+        self._looked_seconds = self._counted_seconds = time.monotonic()
+        self._num_slots = self._count_slots()
         num_cores = int(sum(node.get("CPU", 0) for node in nodes))
-        gpus = f", {num_gpus} GPUs" if num_gpus else ""
+        gpus = f", {num_gpus} GPU{'s' * (num_gpus > 1)}" if num_gpus else ""
         each = "a GPU and " if on_gpu else ""
         self.description = (
-            f"Ray cluster of {len(nodes)} node{'s' * (len(nodes) > 1)}, {num_cores} cores{gpus}; "
+            f"Ray cluster of {len(nodes)} node{'s' * (len(nodes) > 1)}, {num_cores} core{'s' * (num_cores != 1)}{gpus}; "
             f"each segment on {each}{self._cores} core{'s' * (self._cores > 1)}"
         )
 
     def has_room(self) -> bool:
-        """Always: Ray queues, and a cluster that grows by demand has to know it."""
-        return True
+        """Whether Ray would know of no more than twice what it can do at once, and a few for a cluster that grows.
+
+        More would only wait there, in front of segments that are to be made again.
+        """
+        now = time.monotonic()
+        if now - self._counted_seconds > _COUNT_SECONDS:
+            self._counted_seconds, self._num_slots = now, self._count_slots()
+        return len(self._running) < 2 * self._num_slots + _NUM_AHEAD
+
+    def _count_slots(self) -> int:
+        """How many tasks fit into the cluster at once."""
+        num_slots = 0
+        for node in self._ray.nodes():
+            has = node["Resources"] if node["Alive"] else {}
+            num_slots += int(min(has.get(name, 0) // n for name, n in self._needs.items() if n))
+        return num_slots
 
     def give(self, assignment: Assignment) -> None:
         """Submit it."""
@@ -142,10 +159,8 @@ class RayCrew:
         if now - self._looked_seconds < _PATIENCE_SECONDS or not self._running:
             return []
         self._looked_seconds = now
-        for node in self._ray.nodes():
-            has = node["Resources"] if node["Alive"] else {}
-            if all(has.get(name, 0) >= number for name, number in self._needs.items()):
-                return []
+        if self._count_slots():
+            return []
         gpu = " and a GPU" if self._needs["GPU"] else ""
         text = (
             f"no node of the Ray cluster has {self._cores} core{'s' * (self._cores > 1)}{gpu}: waiting for one; "
@@ -217,7 +232,8 @@ def _connect(ray: Any, address: str | None) -> None:
             ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
     except Exception as error:  # of gRPC, of the network, of Ray
         raise StsrError(
-            f"cannot connect to {where}: {_first_line(error)}; is it running, with this version of Ray and Python?"
+            f"cannot connect to {where}: {_first_line(error)}; is it running, with this version of Ray and Python? "
+            "one that asks for a token needs RAY_AUTH_MODE=token"
         ) from error
 
 

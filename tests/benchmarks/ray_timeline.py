@@ -42,8 +42,8 @@ from matplotlib.patches import Patch
 NUM_SEGMENTS = 20
 RATE = 24
 NODE = {"num_cpus": 1, "object_store_memory": 80 << 20, "include_dashboard": False}
-ALERT = {"health_check_period_ms": 200, "health_check_failure_threshold": 3}
-ALERT |= {"health_check_initial_delay_ms": 0, "health_check_timeout_ms": 1000}
+ALERT = {"health_check_period_ms": 1000, "health_check_timeout_ms": 2000}
+ALERT |= {"health_check_failure_threshold": 3}
 COLOURS = {"made": "#4c8c6b", "lost": "#c8553d"}
 
 
@@ -67,11 +67,11 @@ def act(cluster: Cluster, folder: Path, told: Stage, nodes: dict[int, str], even
     victim = wait_for_writer(folder, raylet(first))
     os.kill(victim, signal.SIGKILL)
     events.append((time.time(), "kill -9 of a worker"))
-    told.wait(10)
+    told.wait(9)
     wait_for_writer(folder, raylet(second))
     cluster.remove_node(second, allow_graceful=False)
     events.append((time.time(), "node B is gone"))
-    told.wait(14)
+    told.wait(12)
     ray._private.utils.set_sigterm_handler = lambda handler: (
         None
     )  # possible in the main thread alone
