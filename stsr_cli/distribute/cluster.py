@@ -116,7 +116,8 @@ class RayCrew:
         gpus = f", {num_gpus} GPU{'s' * (num_gpus > 1)}" if num_gpus else ""
         each = "a GPU and " if on_gpu else ""
         self.description = (
-            f"Ray cluster of {len(nodes)} node{'s' * (len(nodes) > 1)}, {num_cores} core{'s' * (num_cores != 1)}{gpus}; "
+            f"Ray cluster of {len(nodes)} node{'s' * (len(nodes) > 1)}, "
+            f"{num_cores} core{'s' * (num_cores != 1)}{gpus}; "
             f"each segment on {each}{self._cores} core{'s' * (self._cores > 1)}"
         )
 
