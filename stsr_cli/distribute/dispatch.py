@@ -182,6 +182,7 @@ class Dispatcher:
         following = record.index + 1 if record.following is None else record.following
         attempt.task = replace(attempt.task, first=following)
         attempt.num_made += record.num_frames
+        attempt.worker = record.worker  # what it told when it began may be lost
         self._on_segment(record)
 
     def _fetch(self, record: SegmentRecord, number: int) -> None:

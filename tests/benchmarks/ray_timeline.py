@@ -39,7 +39,7 @@ mpl.use("Agg")
 from matplotlib import pyplot as plt
 from matplotlib.patches import Patch
 
-NUM_SEGMENTS = 20
+NUM_SEGMENTS = 16
 RATE = 24
 NODE = {"num_cpus": 1, "object_store_memory": 80 << 20, "include_dashboard": False}
 ALERT = {"health_check_period_ms": 1000, "health_check_timeout_ms": 2000}
@@ -63,15 +63,15 @@ def raylet(node: object) -> int:
 def act(cluster: Cluster, folder: Path, told: Stage, nodes: dict[int, str], events: list) -> None:
     """What happens to the cluster while it works."""
     first, (second,) = cluster.head_node, cluster.worker_nodes
-    told.wait(4)
+    told.wait(3)
     victim = wait_for_writer(folder, raylet(first))
     os.kill(victim, signal.SIGKILL)
     events.append((time.time(), "kill -9 of a worker"))
-    told.wait(9)
+    told.wait(6)
     wait_for_writer(folder, raylet(second))
     cluster.remove_node(second, allow_graceful=False)
     events.append((time.time(), "node B is gone"))
-    told.wait(12)
+    told.wait(8)
     ray._private.utils.set_sigterm_handler = lambda handler: (
         None
     )  # possible in the main thread alone
@@ -142,7 +142,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as scratch:
         clip = Path(scratch, "clip.mp4")
         write_clip(
-            clip, width=192, height=144, num_frames=NUM_SEGMENTS * RATE, frame_rate=Fraction(RATE)
+            clip, width=128, height=96, num_frames=NUM_SEGMENTS * RATE, frame_rate=Fraction(RATE)
         )
         options = UpscaleOptions(
             source=clip,
@@ -150,7 +150,7 @@ def main() -> None:
             segment=Fraction(1),
             keep_work=True,
             model=ModelOptions(spatial="bicubic", temporal="blend"),
-            encode=EncodeOptions(preset="medium"),
+            encode=EncodeOptions(preset="veryfast"),
         )
         alone = replace(options, target=Path(scratch, "alone.mp4"))
         upscale(alone)
