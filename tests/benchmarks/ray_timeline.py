@@ -39,7 +39,7 @@ mpl.use("Agg")
 from matplotlib import pyplot as plt
 from matplotlib.patches import Patch
 
-NUM_SEGMENTS = 16
+NUM_SEGMENTS = 20
 RATE = 24
 NODE = {"num_cpus": 1, "object_store_memory": 80 << 20, "include_dashboard": False}
 ALERT = {"health_check_period_ms": 1000, "health_check_timeout_ms": 2000}
@@ -60,7 +60,14 @@ def raylet(node: object) -> int:
     return int(info.process.pid)
 
 
-def act(cluster: Cluster, folder: Path, told: Stage, nodes: dict[int, str], events: list) -> None:
+def act(
+    cluster: Cluster,
+    folder: Path,
+    told: Stage,
+    nodes: dict[int, str],
+    events: list,
+    is_over: threading.Event,
+) -> None:
     """What happens to the cluster while it works."""
     first, (second,) = cluster.head_node, cluster.worker_nodes
     told.wait(3)
@@ -78,6 +85,7 @@ def act(cluster: Cluster, folder: Path, told: Stage, nodes: dict[int, str], even
     third = cluster.add_node(**NODE)
     nodes[raylet(third)] = "node C"
     events.append((time.time(), "node C joins"))
+    is_over.wait()  # a node ends with the thread that started it
 
 
 def watch(nodes: dict[int, str], homes: dict[int, str], is_over: threading.Event) -> None:
@@ -162,7 +170,7 @@ def main() -> None:
         told, is_over, folder = Stage(), threading.Event(), work_folder(options.target)
         for target, arguments in (
             (watch, (nodes, homes, is_over)),
-            (act, (cluster, folder, told, nodes, events)),
+            (act, (cluster, folder, told, nodes, events, is_over)),
         ):
             threading.Thread(target=target, args=arguments, daemon=True).start()
         begin = time.time()
