@@ -31,7 +31,7 @@ from stsr_cli.ops import cubic_weights, upsample
 from stsr_cli.streams import Stream, Times, even_times
 
 _REACH = 13  # how far a pixel of the input reaches in the output: 4 + 2 + 1 + 0 + 2 + 4
-_STRIP_PIXELS = 2**19  # computed at once: 128 MiB for the 64 channels of a layer
+_STRIP_PIXELS = 2**19  # 128 MiB for the 64 channels of a layer
 
 
 class _Layer(nn.Conv2d):
@@ -112,6 +112,7 @@ class CDCA(nn.Module):
             "num_features": num_features,
         }
         self.scale, self.time_scale = scale, time_scale
+        self.strip_pixels = _STRIP_PIXELS  # of the output, computed at once
         self.encoder_lr = Encoder(num_channels, num_features)
         self.mapping = Mapping(num_features)
         self.decoder_hr = Decoder(num_channels, num_features)
@@ -138,7 +139,7 @@ class CDCA(nn.Module):
         bounded memory.
         """
         batch_size, _, height, width = upsampled.shape
-        num_rows = max(_STRIP_PIXELS // (batch_size * width), 4 * _REACH)
+        num_rows = max(self.strip_pixels // (batch_size * width), 4 * _REACH)
         if torch.is_grad_enabled() or num_rows >= height:
             return self._network(upsampled)
         strips = []

@@ -27,6 +27,8 @@ from stsr_cli.modules import SpatialModule, TemporalModule
 Part = Literal["spatial", "temporal", "cdca"]
 
 _FORMAT = "stsr-1"
+_MOST = 4096  # of anything in a configuration: channels, blocks; a larger network than that is no network
+_MOST_SHOWN = 300  # characters of a message that a file has a part in
 PARTS: tuple[Part, ...] = ("spatial", "temporal", "cdca")
 
 
@@ -105,9 +107,9 @@ def read_header(path: Path) -> dict[str, Any]:
         raise WeightsError(f"{path} holds no stsr weights (its header has no {_FORMAT!r})")
     try:
         header = json.loads(metadata[_FORMAT])
-    except ValueError:
+    except (ValueError, RecursionError):
         header = None
-    if not isinstance(header, dict):
+    if not isinstance(header, dict) or not isinstance(header.get("training", {}), dict):
         raise WeightsError(f"{path}: damaged configuration in the header; fetch the file again")
     return header
 
@@ -153,7 +155,7 @@ def load_weights(path: Path) -> Weights:
     for name, tensor in tensors.items():
         if not (tensor.float() if tensor.is_floating_point() else tensor).isfinite().all():
             raise WeightsError(
-                f"{path}: {name} holds values that are not finite (NaN or inf); choose other weights"
+                f"{path}: {_shortened(name)} holds values that are not finite (NaN or inf); choose other weights"
             )
     built: dict[str, Any] = {}
     for part in PARTS:
@@ -174,9 +176,38 @@ def _build(
     try:
         with torch.device("meta"):
             name, config = str(description["name"]), dict(description["config"])
+            _check_plain(config)
             module = CDCA(**config) if part == "cdca" else registry.build(part, name, config)
         module.load_state_dict(tensors, assign=True)
     except Exception as error:  # whatever a senseless configuration can cause
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        reason = _shortened((str(error).splitlines() or [type(error).__name__])[0])
         raise WeightsError(f"{path}: {part} weights do not fit this version: {reason}") from error
     return module.eval()
+
+
+def _check_plain(value: Any) -> None:
+    """Refuse a configuration that it would take minutes or gigabytes to find senseless.
+
+    Raises:
+        ValueError: a number, a text or a list in it is larger than in any network.
+    """
+    match value:
+        case dict():
+            _check_plain([*value, *value.values()])
+        case list():
+            if len(value) > _MOST:
+                raise ValueError(f"a list of {len(value)} in the configuration, {_MOST} at most")
+            for item in value:
+                _check_plain(item)
+        case str():
+            if len(value) > _MOST:
+                raise ValueError(f"a text of {len(value)} characters in the configuration")
+        case int() | float():
+            if not abs(value) <= _MOST:
+                raise ValueError(f"{float(value):.4g} in the configuration, {_MOST} at most")
+
+
+def _shortened(text: str) -> str:
+    """What a file says, fit for a one-line message."""
+    text = text if text.isprintable() else repr(text)[1:-1]
+    return text if len(text) <= _MOST_SHOWN else f"{text[:_MOST_SHOWN]}..."

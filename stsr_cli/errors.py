@@ -4,6 +4,8 @@ The library raises these and never prints or exits. A message is one line that s
 and what to do next. Anything else that escapes is a bug and keeps its traceback.
 """
 
+FINISHED_DAMAGED = 3  # exit code: what was asked for is there, but for what is said on stderr
+
 
 class StsrError(Exception):
     """Processing failed: an encoder refused, the disk filled up, a written file did not verify."""

@@ -41,11 +41,25 @@ class Card:
     licence: str = "Apache-2.0"
 
 
+@dataclass(frozen=True)
+class Window:
+    """Where a tile lies in the frame that it was cut from: its first row and column, and the size of the frame."""
+
+    top: int
+    left: int
+    height: int
+    width: int
+
+
 class SpatialModule(nn.Module):
-    """f_S: (B, 3, H, W) -> (B, 3, scale*H, scale*W); float RGB, [0, 1] in and nominally out, unclamped (Eq. 2)."""
+    """f_S: (B, 3, H, W) -> (B, 3, scale*H, scale*W); float RGB, [0, 1] in and nominally out, unclamped (Eq. 2).
+
+    `reach`: how many pixels of the input, in each direction, a pixel of the output depends on; what tiles must share.
+    """
 
     card: Card
     scale: int
+    reach: int
 
     def __init__(self, config: Config) -> None:
         """Keep `config`, the keyword arguments that rebuild this module; it travels inside the weights file."""
@@ -80,8 +94,21 @@ class TemporalModule(nn.Module):
         """As `SpatialModule.take_over`."""
         refuse_to_grow(self, smaller)
 
+    @property
+    def reach(self) -> int:
+        """How far a pixel of the output depends on the input by more than 1/255, in pixels, motion included.
+
+        All that a network of coarse scales could depend on is several times that. Five cells of the coarsest scale are
+        what trained ones were found to need (docs/memory.md); `multiple_of` is the side of a cell.
+        """
+        return 5 * self.card.multiple_of
+
     def forward(self, frame0: Tensor, frame1: Tensor, t: float = 0.5) -> Tensor:
         raise NotImplementedError
+
+    def forward_tile(self, frame0: Tensor, frame1: Tensor, t: float, window: Window) -> Tensor:
+        """`forward` for a tile of the frames; for modules to which its place, or their size, makes a difference."""
+        return self(frame0, frame1, t)
 
     def training_outputs(self, frame0: Tensor, frame1: Tensor, t: float = 0.5) -> list[Tensor]:
         """Every (B, 3, H, W) estimate to supervise, coarse first, `forward`'s last."""

@@ -42,7 +42,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "cdca": {"errors", "registry", "modules", "ops", "streams"},
     "pipeline": {"errors"},
     "video": {"errors", "options"},
-    "tiling": {"errors", "ops"},
+    "tiling": {"errors", "modules"},
     "metrics": {"errors", "ops", "perceptual"},
     "losses": BASE | NETWORK,
     "checkpoint": BASE | NETWORK,

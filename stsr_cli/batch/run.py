@@ -9,7 +9,7 @@ from typing import Literal, Protocol
 
 from stsr_cli.batch.journal import Journal
 from stsr_cli.batch.plan import Item
-from stsr_cli.errors import InterruptedRun, StsrError
+from stsr_cli.errors import FINISHED_DAMAGED, InterruptedRun, StsrError
 from stsr_cli.options import UpscaleOptions
 from stsr_cli.upscale import Listener, UpscaleReport, upscale
 from stsr_cli.video.probe import shown
@@ -31,7 +31,7 @@ class FileResult:
         target: its output, whether it is there or not; None: it was never named, since the source cannot be read.
         state: done: by this run; skipped: it was there; the others say it.
         reason: why it is not done, a sentence; "" if it is.
-        exit_code: of the error, where it failed.
+        exit_code: of the error, where it failed; FINISHED_DAMAGED: done, but for what of the source cannot be read.
         seconds: spent on it.
         report: of a file that is done.
     """
@@ -58,12 +58,15 @@ class BatchReport:
 
     @property
     def exit_code(self) -> int:
-        """130: interrupted; 0: every file is there; the errors' own where all files failed alike; else 1."""
+        """130: interrupted; the errors' own where all files failed alike, 1 where some failed.
+
+        Where none did, FINISHED_DAMAGED if a source was damaged, else 0: every file is there.
+        """
         if self.count("interrupted"):
             return InterruptedRun.exit_code
         codes = {result.exit_code for result in self.results if result.state == "failed"}
         if not codes:
-            return 0
+            return max((result.exit_code for result in self.results), default=0)
         is_all = self.count("failed") == len(self.results)
         return codes.pop() if is_all and len(codes) == 1 else 1
 
@@ -140,7 +143,8 @@ def _make(item: Item, listener: Listener, make: Make) -> FileResult:
         _log.exception("%s: a bug of stsr, please report it", shown(item.source))
         return _result(item, "failed", f"{type(error).__name__}: {error}", 1)
     seconds = time.monotonic() - begin
-    return FileResult(item.index, item.source, target, "done", seconds=seconds, report=report)
+    code = FINISHED_DAMAGED if report.damage else 0
+    return FileResult(item.index, item.source, target, "done", "", code, seconds, report)
 
 
 def _result(

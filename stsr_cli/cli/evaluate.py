@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from stsr_cli.cli.fields import option_of, refuse_given
+from stsr_cli.errors import FINISHED_DAMAGED
 from stsr_cli.options import EvalOptions, ModelOptions
 
 if TYPE_CHECKING:
     from stsr_cli.evaluation import EvalReport
 
-DEGRADED = 3  # exit code: finished, but for what the lines on stderr say
 _SELF_LIMIT = 48
 _MAX_PROBLEMS = 20
 _HTML_FRAMES = 4
@@ -158,7 +158,7 @@ def command(
     if report.problems:
         if (num_more := len(report.problems) - _MAX_PROBLEMS) > 0:
             click.echo(f"stsr: and {num_more} more", err=True)
-        click.get_current_context().exit(DEGRADED)
+        click.get_current_context().exit(FINISHED_DAMAGED)
 
 
 def _options(is_self: bool, values: dict[str, Any]) -> tuple[EvalOptions, ModelOptions]:

@@ -32,11 +32,18 @@ def option_of(*classes: Any) -> Callable[..., Decorator]:
 def output_path(
     context: click.Context, parameter: click.Parameter, value: str | None
 ) -> Path | None:
-    """An output as a path, None as None; with a slash at its end it is a folder of images."""
+    """An output as a path, None as None; with a slash at its end it is a folder of images.
+
+    A link to a file is written through, as by any program that opens it: what it leads to may be on a larger disk.
+    """
     if value is None:
         return None
     is_folder = value.endswith(("/", os.sep))
-    return Path(value) / DEFAULT_IMAGE_NAME if is_folder else Path(value)
+    path = Path(value) / DEFAULT_IMAGE_NAME if is_folder else Path(value)
+    try:
+        return path.resolve() if path.is_symlink() and not path.is_dir() else path
+    except (OSError, RuntimeError):
+        raise click.BadParameter(f"{value!r} is a link that leads nowhere") from None
 
 
 class SectionedCommand(click.Command):

@@ -98,22 +98,23 @@ def _print_tracks(
     video: dict[str, Any], tracks: "Sequence[Track]", options: UpscaleOptions, is_planned: bool
 ) -> None:
     from stsr_cli.console import print_table
+    from stsr_cli.video.tracks.plan import printable
 
     first = ["video", str(video["index"]), video["text"], "", "", "upscaled" if is_planned else ""]
     others = [
         [
             track.kind,
             "" if track.index is None else str(track.index),
-            track.codec,
-            track.language or "",
-            track.title or "",
+            printable(track.codec),
+            printable(track.language),
+            printable(track.title),
             track.fate if is_planned else "",
         ]
         for track in tracks
     ]
     last = f"in {options.target.name}" if is_planned else ""
     columns = ["track", "index", "what", "language", "title", last]
-    print_table(options.source.name, columns, [first, *others], "")
+    print_table(printable(options.source.name), columns, [first, *others], "")
 
 
 def _print_cuts(shots: "Shots") -> None:

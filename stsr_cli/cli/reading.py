@@ -5,7 +5,7 @@ from typing import get_args
 import click
 
 from stsr_cli.cli.fields import option_of, section
-from stsr_cli.cli.units import RATE, TIME
+from stsr_cli.cli.units import PROTOCOLS, RATE, TIME
 from stsr_cli.options import DEFAULT_IMAGE_RATE, Deinterlace, SourceOptions
 
 _option = option_of(SourceOptions)
@@ -33,6 +33,28 @@ source_options = section(
         "INPUT; sound, subtitles and chapters are cut, too.",
     ),
     _option("--end", metavar="TIME", type=TIME, help="End before TIME, likewise."),
+    _option(
+        "--max-bad-frames",
+        metavar="N",
+        type=click.IntRange(0),
+        help="In the place of a frame that cannot be decoded the one before is shown, which is said and makes the exit "
+        "code 3. More than N damaged frames are an error; 0: the first one that cannot be decoded is.",
+    ),
+    _option(
+        "--max-pixels",
+        metavar="N",
+        type=click.IntRange(1, 2**31 - 1),
+        help="Refuse INPUT if a frame has more pixels: a small file may ask for gigabytes.",
+    ),
+    click.option(
+        "--allow-protocols",
+        "protocols",
+        metavar="LIST",
+        type=PROTOCOLS,
+        default=(),
+        help="Let INPUT be an address, and name other files and addresses (playlists: HLS, DASH, concat), by these "
+        "protocols of FFmpeg, e.g. file or https,tls,tcp  [default: none]",
+    ),
     _option(
         "--deinterlace",
         type=click.Choice(get_args(Deinterlace)),

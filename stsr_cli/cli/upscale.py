@@ -23,10 +23,12 @@ from stsr_cli.cli.fields import (
     take,
 )
 from stsr_cli.cli.many import many_options, run_many, sort_arguments, take_batch
+from stsr_cli.cli.memory import memory_options
 from stsr_cli.cli.preview import run_preview
 from stsr_cli.cli.reading import decoding_options, source_options
 from stsr_cli.cli.telling import take_telling, tell_options, telling
 from stsr_cli.cli.units import RATE, TIME
+from stsr_cli.errors import FINISHED_DAMAGED
 from stsr_cli.options import (
     CutAction,
     DoubtAction,
@@ -219,6 +221,7 @@ def run_options(command: Any) -> Any:
         decoding_options,
         _what_is_computed,
         _networks,
+        memory_options,
         _long_runs,
         encode_options,
         track_options,
@@ -267,8 +270,8 @@ def take_run(values: dict[str, Any]) -> UpscaleOptions:
 @click.command(cls=SectionedCommand)
 @click.argument("paths", metavar="INPUT... OUTPUT", type=click.Path(), nargs=-1, required=True)
 @run_options
-@distribute_options
 @many_options
+@distribute_options
 @tell_options
 @click.option(
     "--preview",
@@ -309,9 +312,11 @@ def command(context: click.Context, /, paths: tuple[str, ...], **values: Any) ->
     if preview_seconds is not None:
         run_preview(options, preview_seconds, tell)
         return
-    upscale = engine(distribute)
+    make = engine(distribute)
     if arguments.is_batch:
-        context.exit(run_many(take_batch(arguments, many, options), tell, upscale))
+        context.exit(run_many(take_batch(arguments, many, options), tell, make))
     with telling(tell) as told:
-        listener = told.file(options)
-        told.finish(upscale(options, listener))
+        report = make(options, told.file(options))
+        told.finish(report)
+    if report.damage:
+        context.exit(FINISHED_DAMAGED)

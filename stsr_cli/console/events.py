@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from stsr_cli.console.meter import Gauges
 from stsr_cli.console.pace import Pace
-from stsr_cli.errors import InterruptedRun
+from stsr_cli.errors import FINISHED_DAMAGED, InterruptedRun
 from stsr_cli.options import TellOptions
 
 if TYPE_CHECKING:
@@ -66,7 +66,8 @@ class Events:
         """The single run is done."""
         assert self._current is not None
         self._current.finish(report)
-        self._summarise([self._current.entry("done")], 0)
+        code = FINISHED_DAMAGED if report.damage else 0
+        self._summarise([self._current.entry("done", exit_code=code)], code)
 
     def fail(self, reason: str, exit_code: int) -> None:
         """The single run has failed, or nothing could be begun."""
@@ -272,4 +273,5 @@ def _done(report: "UpscaleReport") -> dict[str, Any]:
         "encode_share": round(report.encode_share, 4),
         "num_cuts": report.num_cuts,
         "num_warnings": len(report.warnings),
+        "damage": list(report.damage),
     }

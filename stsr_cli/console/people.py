@@ -240,7 +240,8 @@ def _outcome(result: "FileResult") -> str:
     if report is None:
         return result.reason
     made = f"{report.frames_out} frames of {report.width}x{report.height}"
-    return f"{_shown(report.target)}: {made} in {clock(result.seconds)}"
+    damaged = "; its source is damaged" if report.damage else ""
+    return f"{_shown(report.target)}: {made} in {clock(result.seconds)}{damaged}"
 
 
 def _rate(fps: "Fraction") -> str:

@@ -33,6 +33,11 @@ class SourceOptions:
         hwaccel: where it is decoded: "off": in software; "auto": on a device if one can; or FFmpeg's name of a kind of
             device, e.g. "cuda".
         start, end: in seconds from the file's start, or None: nothing is cut off there.
+        max_bad_frames: damaged frames above which reading ends with an error, 0: at the first that cannot be decoded.
+            The default is four seconds of a film: scattered damage passes, what is mostly broken ends early.
+        max_pixels: of a frame, above which it is refused; the default is 8192x8192, twice the pixels of 8K.
+        protocols: by which the file may be an address, and may name others, as FFmpeg spells them; none: it is a plain
+            file, and opens no other.
     """
 
     video_index: int | None = None
@@ -41,6 +46,9 @@ class SourceOptions:
     hwaccel: str = "off"
     start: Fraction | None = None
     end: Fraction | None = None
+    max_bad_frames: int = 100
+    max_pixels: int = 8192 * 8192
+    protocols: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -165,6 +173,10 @@ class UpscaleOptions:
         vfr: every frame keeps its time (keep), or a constant rate by choosing a frame for each of its ticks (cfr).
         fps: frames a second of the output, or None; chosen likewise, from what the networks made.
         batch_size: frame pairs per network call, or None: 1 on a CPU, 4 on a GPU.
+        tile: side in source pixels of the tiles that frames are cut into for the networks, without what neighbours
+            share; 0: they are not cut; None: where memory asks for it.
+        tile_overlap: what neighbouring tiles share, in pixels of a network's input, or None: what it needs.
+        max_memory: bytes that the networks may take at a time, or None: most of what is free.
         disagreement: files that say where the streams differ: tables (.csv) and heat-map videos. Both streams run.
         on_doubt: what replaces a new frame on which they differ too much, or None. Both streams run.
         cut: what stands between the two frames around a cut: the one before (hold), a fade (blend), or whatever the
@@ -196,6 +208,9 @@ class UpscaleOptions:
     vfr: VariableRate = "keep"
     fps: Fraction | None = None
     batch_size: int | None = None
+    tile: int | None = None
+    tile_overlap: int | None = None
+    max_memory: int | None = None
     disagreement: tuple[Path, ...] = ()
     on_doubt: OnDoubt | None = None
     cut: CutAction = "hold"

@@ -186,6 +186,7 @@ class Journal:
                 "is a worker's source, weights or stsr another one?"
             )
         try:
+            sync(self.folder)  # the name of its file, wherever it came from
             self._append(asdict(record))
         except OSError as error:
             raise StsrError(

@@ -11,6 +11,8 @@ class Bicubic(SpatialModule):
 
     card = Card("Bicubic", 1981, "Keys, Cubic convolution interpolation", scales=(2, 3, 4, 8))
 
+    reach = 2
+
     def __init__(self, scale: int = 4) -> None:
         super().__init__({"scale": scale})
         self.scale = scale

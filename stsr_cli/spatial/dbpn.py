@@ -93,6 +93,8 @@ class DBPN(SpatialModule):
             }
         )
         self.scale = scale
+        # At x2 the kernels are wider than at the others, in low-resolution pixels.
+        self.reach = 6 * num_stages - 1 if scale == 2 else 3 * num_stages
         self.feat0 = ConvBlock(3, num_features, 3, padding=1)
         self.feat1 = ConvBlock(num_features, num_channels, 1)
         # up 1, down 1 and up 2 take one input each; from down 2 on all features of a resolution come in.

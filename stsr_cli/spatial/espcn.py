@@ -20,6 +20,7 @@ class ESPCN(SpatialModule):
     """conv5 1->C tanh, conv3 C->C/2 tanh, conv3 C/2->scale^2, pixel shuffle; 24,752 parameters at C = 64, x4."""
 
     card = Card("ESPCN", 2016, "Shi et al., CVPR 2016, Sec. 3", scales=(2, 3, 4, 8))
+    reach = 4  # 2 + 1 + 1
 
     def __init__(self, scale: int = 4, num_channels: int = 64, output: Output = "linear") -> None:
         if output not in get_args(Output):

@@ -39,6 +39,7 @@ class SPAN(SpatialModule):
     def __init__(self, scale: int = 4, num_channels: int = 32, num_blocks: int = 6) -> None:
         super().__init__({"scale": scale, "num_channels": num_channels, "num_blocks": num_blocks})
         self.scale = scale
+        self.reach = 3 * num_blocks + 3
         self.head = nn.Conv2d(3, num_channels, 3, padding=1)
         self.blocks = nn.ModuleList(SPAB(num_channels) for _ in range(num_blocks))
         self.body_end = nn.Conv2d(num_channels, num_channels, 3, padding=1)

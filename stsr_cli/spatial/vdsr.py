@@ -36,6 +36,7 @@ class VDSR(SpatialModule):
             }
         )
         self.scale = scale
+        self.reach = -(-num_layers // scale) + 2  # convolutions at the high resolution, bicubic
         widths = [1, *[num_channels] * (num_layers - 1), 1]
         self.convs = nn.ModuleList(
             nn.Conv2d(in_channels, out_channels, 3, padding=1, bias=has_bias)

@@ -9,6 +9,7 @@ class Blend(TemporalModule):
     """(1 - t) frame0 + t frame1."""
 
     card = Card("Blend", 1900, "linear interpolation in time", scales=(1,), any_t=True)
+    reach = 0
 
     def __init__(self) -> None:
         super().__init__({})

@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from stsr_cli.modules import Card, TemporalModule
+from stsr_cli.modules import Card, TemporalModule, Window
 from stsr_cli.ops import backward_warp
 
 
@@ -68,10 +68,12 @@ class DVF(TemporalModule):
         return torch.tanh(self.conv4(features))
 
     def forward(self, frame0: Tensor, frame1: Tensor, t: float = 0.5) -> Tensor:
-        height, width = frame0.shape[-2:]
+        return self.forward_tile(frame0, frame1, t, Window(0, 0, *frame0.shape[-2:]))
+
+    def forward_tile(self, frame0: Tensor, frame1: Tensor, t: float, window: Window) -> Tensor:
         voxel = self.voxel_flow(frame0, frame1)
         # Half a unit at most of the 2 that span the extent; (extent - 1) / 2 pixels are one unit.
-        extent = (self.flow_extent or width, self.flow_extent or height)
+        extent = (self.flow_extent or window.width, self.flow_extent or window.height)
         pixels = (voxel.new_tensor(extent)[:, None, None] - 1) / 4
         flow = voxel[:, :2] * pixels
         weight0 = 0.5 * (1 + voxel[:, 2:])

@@ -18,7 +18,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from stsr_cli.modules import Card, TemporalModule
+from stsr_cli.modules import Card, TemporalModule, Window
 from stsr_cli.ops import backward_warp
 
 WarpGrid = Literal["exact", "legacy", "legacy-half"]
@@ -100,22 +100,26 @@ class SuperSloMo(TemporalModule):
         self.flow_net = UNet(6, 4, num_channels)
         self.interpolation_net = UNet(20, 5, num_channels)
 
-    def warp(self, image: Tensor, flow: Tensor) -> Tensor:
+    def warp(self, image: Tensor, flow: Tensor, window: Window | None = None) -> Tensor:
         """`backward_warp` on the grid the weights were trained with; zeros (the mean frame) outside."""
         if self.warp_grid == "legacy-half":
             flow = flow - 0.5
         elif self.warp_grid == "legacy":
             flow = flow.to(torch.promote_types(flow.dtype, torch.float32))
             height, width = flow.shape[-2:]
-            x = torch.arange(width, device=flow.device, dtype=flow.dtype)
-            y = torch.arange(height, device=flow.device, dtype=flow.dtype)[:, None]
+            window = window or Window(0, 0, height, width)
+            x = torch.arange(width, device=flow.device, dtype=flow.dtype) + window.left
+            y = torch.arange(height, device=flow.device, dtype=flow.dtype)[:, None] + window.top
             # (x + u) (W - 1) / W - x
-            flow_x = flow[:, 0] - (x + flow[:, 0]) / width
-            flow_y = flow[:, 1] - (y + flow[:, 1]) / height
+            flow_x = flow[:, 0] - (x + flow[:, 0]) / window.width
+            flow_y = flow[:, 1] - (y + flow[:, 1]) / window.height
             flow = torch.stack((flow_x, flow_y), dim=1)
         return backward_warp(image, flow, outside="zeros")
 
     def forward(self, frame0: Tensor, frame1: Tensor, t: float = 0.5) -> Tensor:
+        return self.forward_tile(frame0, frame1, t, Window(0, 0, *frame0.shape[-2:]))
+
+    def forward_tile(self, frame0: Tensor, frame1: Tensor, t: float, window: Window) -> Tensor:
         mean = frame0.new_tensor(_MEAN)[:, None, None]
         image0, image1 = frame0 - mean, frame1 - mean
         flow = self.flow_net(torch.cat((image0, image1), dim=1))  # (B, 4, H, W): 0 to 1, 1 to 0
@@ -123,7 +127,10 @@ class SuperSloMo(TemporalModule):
         # Eq. 4: both flows bend into time t, each trusted more the nearer its frame.
         flow_t0 = -(1 - t) * t * flow_01 + t**2 * flow_10
         flow_t1 = (1 - t) ** 2 * flow_01 - t * (1 - t) * flow_10
-        warped0, warped1 = self.warp(image0, flow_t0), self.warp(image1, flow_t1)
+        warped0, warped1 = (
+            self.warp(image0, flow_t0, window),
+            self.warp(image1, flow_t1, window),
+        )
         refinement = self.interpolation_net(
             torch.cat((image0, image1, flow, flow_t1, flow_t0, warped1, warped0), dim=1)
         )
@@ -131,8 +138,8 @@ class SuperSloMo(TemporalModule):
         weight0 = (1 - t) * torch.sigmoid(visibility)
         weight1 = t * torch.sigmoid(-visibility)
         # Eq. 5, with Z the sum of both weights.
-        fused = weight0 * self.warp(image0, flow_t0 + change_t0)
-        fused = fused + weight1 * self.warp(image1, flow_t1 + change_t1)
+        fused = weight0 * self.warp(image0, flow_t0 + change_t0, window)
+        fused = fused + weight1 * self.warp(image1, flow_t1 + change_t1, window)
         return fused / (weight0 + weight1) + mean
 
 

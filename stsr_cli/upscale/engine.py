@@ -70,7 +70,7 @@ def _in_one_go(job: Job, listener: Listener) -> UpscaleReport:
         warnings = warnings_of(job, writer)
         notes = (*decoder_note(source, options.read.hwaccel), *writer.plan.notes)
         listener.on_plan(writer.tracks, warnings, notes)
-        loaded = load(job, listener.on_pair)
+        loaded = load(job, listener.on_pair, listener.on_note)
         network = loaded.network(options, has_alpha=writer.plan.has_alpha)
         listener.on_start(source, str(job.device), loaded.choice)
         clock = Clock()
@@ -88,6 +88,7 @@ def _in_one_go(job: Job, listener: Listener) -> UpscaleReport:
         "num_replaced": doubts.num_replaced,
         "num_doubts": doubts.num_doubts,
         "sum_levels": doubts.sum_levels,
+        "num_redone": network.num_redone,
     }
     totals.add(tally.num_frames, tally.num_repeats, tally.end_pts, tally.cuts, counts)
     waits = Waits(waits.decode, waits.encode + drain.seconds)

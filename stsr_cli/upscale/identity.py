@@ -18,10 +18,13 @@ from stsr_cli.video.segment import SegmentFormat
 
 # Options that say where, how fast and how often something is done, and not what comes out.
 _NO_MATTER = frozenset(
-    {"source", "target", "batch_size", "resume", "keep_work", "work_dir", "report", "overwrite"}
+    {
+        *("source", "target", "resume", "keep_work", "work_dir", "report", "overwrite"),
+        *("batch_size", "tile", "tile_overlap", "max_memory"),
+    }
 )
 _NO_MATTER_INSIDE = {
-    "read": frozenset({"hwaccel"}),
+    "read": frozenset({"hwaccel", "max_bad_frames", "max_pixels", "protocols"}),
     "model": frozenset({"weights", "offline", "device", "stream"}),
     "tracks": frozenset({"strict"}),
 }

@@ -1,5 +1,6 @@
 """What is settled before the first frame: what is read, on which clock it is written, where and how it is computed."""
 
+import copy
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -15,7 +16,9 @@ from stsr_cli.pairs import System, load_system, to_device
 from stsr_cli.self_score import Choice, choose_stream
 from stsr_cli.streams import TwoStream
 from stsr_cli.upscale.manifest import check_manifest
+from stsr_cli.upscale.memory import foreseen, within_memory
 from stsr_cli.upscale.network import Network
+from stsr_cli.upscale.numbers import Exact
 from stsr_cli.upscale.transparency import AlphaNetwork
 from stsr_cli.video.colour.keeping import tone_mapped
 from stsr_cli.video.hardware import accelerated
@@ -140,21 +143,32 @@ class Loaded:
         stream: whose frames are written.
         choice: how that was chosen, where it was left to stsr.
         weights: name and file of each weights file that was read.
+        exact: the system in fp32, where it computes in half precision.
+        on_note: told what becomes different on the way.
     """
 
     system: System
     stream: StreamChoice
     choice: Choice | None
     weights: tuple[tuple[str, Path], ...]
+    exact: Exact | None
+    on_note: Callable[[str], None]
 
     def network(self, options: UpscaleOptions, *, has_alpha: bool) -> Network:
         """What frames go through."""
         kind = AlphaNetwork if has_alpha else Network
-        return kind(self.system, self.stream, bool(options.disagreement), options.on_doubt)
+        is_compared = bool(options.disagreement)
+        return kind(
+            self.system, self.stream, is_compared, options.on_doubt, self.exact, self.on_note
+        )
 
 
-def load(job: Job, on_pair: Callable[[int, int], None] = lambda done, total: None) -> Loaded:
-    """Load the weights, and choose the stream where that is left to stsr.
+def load(
+    job: Job,
+    on_pair: Callable[[int, int], None] = lambda done, total: None,
+    on_note: Callable[[str], None] = lambda note: None,
+) -> Loaded:
+    """Load the weights, see that they fit into memory, and choose the stream where that is left to stsr.
 
     Raises:
         WeightsError: they are missing, damaged or not for these modules.
@@ -167,9 +181,23 @@ def load(job: Job, on_pair: Callable[[int, int], None] = lambda done, total: Non
         options.time_scale,
         lambda name, path: weights.append((name, path)),
     )
-    model = to_device(system, job.device, job.dtype)
+
+    def place(system: System, dtype: torch.dtype) -> System:
+        size, device = (job.source.height, job.source.width), job.device
+        placed = to_device(system, device, dtype)
+        return within_memory(placed, options, size, device, job.batch_size, on_note)
+
+    exact = None
+    if job.dtype != torch.float32:
+        kept = copy.deepcopy(system)  # halving rounds the weights
+        exact = Exact(lambda: place(kept, torch.float32), on_note)
+    model = place(system, job.dtype)
     choice = _choose(job, model, on_pair)
-    return Loaded(model, choice.stream if choice else options.model.stream, choice, tuple(weights))
+    stream = choice.stream if choice else options.model.stream
+    runs: StreamChoice = "both" if options.disagreement or options.on_doubt else stream
+    for note in foreseen(model, runs, (job.source.height, job.source.width)):
+        on_note(note)
+    return Loaded(model, stream, choice, tuple(weights), exact, on_note)
 
 
 def _choose(job: Job, model: System, on_pair: Callable[[int, int], None]) -> Choice | None:

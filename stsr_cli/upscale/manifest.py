@@ -75,6 +75,7 @@ def manifest(options: UpscaleOptions, source: SourceInfo, report: UpscaleReport)
             "name": options.model.name,
             "device": report.device,
             "precision": report.precision,
+            "tile_side": report.tile_side,
             "stream": report.stream,
             "choice": plain(report.choice),
             "weights": [

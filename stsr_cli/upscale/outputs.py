@@ -62,7 +62,8 @@ def outputs(
         fades: list[Tensor] = []
         if is_after_cut and previous is not None and cut == "blend":
             shares = [float(t) for t in even_times(network.time_scale)]
-            fades = [finish(torch.lerp(previous[1][0], hr_frames[0], t), peak) for t in shares]
+            before_cut = previous[1][0].to(hr_frames.dtype)
+            fades = [finish(torch.lerp(before_cut, hr_frames[0], t), peak) for t in shares]
         previous = (lr_frames[-1:], hr_frames[-1:])
         images = finish(hr_frames, peak)
         between = [(finish(middle, peak), doubts) for middle, doubts in middles]

@@ -20,7 +20,7 @@ from stsr_cli.video.timing.timeline import PtsRepair, Slot, least_interval
 
 
 class Counts(NamedTuple):
-    """What was counted of source frames on the way; the last three as in `FrameFlags`."""
+    """What was counted of source frames on the way; from `num_deinterlaced` on as in `FrameFlags`."""
 
     num_missing_times: int = 0
     num_moved_times: int = 0
@@ -28,6 +28,8 @@ class Counts(NamedTuple):
     num_deinterlaced: int = 0
     num_interlaced: int = 0
     num_corrupt: int = 0
+    num_held: int = 0
+    num_skipped: int = 0
 
     def since(self, before: "Counts") -> "Counts":
         """What came after `before`."""
@@ -130,6 +132,8 @@ class Passage:
             self._flags.num_deinterlaced,
             self._flags.num_interlaced,
             self._flags.num_corrupt,
+            self._flags.num_held,
+            self._flags.num_skipped,
         )
 
     def _within(self, steps: Iterable[Step]) -> Iterator[Step]:

@@ -41,11 +41,15 @@ class UpscaleReport:
         mean_disagreement: of the streams over the new frames, in levels of 255, or None where it was not asked for;
             at a cut there is nothing to compare.
         precision: what the network computed in, as `--precision` spells it.
+        num_redone: frames that half precision got wrong and that were made again in fp32.
+        tile_side: longer side of the largest tile that frames were cut into for the networks, in source pixels; 0: they
+            were not cut, by this process.
         encoder: what the target was encoded with.
         cuts: where they are, counted in source frames.
         weights: name and file of each weights file that was read.
         checks: what was compared when the target was read back.
         warnings: what was lost or changed beside whole tracks, a sentence each, those known before the run first.
+        damage: those of them that say what of the source could not be read.
     """
 
     target: Path
@@ -69,12 +73,15 @@ class UpscaleReport:
     mean_disagreement: float | None
     frames_resumed: int = 0
     warnings: tuple[str, ...] = ()
+    damage: tuple[str, ...] = ()
     num_missing_times: int = 0
     num_jumps: int = 0
     num_deinterlaced: int = 0
     num_repeated: int = 0
     num_dropped: int = 0
     precision: str = "fp32"
+    num_redone: int = 0
+    tile_side: int = 0
     encoder: EncoderPlan | None = None
     cuts: tuple[Cut, ...] = ()
     weights: tuple[tuple[str, Path], ...] = ()
@@ -103,6 +110,10 @@ class UpscaleReport:
                 f"for a constant frame rate: {_many(self.num_repeated, 'frame')} shown again, "
                 f"{self.num_dropped} left out"
             )
+        if self.num_redone:
+            notes.append(f"made again in fp32: {_many(self.num_redone, 'frame')}")
+        if self.tile_side:
+            notes.append(f"the networks ran in tiles of up to {self.tile_side} source pixels")
         return tuple(notes)
 
     @property

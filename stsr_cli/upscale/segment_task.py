@@ -21,6 +21,7 @@ from stsr_cli.segments.grid import Grid
 from stsr_cli.segments.journal import SegmentRecord, file_sha256, packed_times
 from stsr_cli.upscale.job import Job, Loaded, load, settle
 from stsr_cli.upscale.listener import Listener
+from stsr_cli.upscale.network import Network
 from stsr_cli.upscale.outputs import Output
 from stsr_cli.upscale.passage import Passage
 from stsr_cli.upscale.pump import Clock, Waits, pump, to_host
@@ -100,7 +101,7 @@ def make_segments(
     loaded = loaded or load(job)
     passage = Passage(job, task.grid, task.first, task.last, is_sought=task.is_sought)
     network = loaded.network(job.options, has_alpha=task.plan.has_alpha)
-    with _Splitter(task, job, passage, on_segment) as splitter:
+    with _Splitter(task, job, passage, network, on_segment) as splitter:
         waits = pump(job, network, passage, task.plan, splitter.receive, on_frame)
         drain = Clock()
         splitter.finish()
@@ -143,9 +144,10 @@ class _Splitter:
         task: SegmentTask,
         job: Job,
         passage: Passage,
+        network: Network,
         on_segment: Callable[[SegmentRecord], None],
     ) -> None:
-        self._task, self._job, self._passage = task, job, passage
+        self._task, self._job, self._passage, self._network = task, job, passage, network
         self._on_segment = on_segment
         self._times: Times[tuple[int, Tensor]] = job.times(task.first_pts)
         # it counts; a segment has no tables
@@ -276,6 +278,7 @@ class _Splitter:
                 "num_replaced": self._doubts.num_replaced,
                 "num_doubts": self._doubts.num_doubts,
                 "sum_levels": self._doubts.sum_levels,
+                "num_redone": self._network.num_redone,
             }
         )
         since: dict[str, float] = {

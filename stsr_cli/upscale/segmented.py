@@ -14,6 +14,7 @@ from stsr_cli.upscale.report import UpscaleReport
 from stsr_cli.upscale.segment_task import Runner, SegmentTask
 from stsr_cli.upscale.totals import Totals
 from stsr_cli.video.hardware import decoder_note
+from stsr_cli.video.opening import address
 from stsr_cli.video.pipes.pipe import PIPE
 from stsr_cli.video.probe import estimate_num_frames, shown
 from stsr_cli.video.segment import read_segment, segment_format
@@ -28,11 +29,13 @@ _MOST_ATTEMPTS = 3  # at a segment that does not fit the ones beside it
 def plan_segments(job: Job) -> Grid | None:
     """Where the segments of a run begin, or None: it is made in one go.
 
-    That is so for a video no longer than a segment, and where there is nothing to go on with: a pipe is read once,
+    That is so for a video no longer than a segment, and where there is nothing to go on with: a pipe is read once, an
+    address may hold something else the next time,
     images and tables of disagreement are written one after another.
     """
     options, source = job.options, job.source
-    if not options.segment or source.pipe is not None or options.disagreement:
+    is_file = source.pipe is None and address(source.path, source.options) is None
+    if not options.segment or not is_file or options.disagreement:
         return None
     if options.target == PIPE or image_pattern(options.target):
         return None
@@ -65,11 +68,10 @@ def in_segments(job: Job, grid: Grid, listener: Listener, runner: Runner) -> Ups
         raise StsrError(
             f"{plan.codec} video cannot be made in segments; use --segment 0, or another codec"
         )
-    loaded = load(job, listener.on_pair)
-    header = identity(job, loaded, plan, storage, grid)
-    with Journal(
-        work_folder(options.target, options.work_dir), header, resume=options.resume
-    ) as journal:
+    loaded = load(job, listener.on_pair, listener.on_note)
+    header, first_pts = identity(job, loaded, plan, storage, grid), job.first_pts()
+    folder = work_folder(options.target, options.work_dir)
+    with Journal(folder, header, resume=options.resume) as journal:
         listener.on_start(source, str(job.device), loaded.choice)
         resumed = Totals.of(journal.records.values())
         if journal.records:
@@ -84,11 +86,12 @@ def in_segments(job: Job, grid: Grid, listener: Listener, runner: Runner) -> Ups
             first=0,
             last=None,
             is_sought=source.jumps is None and source.dts_delay is None,
-            first_pts=job.first_pts(),
+            first_pts=first_pts,
         )
         clock = Clock()
         try:
             waits = _complete(journal, task, job, loaded, listener, runner)
+            Totals.of(journal.chain).check_damage(source)
             drain = Clock()
             writer, written = _join(job, journal)
         except KeyboardInterrupt:

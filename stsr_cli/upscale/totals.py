@@ -6,11 +6,14 @@ from dataclasses import dataclass, field
 
 import torch
 
+from stsr_cli.errors import InputError
 from stsr_cli.segments.journal import SegmentRecord
 from stsr_cli.upscale.job import Job, Loaded
+from stsr_cli.upscale.memory import tile_side
 from stsr_cli.upscale.pump import Waits
 from stsr_cli.upscale.report import UpscaleReport
 from stsr_cli.video.describe import ends_early
+from stsr_cli.video.probe import SourceInfo, shown
 from stsr_cli.video.timing.deinterlace import FrameFlags
 from stsr_cli.video.timing.scenes import Cut
 from stsr_cli.video.written import Writer, WrittenReport
@@ -67,6 +70,20 @@ class Totals:
         self.end_pts = end_pts
         self.counts.update(counts)
 
+    def check_damage(self, source: SourceInfo) -> None:
+        """Refuse more damaged frames than allowed, which passes over single segments do not see.
+
+        Raises:
+            InputError: there are more.
+        """
+        limit = source.options.max_bad_frames
+        num_bad = sum(self.counts[name] for name in ("num_held", "num_skipped", "num_corrupt"))
+        if limit and num_bad > limit:
+            raise InputError(
+                f"{shown(source.path)} has {num_bad} damaged frames; repair or cut it, or allow more than {limit} with "
+                "--max-bad-frames"
+            )
+
     def report(
         self,
         job: Job,
@@ -82,14 +99,14 @@ class Totals:
         """The report of a finished run; arguments as of its attributes."""
         options, source, counts = job.options, job.source, self.counts
         flags = FrameFlags(
-            counts["num_deinterlaced"], counts["num_interlaced"], counts["num_corrupt"]
+            num_held=counts["num_held"],
+            num_skipped=counts["num_skipped"],
+            num_corrupt=counts["num_corrupt"],
+            num_deinterlaced=counts["num_deinterlaced"],
+            num_interlaced=counts["num_interlaced"],
         )
-        warnings = [
-            *warnings,
-            *ends_early(source, self.end_pts),
-            *writer.warnings,
-            *flags.warnings,
-        ]
+        damage = [*ends_early(source, self.end_pts), *flags.damage, *written.damage]
+        warnings = [*warnings, *writer.warnings, *flags.warnings, *damage]
         return UpscaleReport(
             target=options.target,
             frames_in=self.num_frames,
@@ -116,10 +133,13 @@ class Totals:
             if counts["num_doubts"]
             else None,
             warnings=tuple(dict.fromkeys(warnings)),
+            damage=tuple(dict.fromkeys(damage)),
             num_deinterlaced=counts["num_deinterlaced"],
             num_repeated=counts["num_repeated"],
             num_dropped=counts["num_dropped"],
             precision=_PRECISIONS[job.dtype],
+            num_redone=counts["num_redone"],
+            tile_side=tile_side(loaded.system),
             encoder=writer.plan,
             cuts=tuple(
                 Cut(index, float((pts - source.start_pts) * source.time_base))

@@ -1,11 +1,12 @@
 """What a source is, in words and for programs."""
 
-from contextlib import suppress
 from fractions import Fraction
 from typing import Any
 
 import av
 
+from stsr_cli.errors import InputError
+from stsr_cli.video.damage import demuxed
 from stsr_cli.video.probe import SourceInfo, open_source
 
 _HDR = {16: "HDR (PQ)", 18: "HDR (HLG)"}  # transfer characteristics of ITU-T H.273
@@ -26,19 +27,30 @@ def ends_early(source: SourceInfo, end_pts: int) -> list[str]:
     end = end_pts * source.time_base
     if source.duration is not None:
         stated = (source.start_pts + source.duration) * source.time_base
-    else:  # Matroska knows the whole file's duration alone, which may be that of another track
-        with open_source(source) as container:
-            stated = Fraction(container.duration or 0, av.time_base)
-            if stated - end > _ROUNDING:
-                with suppress(av.FFmpegError, OSError):
-                    for packet in container.demux():
-                        if packet.pts is not None and packet.time_base is not None:
-                            end = max(end, (packet.pts + (packet.duration or 0)) * packet.time_base)
+    else:
+        try:
+            stated, end = _ends_of_file(source, end)
+        except InputError:  # it is gone by now, and was whole when it was read
+            return []
     if stated - end <= _ROUNDING:
         return []
     return [
         f"the source ends at {float(end):.2f} s, its header says {float(stated):.2f} s: it may be cut off"
     ]
+
+
+def _ends_of_file(source: SourceInfo, end: Fraction) -> tuple[Fraction, Fraction]:
+    """End of a Matroska file as it states it, which may be that of another track, and of its last packet, in seconds.
+
+    `end`: of its video, as read; the packets are looked at only if the file states more.
+    """
+    with open_source(source) as container:
+        stated = Fraction(container.duration or 0, av.time_base)
+        if stated - end > _ROUNDING:
+            for packet in demuxed(container):
+                if packet.pts is not None and packet.time_base is not None:
+                    end = max(end, (packet.pts + (packet.duration or 0)) * packet.time_base)
+    return stated, end
 
 
 def describe(source: SourceInfo) -> dict[str, Any]:

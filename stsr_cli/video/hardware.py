@@ -100,7 +100,9 @@ def _obstacle(source: SourceInfo) -> str:
     try:
         with (
             av.logging.Capture() as logged,
-            open_input(source.path, accelerator(source, can_fall_back=False)) as container,
+            open_input(
+                source.path, accelerator(source, can_fall_back=False), source.options
+            ) as container,
         ):
             stream = container.streams[source.stream_index]
             assert isinstance(stream, VideoStream)

@@ -9,7 +9,6 @@ from pathlib import Path
 
 import av
 from av.codec.context import Flags
-from av.codec.hwaccel import HWAccel
 from av.container import InputContainer
 from av.stream import Disposition
 from av.video.format import VideoFormat
@@ -18,14 +17,20 @@ from av.video.stream import VideoStream
 
 from stsr_cli.errors import InputError, UsageError
 from stsr_cli.options import DEFAULT_IMAGE_RATE, Deinterlace, SourceOptions
-from stsr_cli.video.colour.alpha import carries_alpha, decoded
+from stsr_cli.video.colour.alpha import carries_alpha
 from stsr_cli.video.colour.hdr import HdrMetadata, read_hdr
 from stsr_cli.video.colour.meaning import ColourTags, bit_depth, read_tags, richness
 from stsr_cli.video.colour.tonemap import ToneMapping
 from stsr_cli.video.cropping import NO_CROPPING, Cropping, container_cropping
-from stsr_cli.video.images.moving_webp import is_moving_webp, open_moving_webp
+from stsr_cli.video.damage import REFUSALS, Salvage, decoder_of, is_time, salvaged
 from stsr_cli.video.images.sequence import find_images
-from stsr_cli.video.pipes.pipe import PIPE, InputPipe
+from stsr_cli.video.opening import PIPE, WHOLE_SOURCE
+from stsr_cli.video.opening import local_url as local_url
+from stsr_cli.video.opening import open_input as open_input
+from stsr_cli.video.opening import reason as reason
+from stsr_cli.video.opening import shown as shown
+from stsr_cli.video.oversize import check_log, check_size
+from stsr_cli.video.pipes.pipe import InputPipe
 from stsr_cli.video.side_data import display_matrix
 from stsr_cli.video.timing.clock import dts_delay, jumps_of
 from stsr_cli.video.timing.timeline import Jumps
@@ -34,7 +39,6 @@ _STILL_CODECS = frozenset({"mjpeg", "webp"})
 _COVER = Disposition.attached_pic
 _INTERLACED = (2, 3, 4, 5)  # AV_FIELD_TT, BB, TB, BT
 _NUM_SAMPLED_IMAGES = 5
-_WHOLE_SOURCE = SourceOptions()
 
 
 @dataclass(frozen=True)
@@ -73,6 +77,7 @@ class SourceInfo:
         has_alpha: whether there is alpha to keep, see `alpha.carries_alpha`.
         hdr: what comes with its colours, if they are HDR.
         tone_mapping: how frames are mapped to SDR as they are read, or None; `colour` is what they are afterwards.
+        options: how it is opened, and how much damage is borne.
     """
 
     path: Path
@@ -105,9 +110,10 @@ class SourceInfo:
     has_alpha: bool = False
     hdr: HdrMetadata = field(default_factory=HdrMetadata)
     tone_mapping: ToneMapping | None = None
+    options: SourceOptions = WHOLE_SOURCE
 
 
-def probe(path: str | os.PathLike[str], options: SourceOptions = _WHOLE_SOURCE) -> SourceInfo:
+def probe(path: str | os.PathLike[str], options: SourceOptions = WHOLE_SOURCE) -> SourceInfo:
     """Read a file's header and its first video frame.
 
     Args:
@@ -129,10 +135,24 @@ def probe(path: str | os.PathLike[str], options: SourceOptions = _WHOLE_SOURCE) 
         )
     if path == PIPE:
         return _probe_pipe(options)
-    with open_input(path) as container:
+    try:
+        return _probe_file(path, options)
+    except InputError:
+        if options.protocols or not path.is_file():
+            raise
+        check_log(path, options)
+        raise
+
+
+def _probe_file(path: Path, options: SourceOptions) -> SourceInfo:
+    with open_input(path, options=options) as container:
         stream = find_video(container, path, options.video_index)
-        frame, colour = first_frame(decoded(container, stream), stream, path)
-        return _info(container, stream, frame, colour, path)
+        limit, ticks = options.max_bad_frames, stream.time_base or Fraction(1)
+        salvage = Salvage(decoder_of(stream), shown(path), limit, ticks)
+        frame, colour = first_frame(salvaged(container, stream, salvage), stream, path)
+        num_skipped = salvage.counted.num_skipped
+        info = _info(container, stream, frame, colour, path, num_skipped)
+        return replace(info, options=options)
 
 
 def _info(
@@ -141,13 +161,15 @@ def _info(
     frame: VideoFrame,
     colour: ColourTags,
     path: Path,
+    num_skipped: int = 0,
 ) -> SourceInfo:
-    time_base = stream.time_base or Fraction(1, 1000)
-    delay = dts_delay(container, stream, frame)
+    time_base, duration = stream.time_base or Fraction(1, 1000), stream.duration
+    delay = dts_delay(container, stream, frame, num_skipped)
     crop = container_cropping(stream, frame.width, frame.height)
     start_pts = frame.pts if frame.pts is not None else (stream.start_time or 0)
     if delay is not None and frame.dts is not None:
         start_pts = frame.dts - delay
+    start_pts = start_pts if is_time(start_pts, time_base) else 0
     return SourceInfo(
         path=path,
         stream_index=stream.index,
@@ -156,7 +178,7 @@ def _info(
         time_base=time_base,
         frame_rate=stream.average_rate or stream.guessed_rate or None,
         start_pts=start_pts,
-        duration=stream.duration if stream.duration and stream.duration > 0 else None,
+        duration=duration if is_time(duration, time_base) and duration > 0 else None,
         num_frames_from_header=stream.frames,
         pix_fmt=frame.format.name,
         bit_depth=bit_depth(frame.format),
@@ -182,7 +204,7 @@ def _probe_pipe(options: SourceOptions) -> SourceInfo:
             "--start cannot be used with -, which is read once; let the program before it begin there"
         )
     try:
-        pipe = InputPipe()
+        pipe = InputPipe(options)
     except (av.FFmpegError, OSError, ValueError) as error:
         raise InputError(
             f"cannot read a video from {shown(PIPE)}: {reason(error)}; a pipe takes NUT, y4m, Matroska, "
@@ -191,13 +213,13 @@ def _probe_pipe(options: SourceOptions) -> SourceInfo:
     stream = find_video(pipe.container, PIPE, options.video_index)
     pipe.start(stream)
     frame, colour = first_frame(pipe.peek(), stream, PIPE)
-    return replace(_info(pipe.container, stream, frame, colour, PIPE), pipe=pipe)
+    return replace(_info(pipe.container, stream, frame, colour, PIPE), pipe=pipe, options=options)
 
 
 def _probe_images(path: Path, images: tuple[Path, ...], options: SourceOptions) -> SourceInfo:
     rate = options.rate or Fraction(DEFAULT_IMAGE_RATE)
     step = max(1, len(images) // _NUM_SAMPLED_IMAGES)
-    sampled = [probe(image, replace(options, rate=None)) for image in images[::step]]
+    sampled = _sampled(images[::step], replace(options, rate=None))
     return replace(
         max(sampled, key=lambda image: richness(VideoFormat(image.pix_fmt, 8, 8))),
         path=path,
@@ -209,6 +231,19 @@ def _probe_images(path: Path, images: tuple[Path, ...], options: SourceOptions) 
         num_frames_from_header=len(images),
         images=images,
     )
+
+
+def _sampled(images: tuple[Path, ...], options: SourceOptions) -> list[SourceInfo]:
+    """What is in some images of a sequence; damaged ones are left out if damage is borne and one is whole."""
+    sampled, refused = [], []
+    for image in images:
+        try:
+            sampled.append(probe(image, options))
+        except InputError as error:
+            refused.append(error)
+    if refused and not (sampled and options.max_bad_frames):
+        raise refused[0]
+    return sampled
 
 
 def estimate_num_frames(source: SourceInfo) -> int | None:
@@ -225,50 +260,6 @@ def estimate_num_frames(source: SourceInfo) -> int | None:
         return round(Fraction(container.duration, av.time_base) * source.frame_rate)
 
 
-def local_url(path: Path) -> str:
-    """The name under which FFmpeg opens a plain local file, whatever the file is called.
-
-    `file:` and an absolute path, so that `http:x`, `concat:x` and `-x` are never taken as a
-    protocol or an option.
-    """
-    return f"file:{path.absolute()}"
-
-
-def open_input(path: Path, hwaccel: HWAccel | None = None) -> InputContainer:
-    """Open a local file for reading, its videos to be decoded on a device or in software; the caller closes it.
-
-    Raises:
-        InputError: the file is missing, a folder, not readable or in no known format.
-    """
-    if path.is_dir():
-        raise InputError(f"{shown(path)} is a folder; name a file")
-    if not path.exists():
-        raise InputError(f"no such file: {shown(path)}; check the name")
-    if not path.is_file():
-        raise InputError(
-            f"{shown(path)} is not a regular file; use it as the standard input: stsr upscale - OUTPUT < NAME"
-        )
-    # pattern_type: a picture called a%03d.png is that file and not a sequence.
-    options = {"protocol_whitelist": "file", "pattern_type": "none"}
-    try:
-        if is_moving_webp(path):
-            return open_moving_webp(path, shown(path))
-        return av.open(
-            local_url(path),
-            mode="r",
-            options=options,
-            metadata_errors="surrogateescape",
-            hwaccel=hwaccel,
-        )
-    except PermissionError:
-        raise InputError(f"no permission to read {shown(path)}; check its access rights") from None
-    except (av.FFmpegError, OSError, ValueError) as error:
-        raise InputError(
-            f"cannot read {shown(path)} as a video: {reason(error)}; "
-            "check that the file is complete"
-        ) from error
-
-
 def open_source(source: SourceInfo) -> AbstractContextManager[InputContainer]:
     """Open a source once more: of an image sequence its first image; of a pipe, what is open stays so.
 
@@ -277,7 +268,8 @@ def open_source(source: SourceInfo) -> AbstractContextManager[InputContainer]:
     """
     if source.pipe is not None:
         return nullcontext(source.pipe.container)
-    return open_input(source.images[0] if source.images else source.path)
+    path = source.images[0] if source.images else source.path
+    return open_input(path, options=source.options)
 
 
 def find_video(container: InputContainer, path: Path, index: int | None = None) -> VideoStream:
@@ -296,7 +288,7 @@ def find_video(container: InputContainer, path: Path, index: int | None = None) 
         videos = [s for s in container.streams.video if not s.disposition & _COVER]
         for video in videos:
             if video.index == index:
-                return _cropping(video)
+                return _ready(video, container, path)
         indexes = ", ".join(str(video.index) for video in videos) or "there is none"
         raise UsageError(f"stream {index} of {shown(path)} is no video; choose from: {indexes}")
     stream = container.streams.best("video")
@@ -305,18 +297,24 @@ def find_video(container: InputContainer, path: Path, index: int | None = None) 
         raise InputError(
             f"no video in {shown(path)}, only {kinds}; name a file with a video stream"
         )
-    return _cropping(stream)
+    return _ready(stream, container, path)
 
 
-def _cropping(stream: VideoStream) -> VideoStream:
-    """The stream, its decoder told to cut off every column that is not shown, even where lines lose their alignment."""
-    stream.codec_context.flags |= Flags.unaligned
+def _ready(stream: VideoStream, container: InputContainer, path: Path) -> VideoStream:
+    """The stream, its decoder told how large a frame may be.
+
+    And to cut off every column that is not shown, even where lines lose their alignment.
+    """
+    context, limit = stream.codec_context, container.options.get("max_pixels", "")
+    if context is None:
+        raise InputError(
+            f"the video in {shown(path)} is of no known codec; check that the file is complete"
+        )
+    if limit:
+        check_size(context.width, context.height, int(limit), path)
+        context.options = {"max_pixels": limit}
+    context.flags |= Flags.unaligned
     return stream
-
-
-def reason(error: Exception) -> str:
-    """FFmpeg's or the system's message without numbers and file names."""
-    return str(getattr(error, "strerror", None) or error)
 
 
 def first_frame(
@@ -329,7 +327,7 @@ def first_frame(
     """
     try:
         frame = next(frames, None)
-    except (av.FFmpegError, OSError, ValueError) as error:
+    except REFUSALS as error:
         raise InputError(
             f"cannot decode {shown(path)}: {reason(error)}; check that the file is complete"
         ) from error
@@ -341,10 +339,3 @@ def first_frame(
         return frame, read_tags(frame, is_still=stream.codec_context.name in _STILL_CODECS)
     except InputError as error:
         raise InputError(f"{shown(path)}: {error}") from None
-
-
-def shown(path: Path) -> str:
-    """A path for a one-line message: escaped when it holds line breaks or bytes without text."""
-    if path == PIPE:
-        return "the pipe (-)"
-    return str(path) if str(path).isprintable() else repr(str(path))

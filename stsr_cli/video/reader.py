@@ -1,5 +1,6 @@
 """Decoded frames of a local file, or of a sequence of them, as RGB arrays with exact timestamps, lazily."""
 
+import itertools
 import os
 from collections.abc import Callable, Generator, Iterator
 from contextlib import suppress
@@ -14,10 +15,10 @@ from av.codec.context import ThreadType
 from av.video.frame import VideoFrame
 
 from stsr_cli.errors import InputError
-from stsr_cli.video.colour.alpha import decoded
 from stsr_cli.video.colour.convert import Pixels, ToRgb
 from stsr_cli.video.colour.levels import to_depth
 from stsr_cli.video.colour.tonemap import ToneMapper
+from stsr_cli.video.damage import Salvage, decoder_of, salvaged
 from stsr_cli.video.hardware import accelerator, on_host
 from stsr_cli.video.images.image_reader import decode_images
 from stsr_cli.video.probe import (
@@ -26,7 +27,6 @@ from stsr_cli.video.probe import (
     first_frame,
     open_input,
     probe,
-    reason,
     shown,
 )
 from stsr_cli.video.timing.deinterlace import FrameFlags, deinterlace
@@ -63,6 +63,8 @@ def read_frames(
 ) -> Generator[Frame]:
     """Decode every frame of a video or still image, one at a time, in presentation order.
 
+    What is damaged beyond decoding is replaced by the frame before, as often as `source.options` allow.
+
     The file is open from the first frame until the iterator ends, fails or is closed. Memory does
     not grow with the length of the video.
 
@@ -71,11 +73,11 @@ def read_frames(
         repair: pass one to learn afterwards how many timestamps had to be repaired.
         start_pts: begin with the frame shown at or after this, in ticks; it is reached from the
             keyframe before it, so what lies further back costs nothing.
-        flags: likewise of interlaced frames.
+        flags: likewise of interlaced and of damaged frames.
         with_alpha: give alpha as a fourth channel; opaque where there is none.
 
     Raises:
-        InputError: the file cannot be read, is damaged, or changes its frame size on the way.
+        InputError: the file cannot be read, is damaged more than allowed, or changes its frame size on the way.
     """
     if not isinstance(source, SourceInfo):
         source = probe(Path(source))
@@ -88,7 +90,8 @@ def read_frames(
         first_pts = start_pts + source.shift
     if source.deinterlace == "fields":  # the file counts in ticks of twice the length
         first_pts, time_base = first_pts and first_pts // 2, 2 * time_base
-    timed = _timed(_decode(source, first_pts, time_base), repair, source.jumps, time_base)
+    decoded = _decode(source, first_pts, time_base, flags)
+    timed = _timed(decoded, repair, source.jumps, time_base)
     made: set[int] = set()
     frames = deinterlace(timed, source.deinterlace, time_base, made)
     crop = source.cropping
@@ -148,21 +151,23 @@ def _timed(
         yield frame
 
 
-def _decode(source: SourceInfo, first_pts: int | None, time_base: Fraction) -> Iterator[VideoFrame]:
+def _decode(
+    source: SourceInfo, first_pts: int | None, time_base: Fraction, flags: FrameFlags
+) -> Iterator[VideoFrame]:
     """Every frame of the stream from some keyframe on, at or before `first_pts`.
 
     A demuxer may seek to where the frame asked for cannot be decoded any more; then it is asked for an earlier one.
     """
     if source.images:
-        yield from decode_images(source, max(first_pts or 0, 0))
+        yield from decode_images(source, max(first_pts or 0, 0), flags)
         return
     if source.pipe is not None:
-        yield from _naming_damage(source.pipe.frames(), source, time_base)
+        yield from source.pipe.frames(flags)
         return
     for margin in _SEEK_SECONDS if first_pts is not None else ():
         assert first_pts is not None
         seek_pts = first_pts - round(margin / time_base)
-        frames = _decode_from(source, seek_pts, time_base)
+        frames = _decode_from(source, seek_pts, first_pts, time_base, flags)
         first = None
         with suppress(InputError):  # what cannot be decoded from there on can be from further back
             first = next(frames, None)
@@ -171,49 +176,51 @@ def _decode(source: SourceInfo, first_pts: int | None, time_base: Fraction) -> I
             yield from frames
             return
         frames.close()
-    yield from _decode_from(source, None, time_base)
+    yield from _decode_from(source, None, first_pts, time_base, flags)
 
 
 def _decode_from(
-    source: SourceInfo, seek_pts: int | None, time_base: Fraction
+    source: SourceInfo,
+    seek_pts: int | None,
+    first_pts: int | None,
+    time_base: Fraction,
+    flags: FrameFlags,
 ) -> Generator[VideoFrame]:
-    """Every frame of the stream after a seek, the decoder drained."""
-    with open_input(source.path, accelerator(source)) as container:
+    """Every frame of the stream after a seek, the decoder drained; those before `first_pts` only lead there."""
+    with open_input(source.path, accelerator(source), source.options) as container:
         stream = find_video(container, source.path, source.stream_index)
         stream.codec_context.thread_type = ThreadType.AUTO
         if seek_pts is not None:
             with suppress(av.FFmpegError, OSError):  # without an index, decode from the beginning
                 container.seek(seek_pts, stream=stream)
-        yield from _naming_damage(decoded(container, stream), source, time_base)
+        salvage = Salvage(
+            decoder_of(stream),
+            shown(source.path),
+            source.options.max_bad_frames,
+            time_base,
+            dts_delay=source.dts_delay,
+            first_pts=first_pts,
+            counted=flags,
+            can_go_back=True,
+        )
+        for frame in salvaged(container, stream, salvage):
+            yield on_host(frame, source)
+    if salvage.is_short:
+        frames, first = _decode_end(source, salvage), None
+        with suppress(InputError):
+            first = next(frames, None)
+        yield from salvage.hold_rest() if first is None else itertools.chain([first], frames)
 
 
-def _naming_damage(
-    frames: Iterator[Any], source: SourceInfo, time_base: Fraction
-) -> Iterator[VideoFrame]:
-    """The frames; an error says where it is."""
-    num_decoded, seconds = 0, Fraction(0)
-    last_pts: int | None = None
-    while True:
-        try:
-            frame = next(frames, None)
-        except (av.FFmpegError, OSError, ValueError) as error:
-            raise InputError(
-                f"{shown(source.path)} is damaged after frame {num_decoded} "
-                f"(at {float(seconds):.3f} s): {reason(error)}; repair or cut it"
-            ) from error
-        if frame is None:
-            return
-        num_decoded += 1
-        if source.dts_delay is not None:
-            frame.pts = _pts_from_dts(frame, source.dts_delay, last_pts)
-            last_pts = frame.pts
-        if frame.pts is not None:
-            seconds = frame.pts * time_base
-        yield on_host(frame, source)
-
-
-def _pts_from_dts(frame: VideoFrame, dts_delay: int, last_pts: int | None) -> int | None:
-    """When a frame of a file without pts is shown; the last ones leave the decoder without a dts."""
-    if frame.dts is not None:
-        return frame.dts - dts_delay
-    return None if last_pts is None else last_pts + (frame.duration or 1)
+def _decode_end(source: SourceInfo, salvage: Salvage) -> Iterator[VideoFrame]:
+    """The frames behind those that came out, without threads."""
+    end_pts = salvage.end_pts
+    with open_input(source.path, options=source.options) as container:
+        stream = find_video(container, source.path, source.stream_index)
+        stream.codec_context.thread_count = 1
+        if end_pts is not None:
+            with suppress(av.FFmpegError, OSError):
+                container.seek(end_pts, stream=stream)
+        for frame in salvaged(container, stream, salvage.again(decoder_of(stream))):
+            if end_pts is None or (frame.pts is not None and frame.pts > end_pts):
+                yield on_host(frame, source)

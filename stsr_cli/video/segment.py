@@ -27,6 +27,7 @@ from stsr_cli.video.check.verify import Expected, verify
 from stsr_cli.video.colour.convert import Pixels
 from stsr_cli.video.encode.encoder import EncoderPlan, add_video, open_encoder
 from stsr_cli.video.encode.frame_encoder import FrameEncoder
+from stsr_cli.video.opening import OWN_OUTPUT
 from stsr_cli.video.probe import SourceInfo, local_url, open_input, reason, shown
 from stsr_cli.video.target import new_container, sync
 from stsr_cli.video.timing.coding_order import delay_of
@@ -172,7 +173,7 @@ def read_segment(
     """
     times = [slot.pts for slot in slots]
     try:
-        with open_input(path) as container:
+        with open_input(path, options=OWN_OUTPUT) as container:
             video = container.streams.video[0]
             assert video.time_base is not None
             ticks = video.time_base / time_base

@@ -8,7 +8,9 @@ from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 
+from stsr_cli.video.damage import demuxed
 from stsr_cli.video.encode.encoder import EncoderPlan
+from stsr_cli.video.opening import OWN_OUTPUT
 from stsr_cli.video.pipes.pipe import PIPE
 from stsr_cli.video.probe import SourceInfo, open_input, open_source, shown
 from stsr_cli.video.tracks.plan import Track
@@ -35,7 +37,7 @@ def frame_sizes(path: Path) -> FrameSizes:
     """
     if not path.is_file():
         return FrameSizes(tuple(image.stat().st_size for image in path.parent.iterdir()), ())
-    with open_input(path) as container:
+    with open_input(path, options=OWN_OUTPUT) as container:
         packets = [(p.is_keyframe, p.size) for p in container.demux(container.streams[0]) if p.size]
     return FrameSizes(
         tuple(size for is_key, size in packets if is_key),
@@ -71,7 +73,7 @@ def track_bytes(
         if seconds is None:
             return None
         sampled, begin, end = 0, math.inf, 0.0
-        for packet in itertools.islice(container.demux(timed), _SAMPLED_PACKETS):
+        for packet in itertools.islice(demuxed(container, *timed), _SAMPLED_PACKETS):
             if packet.pts is not None and packet.time_base is not None:
                 at = float(packet.pts * packet.time_base)
                 begin, end = min(begin, at), max(end, at)

@@ -46,6 +46,8 @@ def check_target(target: Path, source: Path, *, overwrite: bool) -> None:
     if target.exists():
         if source.exists() and target.samefile(source):
             raise UsageError(f"the output {name} is the input itself; choose another name")
+        if not target.is_file():
+            raise UsageError(f"the output {name} is no plain file; write - and lead that into it")
         if not overwrite:
             raise UsageError(f"{name} exists; choose another name or allow overwriting it")
     if not os.access(folder, os.W_OK | os.X_OK):

@@ -267,6 +267,7 @@ class VideoWriter:
             duration=(self._end_pts - self._first_pts) * self.time_base,
             packets_copied=self._tracks.num_packets,
             checks=self._checks,
+            damage=self._tracks.damage,
         )
 
     def abort(self) -> None:
@@ -310,7 +311,7 @@ class VideoWriter:
         if held is None:
             return
         assert held.pts is not None and held.dts is not None
-        held.duration = self._durations.pop(held.pts)
+        held.duration = self._durations.pop(held.pts, 0)  # of a packet that shows nothing
         if self._first_dts is None:
             self._first_dts = held.dts
         if packet is None and self._is_exact:

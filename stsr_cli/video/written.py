@@ -32,6 +32,7 @@ class WrittenReport:
         duration: of the video, in seconds, exact.
         packets_copied: packets of other tracks taken over from the source, converted ones included.
         checks: what was compared when it was read back.
+        damage: what of the other tracks could not be read, a sentence each.
     """
 
     path: Path
@@ -39,6 +40,7 @@ class WrittenReport:
     duration: Fraction
     packets_copied: int
     checks: tuple[Check, ...] = ()
+    damage: tuple[str, ...] = ()
 
 
 class Writer(Protocol):

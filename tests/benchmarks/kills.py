@@ -159,7 +159,7 @@ def text(rows: list[tuple[str, list[Outcome]]], durations: list[float]) -> str:
         "",
         f"`python -m tests.benchmarks.kills`, {time.strftime('%Y-%m-%d')}, {platform.machine()}, "
         f"{os.cpu_count()} cores, Python {platform.python_version()}: `stsr {' '.join(COMMAND)}` on {NUM_FRAMES} "
-        f"frames of 160x96 with sound, which takes {min(durations):.1f} to {max(durations):.1f} s undisturbed. Each run is "
+        f"frames of 160x96 with sound, {min(durations):.1f} to {max(durations):.1f} s undisturbed. Each run is "
         "stopped at a moment drawn evenly from that, and the same command is given once more. Compared is the whole "
         "output, byte for byte.",
         "",

@@ -20,6 +20,7 @@ ROWS = [
         clips.truncated("in.mkv", 0.6),
         "what is there is kept, and it says so",
         (frames(), sync(), says("it may be cut off")),
+        code=3,
     ),
     Row(
         "truncated-index",
@@ -27,6 +28,7 @@ ROWS = [
         clips.truncated("in.mp4", 0.6, movflags="faststart"),
         "what is there is kept, and it says so",
         (frames(), sync(), says("it may be cut off")),
+        code=3,
         output="out.mp4",
     ),
     Row(
@@ -35,5 +37,6 @@ ROWS = [
         clips.truncated("in.ts", 0.6),
         "what is there is kept, and the damaged frame is told of",
         (frames(), sync(), says("damaged")),
+        code=3,
     ),
 ]

@@ -180,6 +180,22 @@ def test_what_fails_alike_has_its_code_and_what_all_need_is_looked_at_once(
     assert not (tmp_path / "out").exists()
 
 
+def test_a_damaged_source_among_others(upscaled, tmp_path):
+    """Its frames are held, which is said in the table, in the events and by the exit code."""
+    for name in ("a.mkv", "b.mkv"):
+        write_clip(tmp_path / name, num_frames=60, options={"g": "10"})
+    content = bytearray((tmp_path / "b.mkv").read_bytes())
+    middle = len(content) // 2
+    content[middle : middle + 400] = bytes(400)
+    (tmp_path / "b.mkv").write_bytes(content)
+    said = upscaled("a.mkv", "b.mkv", "out/", code=3).stderr
+    assert table(said) == {"a.mkv": "done", "b.mkv": "done"}
+    assert "its source is damaged" in said
+    events = upscaled("a.mkv", "b.mkv", "more/", "--progress", "jsonl", code=3).stderr
+    *_, summary = map(json.loads, events.splitlines())
+    assert [one["exit_code"] for one in summary["files"]] == [0, 3]
+
+
 def test_quiet_says_what_failed_and_nothing_else(upscaled, clips):
     said = upscaled("clips", "out/", "-q", code=1).stderr
     assert [line[:21] for line in said.splitlines()] == ["failed: clips/d.mp4: "]

@@ -3,6 +3,7 @@
 import json
 from fractions import Fraction
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -212,8 +213,8 @@ class Told(Silent):
         self.results.append((result.index, result.state, result.exit_code))
 
 
-def batch(tmp_path, errors, **wishes):
-    """Run a file for each of `errors`, which it raises; None: it succeeds."""
+def batch(tmp_path, errors, damaged="", **wishes):
+    """Run a file for each of `errors`, which it raises; None: it succeeds, if among `damaged` with damage."""
     items = []
     for index in range(1, len(errors) + 1):
         run = UpscaleOptions(tmp_path / f"{index}", tmp_path / "out" / f"{index}")
@@ -227,7 +228,7 @@ def batch(tmp_path, errors, **wishes):
         if error:
             raise error
         run.target.write_text("target")
-        return "report"
+        return SimpleNamespace(damage=("a frame",) if run.source.name in damaged else ())
 
     told = Told()
     report = run_batch(items, told, make, **wishes)
@@ -245,6 +246,11 @@ def test_all_alike_and_all_done(tmp_path):
     assert batch(tmp_path, [InputError("x"), InputError("y")])[1] == 4
     assert batch(tmp_path, [InputError("x"), UsageError("y")])[1] == 1
     assert batch(tmp_path, [None, None])[:2] == (["done", "done"], 0)
+
+
+def test_damage_counts_where_nothing_failed(tmp_path):
+    assert batch(tmp_path, [None, None], damaged="2")[:2] == (["done", "done"], 3)
+    assert batch(tmp_path, [None, InputError("x")], damaged="1")[1] == 1
 
 
 def test_a_bug_is_a_failure_and_is_logged(tmp_path, caplog):

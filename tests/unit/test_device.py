@@ -1,9 +1,17 @@
 """--device and --precision in torch's terms, and nothing silently replaced."""
 
+from pathlib import Path
+
 import pytest
 import torch
 
-from stsr_cli.device import resolve_device, resolve_dtype
+from stsr_cli.device import (
+    _group_bytes,
+    free_memory,
+    is_out_of_memory,
+    resolve_device,
+    resolve_dtype,
+)
 from stsr_cli.errors import DeviceError
 
 CPU, CUDA = torch.device("cpu"), torch.device("cuda", 0)
@@ -75,3 +83,42 @@ def test_named_precision():
     assert resolve_dtype("fp16", CUDA) == torch.float16
     with pytest.raises(DeviceError, match="fp16"):
         resolve_dtype("fp16", CPU)
+
+
+def test_free_memory_is_what_the_machine_says():
+    free = free_memory(CPU)
+    assert free is None or 2**20 < free < 2**50
+
+
+def test_a_control_group_leaves_less(tmp_path, monkeypatch):
+    """Its own limit and those above; cached files of its own can go, so that they do not count."""
+    read = Path.read_text
+
+    def of_group(path, *arguments, **options):
+        if str(path) == "/proc/self/cgroup":
+            return "0::/outer/inner\n"
+        return read(path, *arguments, **options)
+
+    for name, limit, used, files in (("outer", 5000, 1000, 300), ("outer/inner", "max", 700, 0)):
+        folder = tmp_path / name
+        folder.mkdir()
+        (folder / "memory.max").write_text(f"{limit}\n")
+        (folder / "memory.current").write_text(f"{used}\n")
+        (folder / "memory.stat").write_text(f"anon 5\ninactive_file {files}\n")
+    monkeypatch.setattr(Path, "read_text", of_group)
+    assert _group_bytes(tmp_path) == [4300]
+    (tmp_path / "outer/inner/memory.max").write_text("900\n")
+    assert sorted(_group_bytes(tmp_path)) == [200, 4300]
+
+
+def test_memory_that_is_not_there_is_told_from_other_errors():
+    with pytest.raises(RuntimeError) as caught:
+        torch.empty(2**60, dtype=torch.uint8)
+    assert is_out_of_memory(caught.value)
+    assert is_out_of_memory(torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB"))
+    assert is_out_of_memory(RuntimeError("MPS backend out of memory (MPS allocated: 3 GB)"))
+    assert is_out_of_memory(MemoryError())
+    with pytest.raises(RuntimeError) as caught:
+        torch.rand(2, 3) @ torch.rand(2, 3)
+    assert not is_out_of_memory(caught.value)
+    assert not is_out_of_memory(ValueError("out of memory"))

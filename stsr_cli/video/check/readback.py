@@ -19,7 +19,7 @@ from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
 from stsr_cli.video.check.picture import PictureTraits, traits_of
-from stsr_cli.video.probe import open_input
+from stsr_cli.video.opening import OWN_OUTPUT, open_input
 from stsr_cli.video.tracks.plan import is_cover
 from stsr_cli.video.tracks.tags import lowered, stream_tags
 
@@ -95,7 +95,7 @@ def read_back(path: Path) -> Found:
         InputError, FFmpegError, OSError, ValueError: it cannot be opened, demuxed or decoded.
     """
     found = Found()
-    with open_input(path) as container:
+    with open_input(path, options=OWN_OUTPUT) as container:
         _read_header(container, found)
         for packet in container.demux():
             if not packet.size:
@@ -105,7 +105,7 @@ def read_back(path: Path) -> Found:
             elif packet.stream.type == "video":
                 found.attached.append(hashlib.sha256(bytes(packet)).hexdigest())
     found.attached.sort()
-    with open_input(path) as container:
+    with open_input(path, options=OWN_OUTPUT) as container:
         _read_pictures(container, found)
     return found
 

@@ -44,9 +44,10 @@ def read_chroma_location(frame: VideoFrame) -> str:
     if not is_subsampled(frame.format):
         return UNSPECIFIED
     width, height = min(_SAMPLE, frame.width), min(_SAMPLE, frame.height)
+    can_be_cut = min(width, height) > 1  # a row of 4:2:0 has half a row of chroma
     graph = _graph(
         frame,
-        ("crop", f"{width}:{height}:0:0"),
+        *([("crop", f"{width}:{height}:0:0")] if can_be_cut else []),
         ("sidedata", "mode=delete"),
         ("showinfo", "checksum=0"),
     )

@@ -9,22 +9,42 @@ from av.video.frame import VideoFrame
 from stsr_cli.errors import InputError
 from stsr_cli.video.colour.alpha import decoded
 from stsr_cli.video.colour.meaning import bit_depth, is_grey
+from stsr_cli.video.damage import Counted
 from stsr_cli.video.probe import SourceInfo, find_video, first_frame, open_input, shown
 
 
-def decode_images(source: SourceInfo, start: int = 0) -> Iterator[VideoFrame]:
+def decode_images(source: SourceInfo, start: int, counted: Counted) -> Iterator[VideoFrame]:
     """Decode the images from number `start` on, counted from 0; the pts of each is its number.
+
+    In the place of one that cannot be read the image before is shown again, as often as `source.options` allow; those
+    before the first that can be are left out. `counted` says how many there were.
 
     Programs that write sequences choose a format image by image: a dark one becomes grey, one of few colours a
     palette. They are converted one by one, to the depth of the richest that `probe` has seen.
 
     Raises:
-        InputError: an image cannot be read, has another size than the first, or holds more than its format can.
+        InputError: more images than allowed cannot be read, or one has another size than the first, or holds more than
+            its format can.
     """
+    frame: VideoFrame | None = None
+    num_bad, limit = 0, source.options.max_bad_frames
     for index, path in enumerate(source.images[start:], start):
-        with open_input(path) as container:
-            video = find_video(container, path)
-            frame, _ = first_frame(decoded(container, video), video, path)
+        try:
+            found = _decode(path, source)
+        except InputError as error:
+            num_bad += 1
+            if num_bad > limit:
+                more = f" ({num_bad} images are damaged; see --max-bad-frames)" if limit else ""
+                raise InputError(f"{error}{more}") from error
+            if frame is None:
+                counted.num_skipped += 1
+                continue
+            counted.num_held += 1
+            frame.pts = index
+            yield frame
+            continue
+        frame = found
+        counted.num_corrupt += frame.is_corrupt
         if (frame.width, frame.height) != (source.width, source.height):
             raise InputError(
                 f"{shown(path)} is {frame.width}x{frame.height} and {shown(source.images[0])} is "
@@ -34,6 +54,12 @@ def decode_images(source: SourceInfo, start: int = 0) -> Iterator[VideoFrame]:
             _check_alike(frame, source, path)
         frame.pts, frame.time_base, frame.duration = index, source.time_base, 1
         yield frame
+
+
+def _decode(path: Path, source: SourceInfo) -> VideoFrame:
+    with open_input(path, options=source.options) as container:
+        video = find_video(container, path)
+        return first_frame(decoded(container, video), video, path)[0]
 
 
 def _check_alike(frame: VideoFrame, source: SourceInfo, path: Path) -> None:

@@ -6,6 +6,7 @@ whose clock has WebP's milliseconds.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
@@ -35,15 +36,16 @@ def is_moving_webp(path: Path) -> bool:
     return is_extended and len(header) == _HEADER_BYTES and bool(header[20] & _MOVES)
 
 
-def open_moving_webp(path: Path, name: str) -> InputContainer:
+def open_moving_webp(path: Path, name: str, max_pixels: int) -> InputContainer:
     """Open it for reading; the caller closes it.
 
     Args:
         path: the file.
         name: what to call it in a message.
+        max_pixels: of a picture.
 
     Raises:
-        InputError: it is damaged, or Pillow is missing.
+        InputError: it is damaged or too large, or Pillow is missing.
     """
     try:
         from PIL import Image
@@ -52,7 +54,14 @@ def open_moving_webp(path: Path, name: str) -> InputContainer:
             f"{name} is a WebP that moves, which takes Pillow: pip install 'stsr-cli[webp]'"
         ) from None
     try:
-        image = Image.open(path, formats=["WEBP"])
+        with warnings.catch_warnings():  # of a size that is refused below, or was allowed
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+            image = Image.open(path, formats=["WEBP"])
+        if image.width * image.height > max_pixels:
+            raise InputError(
+                f"{name} is {image.width}x{image.height}, and a frame may have {max_pixels} pixels; allow more with "
+                f"--max-pixels {image.width * image.height}"
+            )
         return av.open(_Stream(image), mode="r", format="matroska")
     except (OSError, ValueError, Image.DecompressionBombError) as error:
         raise InputError(

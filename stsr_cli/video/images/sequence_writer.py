@@ -33,6 +33,7 @@ from stsr_cli.video.encode.geometry import Size
 from stsr_cli.video.encode.orientation import upright
 from stsr_cli.video.images.sequence import numbers_of, parse_pattern
 from stsr_cli.video.images.still import JPEG_QUANTISER
+from stsr_cli.video.opening import OWN_OUTPUT
 from stsr_cli.video.probe import (
     SourceInfo,
     find_video,
@@ -229,7 +230,7 @@ class SequenceWriter:
         """Raise `StsrError` if an image cannot be read, or is not what was written."""
         name = shown(self._folder / path.name)
         try:
-            with open_input(path) as container:
+            with open_input(path, options=OWN_OUTPUT) as container:
                 video = find_video(container, path)
                 frame, _ = first_frame(container.decode(video), video, path)
         except InputError as error:

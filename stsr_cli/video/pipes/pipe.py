@@ -6,7 +6,7 @@ import itertools
 import os
 from collections import deque
 from collections.abc import Collection, Iterator
-from pathlib import Path
+from fractions import Fraction
 from typing import Any
 
 import av
@@ -17,9 +17,11 @@ from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
 from stsr_cli.errors import StsrError, UsageError
-from stsr_cli.video.colour.alpha import decoder_with_alpha
+from stsr_cli.options import SourceOptions
+from stsr_cli.video.damage import Counted, Salvage, decoder_of, demuxed
+from stsr_cli.video.opening import PIPE as PIPE
+from stsr_cli.video.opening import demuxers
 
-PIPE = Path("-")
 FORMATS = {"nut": "nut", "y4m": "yuv4mpegpipe", "matroska": "matroska"}
 _BUFFER_BYTES = 1 << 20
 _MOST_WAITING_BYTES = 256 << 20
@@ -34,8 +36,8 @@ class InputPipe:
         container: the demuxer; nobody but this class may read packets from it, or close it.
     """
 
-    def __init__(self) -> None:
-        """Read the header.
+    def __init__(self, options: SourceOptions) -> None:
+        """Read the header; `options` say how much damage is borne, and how large a frame may be.
 
         Raises:
             UsageError: the standard input is a terminal.
@@ -47,12 +49,12 @@ class InputPipe:
             )
         source = _StandardInput()
         # No protocol at all: a playlist from a stranger opens no file.
-        options = {"protocol_whitelist": "none"}
+        safe = {"protocol_whitelist": "none", "format_whitelist": demuxers(SourceOptions())}
         try:
             self.container: InputContainer = av.open(
                 source,
                 mode="r",
-                options=options,
+                options={**safe, "max_pixels": str(options.max_pixels)},
                 buffer_size=_BUFFER_BYTES,
                 metadata_errors="surrogateescape",
             )
@@ -63,11 +65,15 @@ class InputPipe:
         self._waiting: deque[Packet[Any]] = deque()
         self._num_waiting_bytes = 0
         self._frames: Iterator[VideoFrame] = iter(())
+        self._limit = options.max_bad_frames
+        self._salvage: Salvage | None = None
 
     def start(self, video: VideoStream) -> None:
         """Say which stream is decoded."""
         video.codec_context.thread_type = ThreadType.AUTO
-        self._frames = self._decode(video)
+        ticks = video.time_base or Fraction(1)
+        self._salvage = Salvage(decoder_of(video), "the pipe (-)", self._limit, ticks)
+        self._frames = self._decode(video, self._salvage)
 
     def peek(self) -> Iterator[VideoFrame]:
         """Frames as of `frames`, which gives them again."""
@@ -75,8 +81,13 @@ class InputPipe:
             self._frames = itertools.chain([frame], self._frames)
             yield frame
 
-    def frames(self) -> Iterator[VideoFrame]:
-        """The frames of the video, once. Packets that nobody has asked for by now are dropped."""
+    def frames(self, counted: Counted) -> Iterator[VideoFrame]:
+        """The frames of the video, once; `counted` gets what their damage costs.
+
+        Packets that nobody has asked for by now are dropped.
+        """
+        if self._salvage is not None:
+            self._salvage.count_in(counted)
         if self._wanted is None:
             self.packets(())
         return self._frames
@@ -96,12 +107,10 @@ class InputPipe:
         self._num_waiting_bytes -= packet.size
         return packet
 
-    def _decode(self, video: VideoStream) -> Iterator[VideoFrame]:
-        decoder = decoder_with_alpha(video)
-        for packet in self.container.demux():
-            if packet.stream_index == video.index:
-                frames: Any = decoder.decode(packet) if decoder else packet.decode()
-                yield from frames
+    def _decode(self, video: VideoStream, salvage: Salvage) -> Iterator[VideoFrame]:
+        for packet in demuxed(self.container, on_error=salvage.refuse):
+            if packet.stream.index == video.index:
+                yield from salvage.take(packet)
             elif packet.size and (self._wanted is None or packet.stream_index in self._wanted):
                 self._waiting.append(packet)
                 self._num_waiting_bytes += packet.size

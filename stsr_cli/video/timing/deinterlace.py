@@ -13,28 +13,26 @@ from av.video.frame import VideoFrame
 
 from stsr_cli.errors import UsageError
 from stsr_cli.options import Deinterlace
+from stsr_cli.video.damage import Counted
 from stsr_cli.video.probe import SourceInfo, shown
 
 
 @dataclass
-class FrameFlags:
-    """What the decoder says of the frames that were read.
+class FrameFlags(Counted):
+    """What the decoder says of the frames that were read, damage included.
 
     Attributes:
         num_deinterlaced: frames of the source that were made progressive.
         num_interlaced: frames that are flagged as interlaced and were left as they are.
-        num_corrupt: frames that did not decode without errors.
     """
 
     num_deinterlaced: int = 0
     num_interlaced: int = 0
-    num_corrupt: int = 0
 
     def count(self, frame: VideoFrame, is_made: bool) -> None:
         """Count a frame; `is_made`: it was made progressive, or the first of the two that were."""
         self.num_deinterlaced += is_made
         self.num_interlaced += bool(frame.interlaced_frame)
-        self.num_corrupt += bool(frame.is_corrupt)
 
     @property
     def warnings(self) -> tuple[str, ...]:
@@ -45,11 +43,7 @@ class FrameFlags:
                 f"{self.num_interlaced} frames are interlaced and were upscaled as they are, combs included; "
                 "see --deinterlace"
             )
-        if self.num_corrupt:
-            warnings.append(
-                f"{self.num_corrupt} frames of the source are damaged; they are shown as far as they could be decoded"
-            )
-        return tuple(warnings)
+        return (*warnings, *self.damage)
 
 
 def deinterlaced(source: SourceInfo, mode: Deinterlace) -> SourceInfo:
@@ -112,6 +106,7 @@ def _filtered(
 ) -> Iterator[VideoFrame]:
     graph: Graph | None = None
     halves = 1 if mode == "fields" else 2  # bwdif counts in halves of a tick
+    last_pts: int | None = None
     for frame in itertools.chain(frames, [None]):
         if graph is None:
             if frame is None:
@@ -129,6 +124,11 @@ def _filtered(
                 break
             assert frame_out.pts is not None
             frame_out.pts //= halves
+            if (
+                last_pts is not None
+            ):  # the second field of a picture without a next one has no time of its own
+                frame_out.pts = max(frame_out.pts, last_pts + 1)
+            last_pts = frame_out.pts
             frame_out.duration = (frame_out.duration or 0) // halves
             frame_out.time_base = time_base * halves / 2
             yield frame_out

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import math
+from contextlib import suppress
 from dataclasses import replace
 from fractions import Fraction
 from typing import Any
 
+import av
 from av.container import InputContainer
 from av.packet import Packet
 
@@ -114,7 +116,10 @@ class Window:
     def seek(self, container: InputContainer) -> None:
         """Skip what lies before it, in a container that has no subtitles to keep: those may have begun long before."""
         if self._start > _INTERLEAVED:
-            container.seek(int((self._start - _INTERLEAVED) / _MICROSECOND))
+            with suppress(
+                av.FFmpegError, OSError
+            ):  # without an index it is read from the beginning
+                container.seek(int((self._start - _INTERLEAVED) / _MICROSECOND))
 
     def is_over(self, packet: Packet[Any]) -> bool:
         """Whether nothing of the part comes after this packet, which was just read and is not moved yet."""

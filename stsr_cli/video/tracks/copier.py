@@ -20,6 +20,7 @@ from stsr_cli.errors import InputError, UsageError
 from stsr_cli.options import TrackOptions
 from stsr_cli.video.check.readback import payload
 from stsr_cli.video.check.verify import ExpectedTrack
+from stsr_cli.video.damage import demuxed
 from stsr_cli.video.probe import SourceInfo, open_source, reason, shown
 from stsr_cli.video.timing.excerpt import Window
 from stsr_cli.video.tracks.lane import KeptTags, Lane, is_hidden, kept_flags, kept_tags
@@ -56,6 +57,7 @@ class TrackCopier:
         self._window = Window(source)
         self._packets: Any = iter(())
         self._ahead: Packet[Any] | None = None
+        self._error: Exception | None = None  # of the demuxer
         self._lanes: dict[int, Lane] = {}
         self._attached: list[str] = []
 
@@ -97,6 +99,15 @@ class TrackCopier:
         """What turned out to be lost when all was copied, a sentence each."""
         lanes = self._lanes.values() if self._is_done else ()
         return tuple(complaint for lane in lanes for complaint in lane.complaints)
+
+    @property
+    def damage(self) -> tuple[str, ...]:
+        """What of the source turned out to be unreadable when all was copied, a sentence each."""
+        lanes = self._lanes.values() if self._is_done else ()
+        found = [complaint for lane in lanes for complaint in lane.damage]
+        if self._error is not None:
+            found.append(f"the other tracks are damaged and may have gaps ({reason(self._error)})")
+        return tuple(found)
 
     def time_bases(self) -> list[Fraction]:
         """Seconds per tick of each track."""
@@ -142,14 +153,11 @@ class TrackCopier:
                 stream.discard = Discard.all
         if not any(stream.type == "subtitle" for stream in wanted):
             self._window.seek(self._input)
-        self._packets = self._input.demux(wanted) if wanted else iter(())
+        if wanted:
+            self._packets = demuxed(self._input, *wanted, on_error=self._take_note)
 
     def copy_until(self, output: OutputContainer, seconds: Fraction | None) -> None:
-        """Mux the packets that start before `seconds`, or all that are left when it is None.
-
-        Raises:
-            InputError: the source is damaged.
-        """
+        """Mux the packets that start before `seconds`, or all that are left when it is None."""
         while (packet := self._next()) is not None:
             if (
                 seconds is not None
@@ -159,11 +167,11 @@ class TrackCopier:
                 self._ahead = packet
                 return
             lane = self._lanes[packet.stream.index]
-            for muxed in self._recode(lane, packet):
+            for muxed in lane.converted(packet):
                 lane.mux(output, muxed)
         self._is_done = seconds is None
         for lane in self._lanes.values() if self._is_done else ():
-            for muxed in self._recode(lane, None):
+            for muxed in lane.converted(None):
                 lane.mux(output, muxed)
 
     def place_chapters(self, output: OutputContainer, first: Fraction) -> None:
@@ -226,33 +234,22 @@ class TrackCopier:
         added: Any = output.add_attachment(name, mime_type, data)
         added.metadata.update({**stream_tags(stream), "filename": name, "mimetype": mime_type})
 
-    def _recode(self, lane: Lane, packet: Packet[Any] | None) -> list[Packet[Any]]:
-        try:
-            return lane.converted(packet)
-        except (av.FFmpegError, ValueError) as error:
-            raise self._damaged(lane.track.name, error) from error
-
     def _next(self) -> Packet[Any] | None:
         if self._ahead is not None:
             packet, self._ahead = self._ahead, None
             return packet
-        try:
-            for packet in self._packets:
-                self._window.join(packet)
-                if self._window.is_over(packet):
-                    return None
-                if is_hidden(packet, self._format):
-                    continue
-                if packet.size and self._window.take(packet) and payload(packet, packet.stream):
-                    return packet
-        except (av.FFmpegError, OSError, ValueError) as error:
-            raise self._damaged("a track", error) from error
+        for packet in self._packets:
+            self._window.join(packet)
+            if self._window.is_over(packet):
+                return None
+            if is_hidden(packet, self._format):
+                continue
+            if packet.size and self._window.take(packet) and payload(packet, packet.stream):
+                return packet
         return None
 
-    def _damaged(self, what: str, error: Exception) -> InputError:
-        return InputError(
-            f"{what} of {shown(self._source.path)} is damaged: {reason(error)}; repair or cut it"
-        )
+    def _take_note(self, error: Exception) -> None:
+        self._error = error
 
 
 def _keep_canvas(subtitle: Any, source: SourceInfo) -> None:
@@ -274,7 +271,7 @@ def _moved(chapter: dict[str, Any], seconds: Fraction) -> dict[str, Any]:
 def _picture(source: SourceInfo, index: int) -> bytes:
     """The attached picture of a stream; a file of its own is opened, so that no other is moved on."""
     with open_source(source) as container:
-        for packet in container.demux(container.streams[index]):
+        for packet in demuxed(container, container.streams[index]):
             if packet.size:
                 return bytes(packet)
     raise InputError(f"the cover art of {shown(source.path)} is empty; use --no-attachments")

@@ -10,12 +10,12 @@ from fractions import Fraction
 from typing import Any
 
 from av.container import OutputContainer
-from av.error import InvalidDataError
 from av.packet import Packet
 from av.stream import Stream
 
 from stsr_cli.video.check.readback import payload
 from stsr_cli.video.check.verify import ExpectedTrack
+from stsr_cli.video.damage import REFUSALS
 from stsr_cli.video.target import MOV_FAMILY
 from stsr_cli.video.tracks.plan import Track
 from stsr_cli.video.tracks.recode import Recoder
@@ -34,7 +34,7 @@ class Lane:
         recoder: what converts it, or None: it is copied.
         kept: what the container keeps of its tags and flags; None: it was not tried.
         num_packets: muxed so far.
-        num_damaged: packets of the source that could not be decoded.
+        num_damaged: packets of the source that could not be decoded, or converted for another reason.
         digest: of the payload of what was muxed.
         last_dts: of the last one, in ticks of `time_base`.
         pts: of each one, in ticks.
@@ -56,15 +56,12 @@ class Lane:
         """What becomes of a packet of the source; None: what the converter still holds.
 
         One that cannot be decoded is left out and counted.
-
-        Raises:
-            FFmpegError, ValueError: the converter fails for another reason.
         """
         if self.recoder is None:
             return [] if packet is None else [packet]
         try:
             return self.recoder.recode(packet)
-        except InvalidDataError:
+        except REFUSALS:
             self.num_damaged += 1
             return []
 
@@ -94,10 +91,15 @@ class Lane:
         if self.is_left_out:
             name = self.output.container.format.name
             complaints.append(f"{self.track.name} is empty, and {name} keeps no empty track")
-        if self.num_damaged:
-            number = "1 packet" if self.num_damaged == 1 else f"{self.num_damaged} packets"
-            complaints.append(f"{self.track.name}: {number} could not be decoded and left a gap")
         return complaints
+
+    @property
+    def damage(self) -> list[str]:
+        """What of it could not be read, a sentence each."""
+        if not self.num_damaged:
+            return []
+        number = "1 packet" if self.num_damaged == 1 else f"{self.num_damaged} packets"
+        return [f"{self.track.name}: {number} could not be decoded and left a gap"]
 
     @property
     def start(self) -> Fraction | None:

@@ -16,12 +16,14 @@ from av.stream import Discard, Disposition, Stream
 
 from stsr_cli.errors import UsageError
 from stsr_cli.options import PipeFormat, TrackOptions
+from stsr_cli.video.damage import demuxed
 from stsr_cli.video.pipes.pipe import FORMATS, PIPE
 from stsr_cli.video.probe import SourceInfo, open_input, open_source, shown
 from stsr_cli.video.target import MOV_FAMILY, image_pattern, new_container
 from stsr_cli.video.tracks.recode import (
     AudioRecoder,
     SubtitleRecoder,
+    can_be_decoded,
     is_lossless,
     is_text,
     lost_by,
@@ -70,7 +72,7 @@ class Track:
     def name(self) -> str:
         """What it is, for a message."""
         place = "" if self.index is None else f" {self.index}"
-        about = ", ".join(filter(None, (self.codec, self.language, self.title)))
+        about = ", ".join(filter(None, map(printable, (self.codec, self.language, self.title))))
         return f"{self.kind}{place} ({about})"
 
     @property
@@ -82,6 +84,12 @@ class Track:
             "drop": f"dropped because {self.reason}",
             "skip": f"left out ({self.reason})",
         }[self.action]
+
+
+def printable(text: str | None) -> str:
+    """What a file says of itself, fit for a line on a terminal: no control characters; None is empty."""
+    text = text or ""
+    return text if text.isprintable() else repr(text)[1:-1]
 
 
 def plan_output(
@@ -269,6 +277,8 @@ def _convert(track: Track, stream: Stream, format_name: str, is_known: bool) -> 
         codecs = (*(_LOSSLESS_CODECS if is_exact else ()), *_AUDIO_CODECS)
     elif is_text(stream) and is_known:
         codecs, recoder = _TEXT_CODECS, SubtitleRecoder
+    if track.kind == "audio" and not can_be_decoded(stream):
+        return replace(track, action="drop", reason="its header is damaged")
     for codec in codecs:
         if is_taken(format_name, recoder(stream, codec).add_to):
             return replace(track, action="convert", target=codec, reason=lost_by(stream, codec))
@@ -297,7 +307,8 @@ def _decide_video(track: Track, stream: Stream, format_name: str) -> Track:
     if not name.startswith("file:"):
         return replace(track, action="drop", reason="a pipe is read only once")
     with open_input(Path(name.removeprefix("file:"))) as container:
-        packet = next((p for p in container.demux(container.streams[stream.index]) if p.size), None)
+        packets = demuxed(container, container.streams[stream.index])
+        packet = next((packet for packet in packets if packet.size), None)
         data = bytes(packet) if packet else b""
     if data and comes_back(format_name, stream, data):
         return track

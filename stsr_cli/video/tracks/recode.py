@@ -40,6 +40,13 @@ def is_text(stream: Stream) -> bool:
     return stream.type == "subtitle" and context is not None and context.name in _TEXT_CODECS
 
 
+def can_be_decoded(sound: Stream) -> bool:
+    """Whether the header of a sound says all that a decoder's frames must be known to be."""
+    context: Any = sound.codec_context
+    is_known = context is not None and context.format is not None and context.sample_rate > 0
+    return bool(is_known and context.layout.nb_channels > 0)
+
+
 def is_lossless(codec: Codec) -> bool:
     """Whether all that a codec stores is the sound as it was."""
     return codec.lossless and not codec.lossy
