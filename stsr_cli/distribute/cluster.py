@@ -43,7 +43,9 @@ class _Mailbox:
         return events
 
 
-def _make_remotely(assignment: Assignment, mailbox: Any, cores: int) -> Done | Exception:
+def _make_remotely(
+    assignment: Assignment, mailbox: Any, cores: int, *, is_on_gpu: bool
+) -> Done | Exception:
     """A task: what was made, or why not; an exception that leaves it is Ray's."""
     os.environ.setdefault("GOMP_SPINCOUNT", "20000")  # as the command does
     import torch
@@ -52,7 +54,8 @@ def _make_remotely(assignment: Assignment, mailbox: Any, cores: int) -> Done | E
 
     torch.set_num_threads(cores)
     try:
-        return make(assignment, lambda event: mailbox.put.remote(event))
+        num_sharing = 1 if is_on_gpu else max(1, (os.cpu_count() or 1) // cores)
+        return make(assignment, lambda event: mailbox.put.remote(event), num_sharing)
     except StsrError as error:
         return type(error)(f"{error} (on {worker_name()})")
     except Exception as error:
@@ -116,8 +119,9 @@ class RayCrew:
         gpus = f", {num_gpus} GPU{'s' * (num_gpus > 1)}" if num_gpus else ""
         each = "a GPU and " if on_gpu else ""
         self.description = (
-            f"Ray cluster of {len(nodes)} node{'s' * (len(nodes) > 1)}, {num_cores} core{'s' * (num_cores != 1)}{gpus}"
-            f"; each segment on {each}{self._cores} core{'s' * (self._cores > 1)}"
+            f"Ray cluster of {len(nodes)} node{'s' * (len(nodes) > 1)}, "
+            f"{num_cores} core{'s' * (num_cores != 1)}{gpus}; "
+            f"each segment on {each}{self._cores} core{'s' * (self._cores > 1)}"
         )
 
     def has_room(self) -> bool:
@@ -140,7 +144,9 @@ class RayCrew:
 
     def give(self, assignment: Assignment) -> None:
         """Submit it."""
-        reference = self._task.remote(assignment, self._mailbox, self._cores)
+        reference = self._task.remote(
+            assignment, self._mailbox, self._cores, is_on_gpu=bool(self._needs["GPU"])
+        )
         self._running[reference] = assignment.number
 
     def wait(self) -> list[Event]:

@@ -182,6 +182,8 @@ class Dispatcher:
         following = record.index + 1 if record.following is None else record.following
         attempt.task = replace(attempt.task, first=following)
         attempt.num_made += record.num_frames
+        if not attempt.worker:  # what it told when it began is lost
+            attempt.worker, attempt.begin_seconds = record.worker, record.begin_seconds
         self._on_segment(record)
 
     def _fetch(self, record: SegmentRecord, number: int) -> None:

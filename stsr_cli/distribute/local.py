@@ -1,6 +1,7 @@
 """Processes of this machine. Each has a pipe of its own, so that one that dies takes nothing from the others."""
 
 import contextlib
+import math
 import multiprocessing
 import os
 import signal
@@ -41,6 +42,7 @@ class LocalCrew:
             gpus: what CUDA_VISIBLE_DEVICES is for each process in turn; none: it is left alone.
         """
         self._num_workers, self._cores, self._gpus = num_workers, cores, gpus
+        self._num_sharing = math.ceil(num_workers / (len(gpus) or 1))
         self._context = multiprocessing.get_context("spawn")
         self._workers: list[_Worker] = []
         where = f" on {len(gpus)} GPU{'s' * (len(gpus) > 1)}" if gpus else ""
@@ -99,7 +101,10 @@ class LocalCrew:
         gpu = min(self._gpus, key=taken.count, default=None)
         ours, theirs = self._context.Pipe()
         process = self._context.Process(
-            target=_serve, args=(theirs, gpu, self._cores), name="stsr-worker", daemon=True
+            target=_serve,
+            args=(theirs, gpu, self._cores, self._num_sharing),
+            name="stsr-worker",
+            daemon=True,
         )
         process.start()
         theirs.close()  # so that its end is the pipe's
@@ -118,7 +123,7 @@ class LocalCrew:
         return [Lost(worker.number, f"process {worker.process.pid} ended {how}")]
 
 
-def _serve(pipe: Connection, gpu: str | None, cores: int) -> None:
+def _serve(pipe: Connection, gpu: str | None, cores: int, num_sharing: int) -> None:
     """The whole life of a worker process."""
     # Ctrl-C reaches all processes of a terminal: the first one decides, and ends the others by SIGTERM.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -127,10 +132,10 @@ def _serve(pipe: Connection, gpu: str | None, cores: int) -> None:
     if gpu is not None:
         os.environ["CUDA_VISIBLE_DEVICES"] = gpu
     with contextlib.suppress(KeyboardInterrupt, EOFError, BrokenPipeError):
-        _work(pipe, cores)
+        _work(pipe, cores, num_sharing)
 
 
-def _work(pipe: Connection, cores: int) -> None:
+def _work(pipe: Connection, cores: int, num_sharing: int) -> None:
     import torch
 
     from stsr_cli.distribute.worker import make, portable
@@ -145,7 +150,7 @@ def _work(pipe: Connection, cores: int) -> None:
     while True:
         assignment: Assignment = pipe.recv()
         try:
-            tell(make(assignment, tell))
+            tell(make(assignment, tell, num_sharing))
         except Exception as error:  # raised again where the journal is kept
             tell(Failed(assignment.number, portable(error)))
 

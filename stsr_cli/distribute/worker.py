@@ -11,6 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from stsr_cli.device import free_memory, resolve_device
 from stsr_cli.distribute.crew import Assignment, Begun, Done, Event, Frames, Made, Note
 from stsr_cli.distribute.staging import cached_source, put_file
 from stsr_cli.errors import InputError, StsrError
@@ -21,11 +22,14 @@ from stsr_cli.upscale.listener import Listener
 from stsr_cli.upscale.segment_task import SegmentTask, make_segments
 
 _TELL_SECONDS = 0.5  # between two messages about frames
+_FREE_SHARE = 0.8  # of the memory that is free, for all workers of a machine together
 
 Tell = Callable[[Event], None]
 
-# Of this process: the run that it was at last, and its network, which loads once for all its segments.
+# Of this process: the run that it was at last, and its network, which loads once for all its segments; and what hears
+# of that network now.
 _loaded: dict[str, Loaded] = {}
+_teller: "_Teller | None" = None
 
 
 def worker_name() -> str:
@@ -33,12 +37,13 @@ def worker_name() -> str:
     return f"{platform.node()}:{os.getpid()}"
 
 
-def make(assignment: Assignment, tell: Tell) -> Done:
+def make(assignment: Assignment, tell: Tell, num_sharing: int = 1) -> Done:
     """Make the segments of an assignment.
 
     Args:
         assignment: what.
         tell: takes what happens on the way, from any thread.
+        num_sharing: workers among which the memory of this machine, or of its GPU, is shared out.
 
     Raises:
         StsrError: this machine's stsr, weights or source are not those of the run, it cannot see the run's files, or
@@ -47,17 +52,18 @@ def make(assignment: Assignment, tell: Tell) -> Done:
     tell(Begun(assignment.number, worker_name(), time.time()))
     if assignment.folder_url is not None:
         with tempfile.TemporaryDirectory(prefix="stsr-") as scratch:
-            return _make(assignment, Path(scratch), tell)
+            return _make(assignment, Path(scratch), tell, num_sharing)
     if not assignment.folder.parent.is_dir():
         raise StsrError(
             f"the work folder {assignment.folder.parent} is not on {platform.node()}; "
             "put it on storage that all machines share, or give --work-dir a URL"
         )
     assignment.folder.mkdir(exist_ok=True)
-    return _make(assignment, assignment.folder, tell)
+    return _make(assignment, assignment.folder, tell, num_sharing)
 
 
-def _make(assignment: Assignment, folder: Path, tell: Tell) -> Done:
+def _make(assignment: Assignment, folder: Path, tell: Tell, num_sharing: int) -> Done:
+    global _teller
     number, made = assignment.number, list[SegmentRecord]()
 
     def on_segment(record: SegmentRecord) -> None:
@@ -67,18 +73,22 @@ def _make(assignment: Assignment, folder: Path, tell: Tell) -> Done:
         made.append(record)
         tell(Made(number, record))
 
-    task = _own_task(assignment, folder)
+    task = _own_task(assignment, folder, num_sharing)
     job = settle(replace(task.options, report=None))
+    listener = _teller = _Teller(number, tell)
     loaded = _load(job, task.run)
     _compare(assignment.identity, identity(job, loaded, task.plan, task.storage, task.grid))
-    listener = _Teller(number, tell)
     waits = make_segments(task, on_segment, listener.on_frame, job, loaded)
     return Done(number, tuple(made), waits)
 
 
-def _own_task(assignment: Assignment, folder: Path) -> SegmentTask:
-    """The task with the paths of this machine."""
+def _own_task(assignment: Assignment, folder: Path, num_sharing: int) -> SegmentTask:
+    """The task with the paths of this machine, and a share of its memory."""
     options = assignment.task.options
+    if num_sharing > 1 and options.max_memory is None:
+        free = free_memory(resolve_device(options.model.device))
+        share = None if free is None else int(_FREE_SHARE * free / num_sharing)
+        options = replace(options, max_memory=share)
     if assignment.source_url is not None:
         options = replace(options, source=cached_source(assignment.source_url))
     elif not options.source.exists():
@@ -92,8 +102,14 @@ def _own_task(assignment: Assignment, folder: Path) -> SegmentTask:
 def _load(job: Job, run: str) -> Loaded:
     if run not in _loaded:
         _loaded.clear()
-        _loaded[run] = load(job)
+        _loaded[run] = load(job, on_note=_note)
     return _loaded[run]
+
+
+def _note(note: str) -> None:
+    """What the network has to say, to whoever waits for the segment that is being made."""
+    if _teller is not None:
+        _teller.on_note(note)
 
 
 def _compare(wanted: Mapping[str, Any], own: Mapping[str, Any]) -> None:

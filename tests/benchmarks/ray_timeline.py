@@ -60,24 +60,32 @@ def raylet(node: object) -> int:
     return int(info.process.pid)
 
 
-def act(cluster: Cluster, folder: Path, told: Stage, nodes: dict[int, str], events: list) -> None:
+def act(
+    cluster: Cluster,
+    folder: Path,
+    told: Stage,
+    nodes: dict[int, str],
+    events: list,
+    is_over: threading.Event,
+) -> None:
     """What happens to the cluster while it works."""
     first, (second,) = cluster.head_node, cluster.worker_nodes
-    told.wait(4)
+    told.wait(3)
     victim = wait_for_writer(folder, raylet(first))
     os.kill(victim, signal.SIGKILL)
     events.append((time.time(), "kill -9 of a worker"))
-    told.wait(9)
+    told.wait(6)
     wait_for_writer(folder, raylet(second))
     cluster.remove_node(second, allow_graceful=False)
     events.append((time.time(), "node B is gone"))
-    told.wait(12)
+    told.wait(8)
     ray._private.utils.set_sigterm_handler = lambda handler: (
         None
     )  # possible in the main thread alone
     third = cluster.add_node(**NODE)
     nodes[raylet(third)] = "node C"
     events.append((time.time(), "node C joins"))
+    is_over.wait()  # a node ends with the thread that started it
 
 
 def watch(nodes: dict[int, str], homes: dict[int, str], is_over: threading.Event) -> None:
@@ -142,7 +150,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as scratch:
         clip = Path(scratch, "clip.mp4")
         write_clip(
-            clip, width=192, height=144, num_frames=NUM_SEGMENTS * RATE, frame_rate=Fraction(RATE)
+            clip, width=128, height=96, num_frames=NUM_SEGMENTS * RATE, frame_rate=Fraction(RATE)
         )
         options = UpscaleOptions(
             source=clip,
@@ -150,7 +158,7 @@ def main() -> None:
             segment=Fraction(1),
             keep_work=True,
             model=ModelOptions(spatial="bicubic", temporal="blend"),
-            encode=EncodeOptions(preset="medium"),
+            encode=EncodeOptions(preset="veryfast"),
         )
         alone = replace(options, target=Path(scratch, "alone.mp4"))
         upscale(alone)
@@ -162,7 +170,7 @@ def main() -> None:
         told, is_over, folder = Stage(), threading.Event(), work_folder(options.target)
         for target, arguments in (
             (watch, (nodes, homes, is_over)),
-            (act, (cluster, folder, told, nodes, events)),
+            (act, (cluster, folder, told, nodes, events, is_over)),
         ):
             threading.Thread(target=target, args=arguments, daemon=True).start()
         begin = time.time()

@@ -227,3 +227,13 @@ def test_what_makes_no_sense_is_refused(
     done = run_stsr("upscale", options.source, options.target, *words)
     assert done.returncode == UsageError.exit_code
     assert said in done.stderr
+
+
+def test_the_source_may_be_an_address(
+    options: UpscaleOptions, run_stsr: RunStsr, expected: str
+) -> None:
+    words = ["--segment", "1", "--spatial", "bicubic", "--temporal", "blend", "--preset", "medium"]
+    words += ["--distribute", "local:1", "--allow-protocols", "file"]
+    done = run_stsr("upscale", options.source.as_uri(), options.target, *words)
+    assert done.returncode == 0, done.stderr
+    assert pictures(options.target) == expected
