@@ -22,7 +22,7 @@ from stsr_cli.video.colour.hdr import HdrMetadata, read_hdr
 from stsr_cli.video.colour.meaning import ColourTags, bit_depth, read_tags, richness
 from stsr_cli.video.colour.tonemap import ToneMapping
 from stsr_cli.video.cropping import NO_CROPPING, Cropping, container_cropping
-from stsr_cli.video.damage import REFUSALS, Salvage, decoder_of, is_time, salvaged
+from stsr_cli.video.damage import REFUSALS, is_time
 from stsr_cli.video.images.sequence import find_images
 from stsr_cli.video.opening import PIPE, WHOLE_SOURCE
 from stsr_cli.video.opening import local_url as local_url
@@ -31,6 +31,7 @@ from stsr_cli.video.opening import reason as reason
 from stsr_cli.video.opening import shown as shown
 from stsr_cli.video.oversize import check_log, check_size
 from stsr_cli.video.pipes.pipe import InputPipe
+from stsr_cli.video.salvage import Salvage, decoder_of, salvaged
 from stsr_cli.video.side_data import display_matrix
 from stsr_cli.video.timing.clock import dts_delay, jumps_of
 from stsr_cli.video.timing.timeline import Jumps

@@ -18,7 +18,6 @@ from stsr_cli.errors import InputError
 from stsr_cli.video.colour.convert import Pixels, ToRgb
 from stsr_cli.video.colour.levels import to_depth
 from stsr_cli.video.colour.tonemap import ToneMapper
-from stsr_cli.video.damage import Salvage, decoder_of, salvaged
 from stsr_cli.video.hardware import accelerator, on_host
 from stsr_cli.video.images.image_reader import decode_images
 from stsr_cli.video.probe import (
@@ -29,6 +28,7 @@ from stsr_cli.video.probe import (
     probe,
     shown,
 )
+from stsr_cli.video.salvage import Salvage, decoder_of, salvaged
 from stsr_cli.video.timing.deinterlace import FrameFlags, deinterlace
 from stsr_cli.video.timing.timeline import Jumps, PtsRepair
 

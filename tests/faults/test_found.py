@@ -1,10 +1,12 @@
 """Every kind of fault that fuzzing has found, by the file that showed it first."""
 
+import json
 import shutil
 from pathlib import Path
 
 import pytest
 
+from . import table
 from .fuzz import PLAIN
 from .mutate import MUTATIONS
 from .seeds import CLIPS, SEEDS
@@ -29,6 +31,7 @@ COMMANDS = {
         ("upscale", "--codec", "libvpx", "--preset", "16", "INPUT", "out.webm"),
         1,
     ),
+    "finest-clock.mp4": (("upscale", "--end", "0.3", "INPUT", "out.mov"), 2),
     "fine-clock.mkv": (("upscale", "INPUT", "out.mp4"), 1),
 }
 
@@ -64,3 +67,10 @@ def test_every_seed_is_there_and_small():
 def test_every_seed_is_upscaled_as_it_is(name, call, tmp_path):
     shutil.copy(SEEDS / name, tmp_path / name)
     call("upscale", *PLAIN, name, "out.mkv")
+
+
+def test_the_table_says_what_was_counted():
+    results = json.loads((table.RESULTS / "faults.json").read_text(encoding="utf-8"))
+    assert (table.RESULTS / "faults.md").read_text(encoding="utf-8") == table.text(results)
+    assert not [key for key in results["fuzz"] if key.endswith("|fault")]
+    assert {file for _, file, _ in results["found"]} - {"test_damage.py"} <= set(COMMANDS)

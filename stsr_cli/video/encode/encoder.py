@@ -29,7 +29,7 @@ from stsr_cli.video.encode.geometry import (
 from stsr_cli.video.encode.orientation import keeps_display_matrix, swaps_axes, upright_source
 from stsr_cli.video.encode.restraint import restrained
 from stsr_cli.video.hardware import PLANAR
-from stsr_cli.video.probe import SourceInfo, reason
+from stsr_cli.video.probe import SourceInfo, reason, shown
 from stsr_cli.video.target import MOV_FAMILY
 
 _COMPLAINTS = ("Error parsing option", "Unknown option", "Invalid value")
@@ -166,7 +166,7 @@ def add_video(
     Time base and frame rate are the source's, adapted to the factor; the rest is the plan's.
 
     Raises:
-        UsageError: the container cannot hold the codec.
+        UsageError: the container cannot hold the codec, or its clock the times.
     """
     time_base = source.time_base / time_scale
     try:
@@ -181,6 +181,11 @@ def add_video(
     except ValueError:
         raise UsageError(
             f"{output.format.name} cannot hold {plan.codec} video; write a .mkv, or choose another codec"
+        ) from None
+    except OverflowError:  # of FFmpeg's 31 bits
+        raise UsageError(
+            f"the clock of {shown(source.path)} has {source.time_base.denominator} ticks a second, too many to divide "
+            f"by {time_scale}; give the output a rate of its own with --fps"
         ) from None
     assert isinstance(video, VideoStream)
     context = video.codec_context

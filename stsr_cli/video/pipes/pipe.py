@@ -18,9 +18,10 @@ from av.video.stream import VideoStream
 
 from stsr_cli.errors import StsrError, UsageError
 from stsr_cli.options import SourceOptions
-from stsr_cli.video.damage import Counted, Salvage, decoder_of, demuxed
+from stsr_cli.video.damage import Counted, demuxed
 from stsr_cli.video.opening import PIPE as PIPE
 from stsr_cli.video.opening import demuxers
+from stsr_cli.video.salvage import Salvage, decoder_of
 
 FORMATS = {"nut": "nut", "y4m": "yuv4mpegpipe", "matroska": "matroska"}
 _BUFFER_BYTES = 1 << 20
