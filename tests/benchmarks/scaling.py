@@ -54,7 +54,7 @@ PACES = {
 }
 DISK_BYTES = 1e9  # a second, of the storage that all share
 ONE = "`--distribute local:1 --worker-cores 1`"
-LENGTHS = (2, 3, 4, 5, 7, 10, 15, 20, 30, 60)  # of segments, tried for the best
+LENGTHS = (2, 3, 4, 5, 6, 7.5, 10, 15, 20, 30, 60)  # of segments, tried for the best
 
 
 def spent(do: Callable[[], object]) -> float:
