@@ -132,12 +132,13 @@ def draw(path: Path, log: list[dict], homes: dict[int, str], events: list, title
     axes.set_ylim(len(lanes) - 0.4, -0.95)
     axes.set_xlabel("seconds since the first segment was begun")
     axes.set_title(title, fontsize=10, loc="left")
-    axes.legend(
+    figure.legend(
         handles=[
             Patch(color=COLOURS["made"], label="segment made"),
             Patch(color=COLOURS["lost"], label="lost, made again"),
         ],
-        loc="lower right",
+        loc="outside lower right",
+        ncols=2,
     )
     axes.spines[["top", "right"]].set_visible(False)
     figure.savefig(path, dpi=110)

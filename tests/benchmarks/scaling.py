@@ -1,12 +1,13 @@
 """What segments cost, how that adds up on many workers, and where it stops: measured here, then reckoned for a film.
 
-    python tests/benchmarks/scaling.py docs/results/scaling.md
+    python tests/benchmarks/scaling.py docs/results
 
 By hand. Seconds are of processor time (all threads, one core's worth each), which other programs on the machine do not
 change much; the speed-up of processes is of wall time.
 """
 
 import argparse
+import json
 import math
 import os
 import platform
@@ -15,7 +16,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from fractions import Fraction
 from pathlib import Path
 
@@ -52,7 +53,8 @@ PACES = {
     "a GPU at 10 source frames/s (assumed)": 0.1,
 }
 DISK_BYTES = 1e9  # a second, of the storage that all share
-LENGTHS = (2, 3, 4, 5, 7, 10, 15, 20, 30, 60)  # of segments, tried for the best
+ONE = "`--distribute local:1 --worker-cores 1`"
+LENGTHS = (2, 3, 4, 5, 6, 7.5, 10, 15, 20, 30, 60)  # of segments, tried for the best
 
 
 def spent(do: Callable[[], object]) -> float:
@@ -260,13 +262,13 @@ def prediction(costs: Costs) -> list[str]:
     return lines
 
 
-def speed_up(scratch: Path) -> list[str]:
+def speed_up(scratch: Path) -> dict[str, list[float]]:
     """Wall time of one process with two threads, one with one, and two with one."""
     clip = scratch / "speed.mp4"
-    write_clip(clip, width=160, height=96, num_frames=16 * RATE, frame_rate=Fraction(RATE))
+    write_clip(clip, width=160, height=96, num_frames=12 * RATE, frame_rate=Fraction(RATE))
     crews = {
         "one process, all threads": [],
-        "`--distribute local:1 --worker-cores 1`": ["local:1"],
+        ONE: ["local:1"],
         "`--distribute local:2 --worker-cores 1`": ["local:2"],
     }
     seconds: dict[str, list[float]] = {name: [] for name in crews}
@@ -278,13 +280,19 @@ def speed_up(scratch: Path) -> list[str]:
             begin = time.perf_counter()
             subprocess.run(words, check=True)
             seconds[name].append(time.perf_counter() - begin)
-    slow = min(seconds["`--distribute local:1 --worker-cores 1`"])
+    return seconds
+
+
+def speeds(seconds: dict[str, list[float]]) -> list[str]:
+    """Rows: who, the least time, and how that compares to one process of one thread."""
+    slow = min(seconds[ONE])
     return [
         f"| {name} | {min(each):.1f} s | {slow / min(each):.2f} |" for name, each in seconds.items()
     ]
 
 
-def markdown(costs: Costs, speeds: list[str], command: str) -> str:
+def markdown(content: dict, command: str) -> str:
+    costs = Costs(**content["costs"])
     share = costs.segment / (20 * RATE * costs.frame_alone)
     return "\n".join(
         [
@@ -292,7 +300,8 @@ def markdown(costs: Costs, speeds: list[str], command: str) -> str:
             "",
             f"`{command}`, {time.strftime('%Y-%m-%d')}, {machine_name(torch.device('cpu'))}, {os.cpu_count()} cores, "
             f"torch {torch.__version__}, Python {platform.python_version()}; load average at the end "
-            f"{os.getloadavg()[0]:.1f}. Seconds are of processor time, the least of {NUM_ROUNDS}, unless they say "
+            f"{content['costs_load']:.1f} (other programs). Seconds are of processor time, the least of "
+            f"{NUM_ROUNDS}, unless they say "
             "otherwise.",
             "",
             "## Measured",
@@ -324,13 +333,12 @@ def markdown(costs: Costs, speeds: list[str], command: str) -> str:
             f"{costs.default_frame / costs.frame_alone:.0f} times as long, "
             f"{share * costs.frame_alone / costs.default_frame:.1%}.",
             "",
-            "Two cores, the default pair on 16 s of 160x96 at 24 fps in segments of 2 s, wall time of the whole "
-            "command, "
-            f"the least of {NUM_ROUNDS}:",
+            "Two cores, the default pair on 12 s of 160x96 at 24 fps in segments of 2 s, wall time of the whole "
+            f"command, the least of {NUM_ROUNDS}; load average at the end {content['seconds_load']:.1f}:",
             "",
             "| who | time | speed-up over one thread |",
             "|---|---|---|",
-            *speeds,
+            *speeds(content["seconds"]),
             "",
             "## Reckoned: two hours of 1080p at 24 fps to 4K at 48",
             "",
@@ -389,14 +397,21 @@ def limits(costs: Costs) -> list[str]:
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("out", type=Path)
-    out = parser.parse_args().out
+    parser.add_argument("--only", choices=("costs", "speed-up"), help="what to measure anew")
+    arguments = parser.parse_args()
+    store = arguments.out / "scaling.json"
+    content = json.loads(store.read_text()) if store.exists() else {}
     torch.set_num_threads(1)
     with tempfile.TemporaryDirectory() as scratch:
-        costs = measure(Path(scratch))
-        print(costs, file=sys.stderr)
-        speeds = speed_up(Path(scratch))
-    text = markdown(costs, speeds, f"python tests/benchmarks/scaling.py {out}")
-    out.write_text(text, encoding="utf-8")
+        if arguments.only != "speed-up":
+            content["costs"] = asdict(measure(Path(scratch)))
+            content["costs_load"] = os.getloadavg()[0]
+        if arguments.only != "costs":
+            content["seconds"] = speed_up(Path(scratch))
+            content["seconds_load"] = os.getloadavg()[0]
+    store.write_text(json.dumps(content, indent=1) + "\n")
+    text = markdown(content, f"python tests/benchmarks/scaling.py {arguments.out}")
+    (arguments.out / "scaling.md").write_text(text, encoding="utf-8")
     print(text)
 
 

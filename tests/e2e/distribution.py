@@ -112,7 +112,7 @@ def writer_in(folder: Path, parent: int | None = None) -> int | None:
 
 def wait_for_writer(folder: Path, parent: int | None = None) -> int:
     """The same, as soon as there is one."""
-    end = time.monotonic() + 60
+    end = time.monotonic() + 120
     while time.monotonic() < end:
         if (pid := writer_in(folder, parent)) is not None:
             return pid

@@ -1,5 +1,6 @@
 """Segments made by a Ray cluster of two nodes on this machine; a worker and a node are killed."""
 
+import contextlib
 import os
 import signal
 from collections.abc import Callable, Iterator
@@ -81,14 +82,19 @@ def test_a_killed_worker_and_a_lost_node_cost_their_segments_alone(
     folder, head = work_folder(options.target), raylet(cluster.head_node)
     (other,) = cluster.worker_nodes
 
+    frozen: list[int] = []
+
     def do_harm() -> None:
         os.kill(wait_for_writer(folder, head), signal.SIGKILL)
-        wait_for_writer(folder, raylet(other))
+        frozen.append(wait_for_writer(folder, raylet(other)))
+        os.kill(frozen[0], signal.SIGSTOP)  # else it may be faster than its node's end
         cluster.remove_node(other, allow_graceful=False)
 
     thread = in_background(do_harm)
     told = run(options, on_ray)
     thread.join()
+    with contextlib.suppress(ProcessLookupError):  # its node took it along
+        os.kill(frozen[0], signal.SIGKILL)
     assert capfd.readouterr().out == ""  # Ray has much to say of a dead node
     cluster.add_node(**NODE)
     assert pictures(options.target) == expected
