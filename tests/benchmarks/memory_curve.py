@@ -1,6 +1,8 @@
 """Memory of `stsr upscale` over a long clip: does it stay where it is after the first seconds?
 
-python tests/benchmarks/memory_curve.py OUT [--frames 6000]
+The networks are quick ones: what grows with the length of a video would be frames, packets and times.
+
+python tests/benchmarks/memory_curve.py OUT [--frames 4000]
 
 Makes a clip, runs the command on it twice, in one go and in segments, samples the memory of the process and writes
 OUT/memory.png and OUT/memory.md.
@@ -33,7 +35,7 @@ OPTIONS = {
     "in one go": ["--segment", "0"],
     "in segments of 20 s": [],
 }
-NETWORKS = ["--spatial", "span", "--temporal", "rife"]
+NETWORKS = ["--spatial", "espcn", "--temporal", "blend"]
 
 
 def make_clip(path: Path, num_frames: int) -> None:
@@ -72,7 +74,7 @@ def curve(source: Path, target: Path, options: list[str]) -> tuple[np.ndarray, n
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("out", type=Path)
-    parser.add_argument("--frames", type=int, default=6000)
+    parser.add_argument("--frames", type=int, default=4000)
     arguments = parser.parse_args()
     figure, axes = plt.subplots(figsize=(9, 4), layout="constrained")
     rows = []
@@ -95,7 +97,7 @@ def main() -> None:
         xlabel="seconds since the start",
         ylabel="resident memory (MiB)",
         ylim=(0, None),
-        title=f"{arguments.frames} frames of {WIDTH}x{HEIGHT}, x4 in space and x2 in time, span + rife, CPU",
+        title=f"{arguments.frames} frames of {WIDTH}x{HEIGHT}, x4 in space and x2 in time, espcn + blend, CPU",
     )
     axes.grid(alpha=0.3)
     axes.legend()
@@ -108,7 +110,7 @@ def main() -> None:
         f"{os.cpu_count()} processors; load average at the end {os.getloadavg()[2]:.1f}.",
         "",
         f"{arguments.frames} frames of {WIDTH}x{HEIGHT} (moving noise, H.264) to {2 * arguments.frames} of "
-        f"{4 * WIDTH}x{4 * HEIGHT} with span + rife on the CPU.",
+        f"{4 * WIDTH}x{4 * HEIGHT} with espcn + blend on the CPU.",
         "Resident memory of the process and its children, ten times a second; the growth is a straight line through",
         "the last three quarters of the run.",
         "",
