@@ -23,7 +23,7 @@ from pathlib import Path
 from tests.conftest import REPOSITORY, write_clip
 
 TARGET = REPOSITORY / "docs" / "results" / "kills.md"
-NUM_FRAMES = 500
+NUM_FRAMES = 250
 COMMAND = (
     "upscale",
     "in.mp4",
@@ -33,7 +33,7 @@ COMMAND = (
     "--temporal",
     "blend",
     "--segment",
-    "2",
+    "1",
 )
 
 
@@ -123,7 +123,7 @@ def main() -> None:
     """Run all, and write the table."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--kills", type=int, default=50)
-    parser.add_argument("--terms", type=int, default=20)
+    parser.add_argument("--terms", type=int, default=15)
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
     draw = random.Random(options.seed)
