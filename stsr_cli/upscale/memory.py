@@ -63,11 +63,12 @@ class _Counter(TorchDispatchMode):
         self._live -= num_bytes
 
 
-def bytes_per_pixel(module: Module, device: torch.device) -> float:
+def bytes_per_pixel(
+    module: Module, device: torch.device, dtype: torch.dtype = torch.float32
+) -> float:
     """What a module takes at most at a time for each pixel of its input, beside input and weights, in bytes."""
     card = module.card
     side = -(-max(card.min_size, _SIDE) // card.multiple_of) * card.multiple_of
-    dtype = next((parameter.dtype for parameter in module.parameters()), torch.float32)
     number = 1 if isinstance(module, SpatialModule) else 2
     frames = torch.zeros(number, 1, 3, side, side, device=device, dtype=dtype)
     known = [frames, *module.parameters(), *module.buffers()]
@@ -108,7 +109,8 @@ def within_memory(
     if budget is not None and hr_pixels * _MOST_BYTES > budget:
         left = max(budget - _frame_bytes(system, options, hr_pixels), budget // 8)
         for room, module in zip((room_s, room_t), modules, strict=True):
-            room.budget, room.bytes_per_pixel = left, SAFETY * bytes_per_pixel(module, device)
+            counted = bytes_per_pixel(module, device, _dtype(system))
+            room.budget, room.bytes_per_pixel = left, SAFETY * counted
             if options.tile is None:
                 room.max_pixels = max(int(left / room.bytes_per_pixel), 1)
     return TwoStream(
@@ -121,10 +123,13 @@ def within_memory(
 
 def _frame_bytes(system: TwoStream, options: UpscaleOptions, hr_pixels: int) -> int:
     """What a batch of frames takes beside what is computed: those given and made, the ones before, and integers."""
-    item = next((p.element_size() for p in system.parameters()), 4)
     streams = 1 if options.model.stream in ("t2s", "s2t") and not options.disagreement else 2
     number = 2 + streams * (options.time_scale - 1)
-    return 3 * hr_pixels * (item * number + 5)
+    return 3 * hr_pixels * (_dtype(system).itemsize * number + 5)
+
+
+def _dtype(system: TwoStream) -> torch.dtype:
+    return next((parameter.dtype for parameter in system.parameters()), torch.float32)
 
 
 def foreseen(system: System, stream: StreamChoice, size: tuple[int, int]) -> list[str]:

@@ -23,7 +23,7 @@ from pathlib import Path
 from tests.conftest import REPOSITORY, write_clip
 
 TARGET = REPOSITORY / "docs" / "results" / "kills.md"
-NUM_FRAMES = 500
+NUM_FRAMES = 250
 COMMAND = (
     "upscale",
     "in.mp4",
@@ -33,7 +33,7 @@ COMMAND = (
     "--temporal",
     "blend",
     "--segment",
-    "2",
+    "1",
 )
 
 
@@ -84,9 +84,11 @@ def stop(clip: Path, number: int, seconds: float, expected: str) -> Outcome:
     """Stop a run after a time, and start it again."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
+        start = time.monotonic()
         with begin(folder, clip) as process:
             try:
                 process.wait(seconds)
+                seconds = time.monotonic() - start
             except subprocess.TimeoutExpired:
                 process.send_signal(number)
             process.communicate()
@@ -121,7 +123,7 @@ def main() -> None:
     """Run all, and write the table."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--kills", type=int, default=50)
-    parser.add_argument("--terms", type=int, default=20)
+    parser.add_argument("--terms", type=int, default=15)
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
     draw = random.Random(options.seed)
@@ -147,6 +149,8 @@ def main() -> None:
             outcomes = []
             for index in range(times):
                 outcomes.append(stop(clip, number, draw.uniform(0, longest), expected))
+                if outcomes[-1].was_complete:  # the machine has less to do than it had
+                    longest = outcomes[-1].seconds
                 print(what, index + 1, outcomes[-1], flush=True)
             rows.append((what, outcomes))
     TARGET.write_text(text(rows, durations))

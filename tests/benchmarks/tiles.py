@@ -73,7 +73,7 @@ def memory(name: str, kind: str, dtype: torch.dtype) -> None:
     """Bytes a pixel, counted and taken, of one module in a process of its own."""
     torch.manual_seed(0)
     module = build(kind, name).eval().to(dtype=dtype, memory_format=torch.channels_last)
-    counted = bytes_per_pixel(module, CPU)
+    counted = bytes_per_pixel(module, CPU, dtype)
     side, number = SIDES.get(name, 768), 1 if kind == "spatial" else 2
     frames = torch.rand(number, 1, 3, side, side).to(dtype)
     before = start_memory(CPU)
