@@ -12,7 +12,8 @@ import re
 import signal
 import socket
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from stsr_cli.distribute.crew import Assignment, Done, Event, Failed, Lost, Note
@@ -21,7 +22,9 @@ from stsr_cli.errors import StsrError, UsageError
 _WAIT_SECONDS = 0.5
 _GRACE_SECONDS = 10.0  # for tasks that are told to stop, to remove what is unfinished
 _PATIENCE_SECONDS = 10.0  # before it is said that no node has room
-_COUNT_SECONDS = 2.0  # between two looks at the size of the cluster
+_LOOK_SECONDS = 2.0  # between two looks at the nodes
+_RAY_SECONDS = 5.0  # for Ray to say what became of tasks on a node that is gone
+_GONE = "its machine left the cluster"
 _NUM_AHEAD = 4  # tasks submitted beyond twice what fits
 _MAX_CORES = 4  # of a worker, unless the user says otherwise
 _ANSWER_SECONDS = 5.0  # for the mailbox
@@ -29,16 +32,24 @@ _KNOCK_SECONDS = 10.0  # for the cluster
 _HOST_AND_PORT = re.compile(r":\d+$")
 
 
+@dataclass(frozen=True)
+class _Placed:
+    """On which node an attempt is."""
+
+    number: int
+    node: str
+
+
 class _Mailbox:
     """An actor: keeps what workers tell until it is asked for."""
 
     def __init__(self) -> None:
-        self._events: list[Event] = []
+        self._events: list[Event | _Placed] = []
 
-    def put(self, event: Event) -> None:
+    def put(self, event: Event | _Placed) -> None:
         self._events.append(event)
 
-    def take(self) -> list[Event]:
+    def take(self) -> list[Event | _Placed]:
         events, self._events = self._events, []
         return events
 
@@ -48,6 +59,9 @@ def _make_remotely(
 ) -> Done | Exception:
     """A task: what was made, or why not; an exception that leaves it is Ray's."""
     os.environ.setdefault("GOMP_SPINCOUNT", "20000")  # as the command does
+    import ray
+
+    mailbox.put.remote(_Placed(assignment.number, ray.get_runtime_context().get_node_id()))
     import torch
 
     from stsr_cli.distribute.worker import make, portable, worker_name
@@ -95,6 +109,8 @@ class RayCrew:
     def _set_up(self, cores: int | None, wants_gpu: bool | None) -> None:
         ray = self._ray
         self._running: dict[Any, int] = {}
+        self._places: dict[int, str] = {}
+        self._missed: dict[str, float] = {}  # nodes that are gone, and when that was seen
         nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
         num_gpus = int(sum(node.get("GPU", 0) for node in nodes))
         if wants_gpu and not num_gpus:
@@ -113,8 +129,8 @@ class RayCrew:
         actor = ray.remote(num_cpus=0, max_restarts=-1, scheduling_strategy=here)
         self._mailbox = actor(_Mailbox).remote()
         self._needs = {"CPU": self._cores, "GPU": 1 if on_gpu else 0}
-        self._looked_seconds = self._counted_seconds = time.monotonic()
-        self._num_slots = self._count_slots()
+        self._doubted_seconds = self._looked_seconds = time.monotonic()
+        self._num_slots = self._count_slots(nodes)
         num_cores = int(sum(node.get("CPU", 0) for node in nodes))
         gpus = f", {num_gpus} GPU{'s' * (num_gpus > 1)}" if num_gpus else ""
         each = "a GPU and " if on_gpu else ""
@@ -129,18 +145,14 @@ class RayCrew:
 
         More would only wait there, in front of segments that are to be made again.
         """
-        now = time.monotonic()
-        if now - self._counted_seconds > _COUNT_SECONDS:
-            self._counted_seconds, self._num_slots = now, self._count_slots()
         return len(self._running) < 2 * self._num_slots + _NUM_AHEAD
 
-    def _count_slots(self) -> int:
-        """How many tasks fit into the cluster at once."""
-        num_slots = 0
-        for node in self._ray.nodes():
-            has = node["Resources"] if node["Alive"] else {}
-            num_slots += int(min(has.get(name, 0) // n for name, n in self._needs.items() if n))
-        return num_slots
+    def _count_slots(self, nodes: Sequence[Mapping[str, float]]) -> int:
+        """How many tasks fit at once into nodes with these resources."""
+        return sum(
+            int(min(node.get(name, 0) // number for name, number in self._needs.items() if number))
+            for node in nodes
+        )
 
     def give(self, assignment: Assignment) -> None:
         """Submit it."""
@@ -157,16 +169,36 @@ class RayCrew:
         events = self._told()
         for reference in done:
             events.append(self._result(reference, self._running.pop(reference)))
-        return [*self._doubts(), *events]
+        return [*events, *self._look()]
 
-    def _doubts(self) -> list[Event]:
-        """Say so where no node could ever take a task; one may join."""
+    def _look(self) -> list[Event]:
+        """Look at the nodes: how much they can do, and which are gone.
+
+        Ray misses a node soon, but what ran there only when its connections break, which a machine that lost its power
+        or network does not see to.
+        """
         now = time.monotonic()
-        if now - self._looked_seconds < _PATIENCE_SECONDS or not self._running:
+        if now - self._looked_seconds < _LOOK_SECONDS:
             return []
         self._looked_seconds = now
-        if self._count_slots():
+        nodes = self._ray.nodes()
+        self._num_slots = self._count_slots([n["Resources"] for n in nodes if n["Alive"]])
+        for node in nodes:
+            if not node["Alive"]:
+                self._missed.setdefault(node["NodeID"], now)
+        events: list[Event] = []
+        for reference, number in list(self._running.items()):
+            missed = self._missed.get(self._places.get(number, ""), now)
+            if now - missed > _RAY_SECONDS:
+                del self._running[reference]
+                events.append(Lost(number, _GONE))
+        return events or self._doubts(now)
+
+    def _doubts(self, now: float) -> list[Event]:
+        """Say so where no node could ever take a task; one may join."""
+        if self._num_slots or not self._running or now - self._doubted_seconds < _PATIENCE_SECONDS:
             return []
+        self._doubted_seconds = now
         gpu = " and a GPU" if self._needs["GPU"] else ""
         text = (
             f"no node of the Ray cluster has {self._cores} core{'s' * (self._cores > 1)}{gpu}: waiting for one; "
@@ -192,12 +224,12 @@ class RayCrew:
 
     def _told(self) -> list[Event]:
         try:
-            events: list[Event] = self._ray.get(
-                self._mailbox.take.remote(), timeout=_ANSWER_SECONDS
-            )
+            told = self._ray.get(self._mailbox.take.remote(), timeout=_ANSWER_SECONDS)
         except self._ray.exceptions.RayError:  # its node is gone: another one starts it anew
             return []
-        return events
+        places = [event for event in told if isinstance(event, _Placed)]
+        self._places.update({event.number: event.node for event in places})
+        return [event for event in told if not isinstance(event, _Placed)]
 
     def _result(self, reference: Any, number: int) -> Event:
         errors = self._ray.exceptions
@@ -265,7 +297,7 @@ def _own_signals() -> Iterator[None]:
 
 def _reason(errors: Any, error: Exception) -> str:
     if isinstance(error, errors.NodeDiedError):
-        return "its machine left the cluster"
+        return _GONE
     if isinstance(error, errors.OutOfMemoryError):
         return "its machine ran out of memory, and Ray ended its process"
     if isinstance(error, errors.WorkerCrashedError):

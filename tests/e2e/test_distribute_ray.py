@@ -87,7 +87,7 @@ def test_a_killed_worker_and_a_lost_node_cost_their_segments_alone(
     def do_harm() -> None:
         os.kill(wait_for_writer(folder, head), signal.SIGKILL)
         frozen.append(wait_for_writer(folder, raylet(other)))
-        os.kill(frozen[0], signal.SIGSTOP)  # else it may be faster than its node's end
+        os.kill(frozen[0], signal.SIGSTOP)  # says no more, as on a machine without power
         cluster.remove_node(other, allow_graceful=False)
 
     thread = in_background(do_harm)
