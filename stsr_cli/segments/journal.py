@@ -162,7 +162,7 @@ class Journal:
             try:
                 self._open(resume=resume)
             except BaseException:
-                self._lock.close()
+                self.__exit__()
                 raise
         except OSError as error:
             raise StsrError(f"cannot write {shown(folder)}: {reason(error)}") from error
@@ -171,7 +171,8 @@ class Journal:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._file.close()
+        if hasattr(self, "_file"):
+            self._file.close()
         self._lock.close()
 
     def add(self, record: SegmentRecord) -> None:

@@ -1,39 +1,14 @@
 """How the tests of faults run the command."""
 
 import os
-import signal
 import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-import torch
-from click.testing import CliRunner, Result
 
-from stsr_cli.cli import main
-
-Call = Callable[..., Result]
-
-
-@pytest.fixture
-def call(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Call:
-    """Run a command of stsr in this process and in tmp_path; a bug's exception is raised."""
-    monkeypatch.chdir(tmp_path)
-
-    def run(*arguments: str | Path | float, code: int = 0) -> Result:
-        num_threads, term = torch.get_num_threads(), signal.getsignal(signal.SIGTERM)
-        try:
-            result = CliRunner().invoke(main, [*map(str, arguments)], prog_name="stsr")
-        finally:
-            torch.set_num_threads(num_threads)
-            signal.signal(signal.SIGTERM, term)
-        if result.exception is not None and not isinstance(result.exception, SystemExit):
-            raise result.exception
-        assert result.exit_code == code, result.stderr
-        return result
-
-    return run
+from tests.e2e.conftest import call  # noqa: F401  # a fixture
 
 
 @pytest.fixture
