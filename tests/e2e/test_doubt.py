@@ -312,7 +312,8 @@ def test_a_damaged_source_leaves_nothing_while_the_stream_is_chosen(call, make_c
         content[place] ^= 255
     clip.write_bytes(content)
     files = ("--disagreement", "d.csv", "--disagreement", "d.mkv")
-    result = call("upscale", clip, "out.mp4", *PLAIN, "--stream", "auto", *files, code=4)
+    strict = ("--stream", "auto", "--max-bad-frames", 0)
+    result = call("upscale", clip, "out.mp4", *PLAIN, *strict, *files, code=4)
     assert "in.mov is damaged" in result.stderr
     assert len(result.stderr.splitlines()) == 1
     assert [path.name for path in tmp_path.iterdir()] == ["in.mov"]
