@@ -97,13 +97,13 @@ def workers_of(process: psutil.Process) -> list[psutil.Process]:
 
 def writer_in(folder: Path, parent: int | None = None) -> int | None:
     """The process that has an unfinished segment open, if any; of those that `parent` started, if it is given."""
-    for process in psutil.Process().children(recursive=True):
+    above = psutil.Process(parent)  # few to look at: a segment is soon done
+    for process in above.children(recursive=parent is None):
         try:
             for file in process.open_files():
                 path = Path(file.path)
                 is_unfinished = path.name.startswith(".") and path.suffix == ".nut"
-                is_one = folder in path.parents and is_unfinished
-                if is_one and parent in (None, process.ppid()):
+                if folder in path.parents and is_unfinished:
                     return process.pid
         except psutil.Error:  # it has just ended
             continue
