@@ -64,7 +64,8 @@ def _make_remotely(
     mailbox.put.remote(_Placed(assignment.number, ray.get_runtime_context().get_node_id()))
     import torch
 
-    from stsr_cli.distribute.worker import make, portable, worker_name
+    from stsr_cli.distribute.worker import make, portable
+    from stsr_cli.upscale.segment_task import worker_name
 
     torch.set_num_threads(cores)
     try:

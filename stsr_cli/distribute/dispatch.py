@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from stsr_cli.checkpoint import sha256
 from stsr_cli.distribute.crew import (
     Assignment,
     Begun,
@@ -23,7 +24,7 @@ from stsr_cli.distribute.crew import (
 )
 from stsr_cli.distribute.staging import get_file, remove_folder
 from stsr_cli.errors import StsrError
-from stsr_cli.segments.journal import SegmentRecord, file_sha256
+from stsr_cli.segments.journal import SegmentRecord
 from stsr_cli.upscale.pump import Waits
 from stsr_cli.upscale.segment_task import SegmentTask
 
@@ -198,7 +199,7 @@ class Dispatcher:
             made.replace(target)
             return
         get_file(f"{self._site.folder_url}/{number}/{record.file}", target)
-        if file_sha256(target) != record.sha256:
+        if sha256(target) != record.sha256:
             target.unlink()
             raise StsrError(
                 f"segment {record.index}, made by {record.worker}, was damaged on its way; run the same command again"

@@ -18,7 +18,7 @@ from stsr_cli.upscale.job import Job, Loaded
 from stsr_cli.upscale.listener import Listener
 from stsr_cli.upscale.pump import Waits
 from stsr_cli.upscale.segment_task import SegmentTask
-from stsr_cli.video.probe import SourceInfo, estimate_num_frames
+from stsr_cli.video.probe import SourceInfo, estimate_seconds
 
 _LOCAL_CORES = 4  # of a process, where neither their number nor that is given
 
@@ -114,11 +114,8 @@ def single_segments(tasks: Sequence[SegmentTask], source: SourceInfo) -> list[Se
 
 
 def _num_segments(task: SegmentTask, source: SourceInfo) -> int:
-    """By the duration, or the number of frames; 0 where neither is known."""
-    ticks = source.duration
-    if ticks is None:
-        num_frames = estimate_num_frames(source)
-        if not num_frames or not source.frame_rate:
-            return 0
-        ticks = int(num_frames / source.frame_rate / source.time_base)
-    return -(-ticks // task.grid.step)
+    """By the header; 0 where it does not tell."""
+    seconds = estimate_seconds(source)
+    if seconds is None:
+        return 0
+    return -(-int(seconds / source.time_base) // task.grid.step)

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from stsr_cli.errors import InputError, StsrError
+from stsr_cli.video.target import sync
 
 _KEEP_SECONDS = 7 * 86400.0  # that a fetched source stays after its last use
 
@@ -40,13 +41,7 @@ def cached_source(url: str) -> Path:
             fcntl.flock(lock, fcntl.LOCK_EX)
             if not copy.exists():
                 _remove_old(folder)
-                partial = folder / f".{os.getpid()}.part"
-                try:
-                    files.get_file(path, str(partial))
-                    _sync(partial)
-                    partial.replace(copy)
-                finally:
-                    partial.unlink(missing_ok=True)
+                _fetch(files, path, copy)
             os.utime(folder)
         return copy
 
@@ -72,15 +67,18 @@ def get_file(url: str, local: Path) -> None:
     Raises:
         StsrError: it cannot be fetched.
     """
-    partial = local.with_name(f".{local.name}.part")
     with _errors(f"fetch {url}"):
-        files, path = _open(url)
-        try:
-            files.get_file(path, str(partial))
-            _sync(partial)
-            partial.replace(local)
-        finally:
-            partial.unlink(missing_ok=True)
+        _fetch(*_open(url), local)
+
+
+def _fetch(files: Any, path: str, local: Path) -> None:
+    partial = local.with_name(f".{local.name}.part")
+    try:
+        files.get_file(path, str(partial))
+        sync(partial)
+        partial.replace(local)
+    finally:
+        partial.unlink(missing_ok=True)
 
 
 def remove_folder(url: str) -> None:
@@ -131,8 +129,3 @@ def _remove_old(keep: Path) -> None:
         with contextlib.suppress(OSError):  # another process was faster
             if folder != keep and time.time() - folder.stat().st_mtime > _KEEP_SECONDS:
                 shutil.rmtree(folder)
-
-
-def _sync(path: Path) -> None:
-    with path.open("rb") as file:
-        os.fsync(file.fileno())

@@ -1,6 +1,5 @@
 """What a worker does with an assignment, in whatever process it runs."""
 
-import os
 import pickle
 import platform
 import tempfile
@@ -19,7 +18,7 @@ from stsr_cli.segments.journal import SegmentRecord
 from stsr_cli.upscale.identity import identity
 from stsr_cli.upscale.job import Job, Loaded, load, settle
 from stsr_cli.upscale.listener import Listener
-from stsr_cli.upscale.segment_task import SegmentTask, make_segments
+from stsr_cli.upscale.segment_task import SegmentTask, make_segments, worker_name
 
 _TELL_SECONDS = 0.5  # between two messages about frames
 _FREE_SHARE = 0.8  # of the memory that is free, for all workers of a machine together
@@ -30,11 +29,6 @@ Tell = Callable[[Event], None]
 # of that network now.
 _loaded: dict[str, Loaded] = {}
 _teller: "_Teller | None" = None
-
-
-def worker_name() -> str:
-    """Machine and process, as users find them and as `SegmentRecord.worker` has them."""
-    return f"{platform.node()}:{os.getpid()}"
 
 
 def make(assignment: Assignment, tell: Tell, num_sharing: int = 1) -> Done:

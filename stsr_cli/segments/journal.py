@@ -24,7 +24,6 @@ from stsr_cli.video.timing.timeline import Slot
 _NAME = "journal.jsonl"
 _SCHEMA = 1
 _MAX_NAME_BYTES = 255
-_CHUNK = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -101,26 +100,17 @@ def packed_times(slots: Sequence[Slot]) -> tuple[tuple[int, int, int], ...]:
     """Times of frames as `SegmentRecord.times` has them."""
     runs: list[list[int]] = []
     for slot in slots:
-        if runs and runs[-1][1] == slot.duration and sum_of(runs[-1]) == slot.pts:
+        if runs and runs[-1][1] == slot.duration and _end_of(runs[-1]) == slot.pts:
             runs[-1][2] += 1
         else:
             runs.append([slot.pts, slot.duration, 1])
     return tuple((first, duration, number) for first, duration, number in runs)
 
 
-def sum_of(run: Sequence[int]) -> int:
+def _end_of(run: Sequence[int]) -> int:
     """Where a run of `SegmentRecord.times` ends."""
     first, duration, number = run
     return first + duration * number
-
-
-def file_sha256(path: Path) -> str:
-    """Of a file's content."""
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while chunk := file.read(_CHUNK):
-            digest.update(chunk)
-    return digest.hexdigest()
 
 
 def work_folder(target: Path, parent: Path | None = None) -> Path:

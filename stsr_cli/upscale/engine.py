@@ -4,8 +4,6 @@ Time is the timeline's business, colour and tracks are `video/`'s, padding is th
 rounding are in `outputs`, between the network and the encoder.
 """
 
-from torch import Tensor
-
 from stsr_cli.disagreement import DisagreementFiles
 from stsr_cli.options import UpscaleOptions
 from stsr_cli.upscale.job import Job, load, open_output, settle, warnings_of
@@ -13,14 +11,12 @@ from stsr_cli.upscale.listener import Listener, Silent
 from stsr_cli.upscale.manifest import write_manifest
 from stsr_cli.upscale.outputs import Output
 from stsr_cli.upscale.passage import Passage
-from stsr_cli.upscale.pump import Clock, Waits, pump, to_host
+from stsr_cli.upscale.pump import Clock, Waits, pump, write_frame
 from stsr_cli.upscale.report import UpscaleReport
 from stsr_cli.upscale.segment_task import Runner, here
 from stsr_cli.upscale.segmented import in_segments, plan_segments
-from stsr_cli.upscale.totals import Totals
+from stsr_cli.upscale.totals import Totals, output_counts
 from stsr_cli.video.hardware import decoder_note
-from stsr_cli.video.timing.timeline import Slot
-from stsr_cli.video.written import Writer
 
 
 def upscale(
@@ -64,7 +60,7 @@ def _in_one_go(job: Job, listener: Listener) -> UpscaleReport:
 
         def receive(output: Output) -> None:
             for image, slots in times.push(output.image, output.slots):
-                _encode(writer, image, slots)
+                write_frame(writer, image, slots)
             doubts.write(output.doubt, output.slots)
 
         warnings = warnings_of(job, writer)
@@ -77,25 +73,11 @@ def _in_one_go(job: Job, listener: Listener) -> UpscaleReport:
         waits = pump(job, network, passage, writer.plan, receive, listener.on_frame)
         drain = Clock()
         for image, slots in times.flush():
-            _encode(writer, image, slots)
+            write_frame(writer, image, slots)
         written = writer.close()
         doubts.close()
     (tally,) = passage.tallies
-    counts = {
-        **tally.counts._asdict(),
-        "num_repeated": times.num_repeated,
-        "num_dropped": times.num_dropped,
-        "num_replaced": doubts.num_replaced,
-        "num_doubts": doubts.num_doubts,
-        "sum_levels": doubts.sum_levels,
-        "num_redone": network.num_redone,
-    }
+    counts = {**tally.counts._asdict(), **output_counts(times, doubts, network)}
     totals.add(tally.num_frames, tally.num_repeats, tally.end_pts, tally.cuts, counts)
     waits = Waits(waits.decode, waits.encode + drain.seconds)
     return totals.report(job, loaded, writer, written, warnings, seconds=clock.seconds, waits=waits)
-
-
-def _encode(writer: Writer, image: Tensor, slots: tuple[Slot, ...]) -> None:
-    pixels = to_host(image)
-    for slot in slots:
-        writer.write(pixels, slot.pts, slot.duration)

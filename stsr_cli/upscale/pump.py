@@ -1,8 +1,9 @@
 """Decoder, network and encoder at once, joined by short queues."""
 
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -16,6 +17,7 @@ from stsr_cli.upscale.passage import Passage
 from stsr_cli.video.colour.convert import Pixels
 from stsr_cli.video.encode.encoder import EncoderPlan
 from stsr_cli.video.timing.repeats import Step, batches_of_shots
+from stsr_cli.video.timing.timeline import Slot
 
 _QUEUE_DEPTH = 4  # frames decoded ahead, frames waiting for the encoder
 
@@ -72,10 +74,20 @@ def _told(steps: Iterable[Step], on_frame: Callable[[int], None]) -> Iterator[St
         on_frame(num_done)
 
 
-def to_host(image: Tensor) -> Pixels:
-    """(C, H, W) integers on the device -> (H, W, C) uint8 or uint16 on the host, as encoders take it."""
+class Encodes(Protocol):
+    """What frames are written with: a `Writer`, or a segment's."""
+
+    def write(self, pixels: Pixels, pts: int, duration: int) -> None:
+        """Encode one frame, as `Writer.write` does."""
+
+
+def write_frame(writer: Encodes, image: Tensor, slots: Sequence[Slot]) -> None:
+    """Bring (C, H, W) integers to the host, as encoders take them, and encode them once for each slot."""
     pixels = image.movedim(0, -1).contiguous().cpu().numpy()
-    return pixels if pixels.dtype == np.uint8 else pixels.astype(np.uint16)
+    if pixels.dtype != np.uint8:
+        pixels = pixels.astype(np.uint16)
+    for slot in slots:
+        writer.write(pixels, slot.pts, slot.duration)
 
 
 class Clock:

@@ -15,16 +15,18 @@ from typing import Protocol
 
 from torch import Tensor
 
+from stsr_cli.checkpoint import sha256
 from stsr_cli.disagreement import DisagreementFiles
 from stsr_cli.options import UpscaleOptions
 from stsr_cli.segments.grid import Grid
-from stsr_cli.segments.journal import SegmentRecord, file_sha256, packed_times
+from stsr_cli.segments.journal import SegmentRecord, packed_times
 from stsr_cli.upscale.job import Job, Loaded, load, settle
 from stsr_cli.upscale.listener import Listener
 from stsr_cli.upscale.network import Network
 from stsr_cli.upscale.outputs import Output
 from stsr_cli.upscale.passage import Passage
-from stsr_cli.upscale.pump import Clock, Waits, pump, to_host
+from stsr_cli.upscale.pump import Clock, Waits, pump, write_frame
+from stsr_cli.upscale.totals import output_counts
 from stsr_cli.video.encode.encoder import EncoderPlan
 from stsr_cli.video.segment import SegmentFormat, SegmentWriter
 from stsr_cli.video.timing.retime import Times
@@ -79,6 +81,11 @@ class Runner(Protocol):
             job: the run in this process.
             loaded: its network.
         """
+
+
+def worker_name() -> str:
+    """Machine and process, as users find them and as `SegmentRecord.worker` has them."""
+    return f"{platform.node()}:{os.getpid()}"
 
 
 def make_segments(
@@ -206,9 +213,7 @@ class _Splitter:
             self._finish_until(place)
             if self._writer is None:
                 self._writer = self._open(place)
-            pixels = to_host(image)
-            for slot in slots:
-                self._writer.write(pixels, slot.pts, slot.duration)
+            write_frame(self._writer, image, slots)
 
     def _open(self, place: int) -> SegmentWriter:
         task = self._task
@@ -255,7 +260,7 @@ class _Splitter:
             is_sought=self._task.is_sought and self._task.first > 0,
             file=writer.path.name if writer else "",
             num_bytes=writer.path.stat().st_size if writer else 0,
-            sha256=file_sha256(writer.path) if writer else "",
+            sha256=sha256(writer.path) if writer else "",
             run=self._task.run,
             delay=writer.delay if writer else 0,
             times=packed_times(writer.slots) if writer else (),
@@ -263,7 +268,7 @@ class _Splitter:
             num_repeats=tally.num_repeats,
             cuts=tuple(tally.cuts),
             counts={**tally.counts._asdict(), **counts},
-            worker=f"{platform.node()}:{os.getpid()}",
+            worker=worker_name(),
             begin_seconds=begin_seconds,
             end_seconds=time.time(),
         )
@@ -271,16 +276,7 @@ class _Splitter:
 
     def _counts(self) -> dict[str, float]:
         """What was counted of output frames since the segment before."""
-        now = Counter(
-            {
-                "num_repeated": self._times.num_repeated,
-                "num_dropped": self._times.num_dropped,
-                "num_replaced": self._doubts.num_replaced,
-                "num_doubts": self._doubts.num_doubts,
-                "sum_levels": self._doubts.sum_levels,
-                "num_redone": self._network.num_redone,
-            }
-        )
+        now = Counter(output_counts(self._times, self._doubts, self._network))
         since: dict[str, float] = {
             name: number - self._counted[name] for name, number in now.items()
         }

@@ -3,9 +3,10 @@
 from dataclasses import replace
 from fractions import Fraction
 
+from stsr_cli.checkpoint import sha256
 from stsr_cli.errors import InterruptedRun, StsrError
 from stsr_cli.segments.grid import Grid
-from stsr_cli.segments.journal import Journal, SegmentRecord, file_sha256, work_folder
+from stsr_cli.segments.journal import Journal, SegmentRecord, work_folder
 from stsr_cli.upscale.identity import identity
 from stsr_cli.upscale.job import Job, Loaded, load, open_output, warnings_of
 from stsr_cli.upscale.listener import Listener
@@ -16,7 +17,7 @@ from stsr_cli.upscale.totals import Totals
 from stsr_cli.video.hardware import decoder_note
 from stsr_cli.video.opening import address
 from stsr_cli.video.pipes.pipe import PIPE
-from stsr_cli.video.probe import estimate_num_frames, shown
+from stsr_cli.video.probe import estimate_seconds, shown
 from stsr_cli.video.segment import read_segment, segment_format
 from stsr_cli.video.target import image_pattern
 from stsr_cli.video.writer import VideoWriter
@@ -30,8 +31,7 @@ def plan_segments(job: Job) -> Grid | None:
     """Where the segments of a run begin, or None: it is made in one go.
 
     That is so for a video no longer than a segment, and where there is nothing to go on with: a pipe is read once, an
-    address may hold something else the next time,
-    images and tables of disagreement are written one after another.
+    address may hold something else the next time, images and tables of disagreement are written one after another.
     """
     options, source = job.options, job.source
     is_file = source.pipe is None and address(source.path, source.options) is None
@@ -39,11 +39,7 @@ def plan_segments(job: Job) -> Grid | None:
         return None
     if options.target == PIPE or image_pattern(options.target):
         return None
-    num_frames, seconds = estimate_num_frames(source), None
-    if source.duration is not None:
-        seconds = source.duration * source.time_base
-    elif num_frames and source.frame_rate:
-        seconds = num_frames / source.frame_rate
+    seconds = estimate_seconds(source)
     if seconds is not None and seconds <= _LONGEST_IN_ONE_GO * options.segment:
         return None
     return Grid.of(options.segment, source.start_pts, source.time_base, source.frame_rate)
@@ -140,7 +136,7 @@ def _complete(
         bad = [
             record
             for record in journal.chain
-            if record.file and file_sha256(journal.folder / record.file) != record.sha256
+            if record.file and sha256(journal.folder / record.file) != record.sha256
         ]
         seams = journal.broken_seams()
         if seams:  # it decodes otherwise from its middle on: it is read from its beginning

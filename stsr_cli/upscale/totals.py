@@ -3,22 +3,40 @@
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 
+from stsr_cli.disagreement import DisagreementFiles
 from stsr_cli.errors import InputError
 from stsr_cli.segments.journal import SegmentRecord
 from stsr_cli.upscale.job import Job, Loaded
 from stsr_cli.upscale.memory import tile_side
+from stsr_cli.upscale.network import Network
 from stsr_cli.upscale.pump import Waits
 from stsr_cli.upscale.report import UpscaleReport
 from stsr_cli.video.describe import ends_early
 from stsr_cli.video.probe import SourceInfo, shown
 from stsr_cli.video.timing.deinterlace import FrameFlags
+from stsr_cli.video.timing.retime import Times
 from stsr_cli.video.timing.scenes import Cut
 from stsr_cli.video.written import Writer, WrittenReport
 
 _PRECISIONS = {torch.float32: "fp32", torch.float16: "fp16", torch.bfloat16: "bf16"}
+
+
+def output_counts(
+    times: Times[Any], doubts: DisagreementFiles, network: Network
+) -> dict[str, float]:
+    """What was counted of output frames so far, by name."""
+    return {
+        "num_repeated": times.num_repeated,
+        "num_dropped": times.num_dropped,
+        "num_replaced": doubts.num_replaced,
+        "num_doubts": doubts.num_doubts,
+        "sum_levels": doubts.sum_levels,
+        "num_redone": network.num_redone,
+    }
 
 
 @dataclass

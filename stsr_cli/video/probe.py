@@ -247,6 +247,14 @@ def _sampled(images: tuple[Path, ...], options: SourceOptions) -> list[SourceInf
     return sampled
 
 
+def estimate_seconds(source: SourceInfo) -> Fraction | None:
+    """How long it is by the header: its duration, or by frames and their rate; None when it tells neither."""
+    if source.duration is not None:
+        return source.duration * source.time_base
+    num_frames = estimate_num_frames(source)
+    return num_frames / source.frame_rate if num_frames and source.frame_rate else None
+
+
 def estimate_num_frames(source: SourceInfo) -> int | None:
     """Number of frames by the header, or by duration and frame rate; None when the file tells neither. May be wrong."""
     if source.num_frames_from_header:

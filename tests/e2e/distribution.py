@@ -4,6 +4,7 @@ import hashlib
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 
@@ -70,6 +71,13 @@ def pictures(path: Path) -> str:
             digest.update(f"{frame.pts} {frame.time_base}".encode())
             digest.update(frame.to_ndarray().tobytes())
     return digest.hexdigest()
+
+
+def made_alone(options: UpscaleOptions) -> str:
+    """The pictures of the same run in one process."""
+    alone = replace(options, target=options.target.with_name("alone.mp4"))
+    upscale(alone)
+    return pictures(alone.target)
 
 
 def run(options: UpscaleOptions, distribute: DistributeOptions) -> Told:

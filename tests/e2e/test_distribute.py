@@ -32,6 +32,7 @@ from .distribution import (
     NUM_SEGMENTS,
     Told,
     in_background,
+    made_alone,
     make_options,
     pictures,
     run,
@@ -52,9 +53,7 @@ def options(tmp_path: Path, make_clip: Callable[..., Path]) -> UpscaleOptions:
 @pytest.fixture
 def expected(options: UpscaleOptions) -> str:
     """The pictures of the same run in one process."""
-    alone = replace(options, target=options.target.with_name("alone.mp4"))
-    upscale(alone)
-    return pictures(alone.target)
+    return made_alone(options)
 
 
 def test_processes_make_what_one_makes(options: UpscaleOptions, expected: str) -> None:

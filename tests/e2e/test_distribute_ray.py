@@ -4,7 +4,6 @@ import contextlib
 import os
 import signal
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +21,15 @@ from stsr_cli.options.distribute import DistributeOptions
 from stsr_cli.segments.journal import work_folder
 from stsr_cli.upscale import upscale
 
-from .distribution import Told, in_background, make_options, pictures, run, wait_for_writer
+from .distribution import (
+    Told,
+    in_background,
+    made_alone,
+    make_options,
+    pictures,
+    run,
+    wait_for_writer,
+)
 
 NODE = {"num_cpus": 1, "object_store_memory": 80 << 20, "include_dashboard": False}
 # that a node which is gone is missed after some seconds, and not after half a minute
@@ -52,9 +59,7 @@ def options(tmp_path: Path, make_clip: Callable[..., Path]) -> UpscaleOptions:
 @pytest.fixture
 def expected(options: UpscaleOptions) -> str:
     """The pictures of the same run in one process."""
-    alone = replace(options, target=options.target.with_name("alone.mp4"))
-    upscale(alone)
-    return pictures(alone.target)
+    return made_alone(options)
 
 
 def raylet(node: Any) -> int:
