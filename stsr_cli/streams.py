@@ -131,13 +131,8 @@ class TwoStream(nn.Module):
             f_S of the frames, (N, 3, sH, sW), and for each time a batch (P, 3, sH, sW) of new frames, where P is the
             number of pairs: N, or N - 1 without `previous`.
         """
-        hr_frames = self.upscale(lr_frames)
-        if previous is None and len(lr_frames) < 2:
-            return hr_frames, []
-        lr_before, hr_before = previous or (None, None)
-        if stream == "t2s":
-            return hr_frames, self.t2s(*_pairs(lr_before, lr_frames), times=times)
-        return hr_frames, self.s2t(*_pairs(hr_before, hr_frames), times=times)
+        hr_frames, new_frames = self._extend(lr_frames, (stream,), previous, times)
+        return hr_frames, [frames for (frames,) in new_frames]
 
     def extend_both(
         self,
@@ -146,13 +141,62 @@ class TwoStream(nn.Module):
         times: Times | None = None,
     ) -> tuple[Tensor, list[tuple[Tensor, Tensor]]]:
         """`extend` through both streams: for each time a pair of batches, by T->S and S->T; f_S once a frame."""
+        hr_frames, new_frames = self._extend(lr_frames, ("t2s", "s2t"), previous, times)
+        return hr_frames, [(t2s, s2t) for t2s, s2t in new_frames]
+
+    def _extend(
+        self,
+        lr_frames: Tensor,
+        streams: Sequence[Stream],
+        previous: tuple[Tensor, Tensor] | None,
+        times: Times | None,
+    ) -> tuple[Tensor, list[tuple[Tensor, ...]]]:
+        """`extend` through each of `streams`, where nothing moves at no cost.
+
+        A frame that equals the one before is not computed again, and the frames between the two are its f_S.
+        """
+        times = even_times(self.time_scale) if times is None else times
+        is_new = _differ_from_before(lr_frames, previous and previous[0])
+        if is_new.all():
+            return self._extend_moving(lr_frames, streams, previous, times)
+        hr_known = previous and previous[1]
+        new_frames: list[tuple[Tensor, ...]] = []
+        if is_new.any():
+            hr_new, new_frames = self._extend_moving(lr_frames[is_new], streams, previous, times)
+            hr_known = _joined(hr_known, hr_new)
+        assert hr_known is not None  # the first frame of a video is new
+        hr_frames = hr_known[is_new.cumsum(0) - (0 if previous else 1)]
+        still = _joined(previous and previous[1], hr_frames)[:-1]  # (P, 3, sH, sW)
+        if not new_frames:
+            return hr_frames, [(still,) * len(streams) for _ in times if len(still)]
+        is_moving = is_new[-len(still) :]
+
+        def spread(moving: Tensor) -> Tensor:
+            frames = still.clone()
+            frames[is_moving] = moving
+            return frames
+
+        return hr_frames, [tuple(map(spread, of_time)) for of_time in new_frames]
+
+    def _extend_moving(
+        self,
+        lr_frames: Tensor,
+        streams: Sequence[Stream],
+        previous: tuple[Tensor, Tensor] | None,
+        times: Times,
+    ) -> tuple[Tensor, list[tuple[Tensor, ...]]]:
         hr_frames = self.upscale(lr_frames)
         if previous is None and len(lr_frames) < 2:
             return hr_frames, []
-        lr_before, hr_before = previous or (None, None)
-        t2s = self.t2s(*_pairs(lr_before, lr_frames), times=times)
-        s2t = self.s2t(*_pairs(hr_before, hr_frames), times=times)
-        return hr_frames, list(zip(t2s, s2t, strict=True))
+        lr_all = _joined(previous and previous[0], lr_frames)
+        hr_all = _joined(previous and previous[1], hr_frames)
+        of_streams = [
+            self.t2s(lr_all[:-1], lr_all[1:], times=times)
+            if stream == "t2s"
+            else self.s2t(hr_all[:-1], hr_all[1:], times=times)
+            for stream in streams
+        ]
+        return hr_frames, list(zip(*of_streams, strict=True))
 
     def forward(
         self,
@@ -185,10 +229,19 @@ def even_times(time_scale: int) -> Times:
     return [Fraction(index, time_scale) for index in range(1, time_scale)]
 
 
-def _pairs(before: Tensor | None, frames: Tensor) -> tuple[Tensor, Tensor]:
-    """The first and the second frames of all pairs of neighbours, the frame before them included."""
-    frames = frames if before is None else torch.cat((before, frames))
-    return frames[:-1], frames[1:]
+def _joined(before: Tensor | None, frames: Tensor) -> Tensor:
+    """The frame before, if there is one, and the frames."""
+    return frames if before is None else torch.cat((before, frames))
+
+
+def _differ_from_before(frames: Tensor, before: Tensor | None) -> Tensor:
+    """(N,) booleans: whether each frame differs from the one before it; the first of a video does."""
+    first = frames.new_ones(1, dtype=torch.bool) if before is None else _differ(before, frames[:1])
+    return torch.cat((first, _differ(frames[:-1], frames[1:])))
+
+
+def _differ(frames0: Tensor, frames1: Tensor) -> Tensor:
+    return (frames0 != frames1).flatten(1).any(dim=1)
 
 
 def _passes(factor: int, base: int, what: str) -> int:

@@ -66,8 +66,7 @@ def test_after_several_the_run_stays_in_fp32():
     network, exact, said = half(overflowing())
     previous = None
     with torch.inference_mode():
-        for _ in range(4):
-            lr_frames = frames(1)
+        for lr_frames in frames(4).split(1):
             hr_frames, _ = network.extend(lr_frames, previous, even_times(2))
             previous = lr_frames, hr_frames
             assert hr_frames.isfinite().all()

@@ -180,3 +180,35 @@ def test_both_streams_at_once_are_each_of_them(time_scale: int) -> None:
     whole, both = model.extend_both(frames)
     assert torch.equal(whole[-1:], previous[1])
     assert all(len(t2s) == len(s2t) == 3 for t2s, s2t in both)
+
+
+@pytest.mark.parametrize("time_scale", [1, 2, 4])
+@pytest.mark.parametrize("sizes", [(7,), (1,) * 7, (2, 3, 2)], ids=str)
+def test_a_frame_that_equals_the_one_before_costs_nothing(
+    time_scale: int, sizes: tuple[int, ...]
+) -> None:
+    """A A B B B C A: between equal frames lies that frame, by both streams; all else is as without the repeats."""
+    a, b, c = torch.rand(3, 1, 3, 16, 16, dtype=torch.float64)
+    video = torch.cat((a, a, b, b, b, c, a))
+    spatial = Repeat()
+    model = TwoStream(spatial, First(), 4, time_scale)
+    expected = dict(zip("abc", model.upscale(torch.cat((a, b, c))).split(1), strict=True))
+    moving = {pair: model.extend_both(torch.cat(pair))[1] for pair in [(a, b), (b, c), (c, a)]}
+    spatial.sizes.clear()
+    previous, given, new = None, [], []
+    for batch in video.split(sizes):
+        hr_frames, both = model.extend_both(batch, previous)
+        previous = batch[-1:], hr_frames[-1:]
+        given += hr_frames.split(1)
+        new += zip(*[[pair for pair in zip(*frames, strict=True)] for frames in both], strict=True)
+    assert all(map(torch.equal, given, [expected[name] for name in "aabbbca"]))
+    moves = {1: (a, b), 4: (b, c), 5: (c, a)}
+    for index, pair in enumerate(new):
+        still = [(given[index][0],) * 2] * (time_scale - 1)
+        known = [(t2s[0], s2t[0]) for t2s, s2t in moving[moves[index]]] if index in moves else still
+        for times, others in zip(pair, known, strict=True):
+            assert all(map(torch.equal, times, others))
+    assert len(new) == (6 if time_scale > 1 else 0)
+    if sizes == (1,) * 7:
+        num_new = 3 * (time_scale - 1)
+        assert len(spatial.sizes) == 4 + num_new, "f_S of A, B, C, A, and of the new frames of T->S"
