@@ -14,7 +14,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
@@ -22,7 +21,7 @@ from torch import Tensor
 from stsr_cli import registry
 from stsr_cli.cdca import CDCA
 from stsr_cli.errors import StsrError, WeightsError
-from stsr_cli.modules import SpatialModule, TemporalModule
+from stsr_cli.modules import SpatialModule, TemporalModule, shapes_only
 
 Part = Literal["spatial", "temporal", "cdca"]
 
@@ -174,7 +173,7 @@ def _build(
 ) -> SpatialModule | TemporalModule | CDCA:
     """The network that an untrusted header describes; it takes no memory before its tensors are known to fit."""
     try:
-        with torch.device("meta"):
+        with shapes_only():
             name, config = str(description["name"]), dict(description["config"])
             _check_plain(config)
             module = CDCA(**config) if part == "cdca" else registry.build(part, name, config)

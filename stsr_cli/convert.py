@@ -16,7 +16,7 @@ from torch import Tensor
 from stsr_cli.checkpoint import Weights, save_weights, sha256
 from stsr_cli.errors import UsageError, WeightsError
 from stsr_cli.foreign import read_tensors
-from stsr_cli.modules import Config, SpatialModule, TemporalModule
+from stsr_cli.modules import Config, SpatialModule, TemporalModule, shapes_only
 from stsr_cli.registry import Kind, build, unknown_name
 
 Tensors = Mapping[str, Tensor]
@@ -135,7 +135,7 @@ def module_from(
     }
     try:
         config = {**architecture.configure(tensors), **changes}
-        with torch.device("meta"):
+        with shapes_only():
             module = build(architecture.kind, arch, config)
     except KeyError as error:
         raise WeightsError(f"it has no tensor {error}, but {_some(tensors)}") from error

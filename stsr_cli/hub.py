@@ -20,10 +20,9 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Literal, cast
 
-import torch
-
 from stsr_cli.checkpoint import load_weights, sha256
 from stsr_cli.errors import StsrError, WeightsError
+from stsr_cli.modules import shapes_only
 from stsr_cli.registry import Kind, available, build
 
 Place = Literal["embedded", "cached", "hub", "file"]
@@ -142,7 +141,7 @@ def without_weights() -> dict[Kind, list[str]]:
     missing: dict[Kind, list[str]] = {}
     for kind in kinds:
         published = {entry.get(kind) for entry in manifest().values()}
-        with torch.device("meta"):
+        with shapes_only():
             missing[kind] = [
                 name
                 for name in available(kind)

@@ -4,11 +4,14 @@ A module is one file in `spatial/` or `temporal/` that ends in `MODULE = ItsClas
 to a device, or reads a file; `streams.py` pads to `card.multiple_of` and the engine clamps, once.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Self
+from typing import Any, Self
 
+import torch
 from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 
 from stsr_cli.errors import UsageError
 
@@ -113,6 +116,30 @@ class TemporalModule(nn.Module):
     def training_outputs(self, frame0: Tensor, frame1: Tensor, t: float = 0.5) -> list[Tensor]:
         """Every (B, 3, H, W) estimate to supervise, coarse first, `forward`'s last."""
         return [self(frame0, frame1, t)]
+
+
+@contextmanager
+def shapes_only() -> Iterator[None]:
+    """Build networks whose parameters have shapes but neither memory nor values: on torch's meta device.
+
+    Initialisation is skipped: for it torch would import its compiler, which takes a second.
+    """
+    with torch.device("meta"), _SkipInitialisation():
+        yield
+
+
+class _SkipInitialisation(TorchFunctionMode):
+    def __torch_function__(
+        self,
+        func: Callable[..., Any],
+        types: Sequence[type],
+        args: tuple[Any, ...] = (),
+        kwargs: dict[str, Any] | None = None,
+    ) -> Any:
+        kwargs = kwargs or {}
+        if getattr(func, "__module__", None) == nn.init.__name__:
+            return args[0] if args else kwargs["tensor"]
+        return func(*args, **kwargs)
 
 
 def refuse_to_grow(

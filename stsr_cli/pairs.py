@@ -12,7 +12,7 @@ from stsr_cli.cdca import CDCA
 from stsr_cli.checkpoint import Weights, load_weights
 from stsr_cli.errors import WeightsError
 from stsr_cli.hub import manifest, resolve_weights
-from stsr_cli.modules import SpatialModule, TemporalModule
+from stsr_cli.modules import SpatialModule, TemporalModule, shapes_only
 from stsr_cli.options import ModelOptions
 from stsr_cli.registry import Kind, build
 from stsr_cli.streams import TwoStream
@@ -101,9 +101,7 @@ def _listed(sources: tuple[str, ...]) -> str:
 
 def _fill(kind: Kind, name: str, options: ModelOptions, read: Callable[[str], Weights]) -> Module:
     """The module `name`: from the last of the chosen weights that hold it, or published; or without any parameters."""
-    with torch.device(
-        "meta"
-    ):  # its type and whether it has parameters; these are not worth initialising
+    with shapes_only():  # its type and whether it has parameters; these are not worth initialising
         module: Module = build(kind, name)
     if not any(True for _ in module.parameters()):
         return build(kind, name)

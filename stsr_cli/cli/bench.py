@@ -7,6 +7,7 @@ from typing import get_args
 import click
 
 from stsr_cli.cli.fields import refuse_given
+from stsr_cli.cli.loading import loading
 from stsr_cli.options import ModelOptions, Precision, Stream
 from stsr_cli.registry import available
 
@@ -105,9 +106,10 @@ def command(
         refuse_given("with --system cdca alone, which has no modules and no streams", *_OF_PAIRS)
     if weights and None in (spatial, temporal):
         raise click.UsageError("--weights needs a pair to fill: give --spatial and --temporal")
-    from stsr_cli import bench
-    from stsr_cli.console import Counter, print_table
-    from stsr_cli.registry import load
+    with loading():
+        from stsr_cli import bench
+        from stsr_cli.console import Counter, print_table
+        from stsr_cli.registry import load
 
     spatials = available("spatial") if spatial is None else (spatial,)
     temporals = available("temporal") if temporal is None else (temporal,)

@@ -7,6 +7,7 @@ import click
 
 from stsr_cli.cli.encoding import LIST, encoder_option, print_encoder_options
 from stsr_cli.cli.fields import option_of, refuse_given, take
+from stsr_cli.cli.loading import loading
 from stsr_cli.options import CompareMode, CompareOptions, EncodeOptions
 
 _option = option_of(CompareOptions, EncodeOptions)
@@ -87,8 +88,9 @@ def command(**values: Any) -> None:
         print_encoder_options(encode.codec, values["target"])
         return
     options = CompareOptions(has_labels=not values.pop("no_labels"), encode=encode, **values)
-    from stsr_cli.compare import compare
-    from stsr_cli.console import Counter
+    with loading():
+        from stsr_cli.compare import compare
+        from stsr_cli.console import Counter
 
     if is_quiet:
         compare(options)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from stsr_cli.cli.fields import option_of, refuse_given, section
+from stsr_cli.cli.loading import loading
 from stsr_cli.options import DistributeOptions, UpscaleOptions
 
 if TYPE_CHECKING:
@@ -79,10 +80,11 @@ def take_distribute(
 
 
 def engine(
-    options: DistributeOptions | None,
+    options: DistributeOptions | None, *, is_shown: bool
 ) -> "Callable[[UpscaleOptions, Listener], UpscaleReport]":
-    """What makes a run: `upscale`, with the processes or machines that were asked for."""
-    from stsr_cli.upscale import upscale
+    """What makes a run: `upscale`, with the processes or machines that were asked for; `is_shown`: as of `loading`."""
+    with loading(is_shown=is_shown):
+        from stsr_cli.upscale import upscale
 
     if options is None:
         return upscale

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from stsr_cli.cli.fields import option_of, refuse_given
+from stsr_cli.cli.loading import loading
 from stsr_cli.errors import FINISHED_DAMAGED
 from stsr_cli.options import EvalOptions, ModelOptions
 
@@ -125,11 +126,12 @@ def command(
         if not path.absolute().parent.is_dir():  # found out now, not after hours
             raise click.UsageError(f"{path}: there is no folder {path.parent}; make it first")
     options, model = _options(is_self, values)
-    from stsr_cli.checkpoint import write_atomically
-    from stsr_cli.console import Counter, print_table
-    from stsr_cli.evaluation import evaluate, to_csv, to_json
-    from stsr_cli.report.evaluation import EvaluationPage, figures
-    from stsr_cli.report.page import write_page
+    with loading():
+        from stsr_cli.checkpoint import write_atomically
+        from stsr_cli.console import Counter, print_table
+        from stsr_cli.evaluation import evaluate, to_csv, to_json
+        from stsr_cli.report.evaluation import EvaluationPage, figures
+        from stsr_cli.report.page import write_page
 
     page = None if page_path is None else EvaluationPage(html_frames)
     with Counter("measuring") as counter:

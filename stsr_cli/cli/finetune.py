@@ -6,6 +6,7 @@ from typing import Any
 import click
 
 from stsr_cli.cli.fields import is_default
+from stsr_cli.cli.loading import loading
 from stsr_cli.cli.run_options import PATH, preset_option, run, run_options, split_recipe
 from stsr_cli.options import DEFAULT_SPATIAL, DEFAULT_TEMPORAL, TrainOptions
 from stsr_cli.presets import recipe
@@ -59,7 +60,8 @@ def command(
         values["validate_steps"] = _VALIDATE_STEPS
     if not clips and not values["labeled"]:
         raise click.UsageError("nothing to learn from: give CLIPs, or --labeled")
-    from stsr_cli.training.setup import names_in
+    with loading():
+        from stsr_cli.training.setup import names_in
 
     held = names_in(init, values["offline"])
     name = clips[0].stem if clips else "labeled"

@@ -5,6 +5,7 @@ from fractions import Fraction
 import click
 
 from stsr_cli.cli.fields import refuse_given
+from stsr_cli.cli.loading import loading
 from stsr_cli.options import TellOptions, UpscaleOptions
 
 
@@ -15,8 +16,9 @@ def run_preview(options: UpscaleOptions, seconds: Fraction, tell: TellOptions) -
     refuse_given("with --preview, which is a video to look at", "disagreement", "report")
     if tell.progress in ("plain", "jsonl"):
         refuse_given("with --preview, whose bar is all it shows", "progress")
-    from stsr_cli.console import Counter
-    from stsr_cli.upscale.preview import preview
+    with loading(is_shown=tell.progress == "auto"):
+        from stsr_cli.console import Counter
+        from stsr_cli.upscale.preview import preview
 
     with Counter("runs", is_shown=tell.progress != "none") as counter:
         report = preview(options, seconds, counter.update)

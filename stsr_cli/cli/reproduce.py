@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from stsr_cli.cli.fields import option_of
+from stsr_cli.cli.loading import loading
 from stsr_cli.options import ReproduceOptions
 
 if TYPE_CHECKING:
@@ -61,8 +62,9 @@ def command(figures: tuple[str, ...], dry_run: bool, **values: Any) -> None:
     """
     chosen = _FIGURES if "all" in figures else tuple(dict.fromkeys(figures))
     options = ReproduceOptions(figures=chosen, **values)
-    from stsr_cli.console import ReproduceConsole, print_table
-    from stsr_cli.reproduce.engine import plan, reproduce
+    with loading():
+        from stsr_cli.console import ReproduceConsole, print_table
+        from stsr_cli.reproduce.engine import plan, reproduce
 
     if dry_run:
         scale, planned, cells = plan(options)

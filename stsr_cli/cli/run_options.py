@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, get_args
 import click
 
 from stsr_cli.cli.fields import Decorator, option_of
+from stsr_cli.cli.loading import loading
 from stsr_cli.errors import UsageError
 from stsr_cli.options import Precision, Recipe, TrainOptions
 from stsr_cli.presets import RECIPE_KEYS, available, read_config
@@ -186,10 +187,11 @@ def split_recipe(values: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, A
 
 def run(runs: "Sequence[TrainOptions]", is_dry: bool) -> None:
     """Train one stage after another, or say what that would take; print where the weights are."""
-    from stsr_cli.console import TrainConsole
-    from stsr_cli.training.dry_run import dry_run
-    from stsr_cli.training.loop import Trainer
-    from stsr_cli.training.setup import check_options
+    with loading():
+        from stsr_cli.console import TrainConsole
+        from stsr_cli.training.dry_run import dry_run
+        from stsr_cli.training.loop import Trainer
+        from stsr_cli.training.setup import check_options
 
     for options in runs:  # not after hours of the stages before
         check_options(options)

@@ -6,6 +6,7 @@ from typing import Any, get_args
 import click
 
 from stsr_cli.cli.fields import refuse_given
+from stsr_cli.cli.loading import loading
 from stsr_cli.cli.run_options import (
     JSON_OBJECT,
     PATH,
@@ -81,6 +82,7 @@ def command(stage: str, preset: str, out: Path | None, dry_run: bool, **values: 
     if stage != "all":
         run([options], dry_run)
         return
-    from stsr_cli.training.stages import in_order
+    with loading():
+        from stsr_cli.training.stages import in_order
 
     run(in_order(options, lambda stage: recipe(preset, stage, changes), dry_run), dry_run)

@@ -312,7 +312,7 @@ def command(context: click.Context, /, paths: tuple[str, ...], **values: Any) ->
     if preview_seconds is not None:
         run_preview(options, preview_seconds, tell)
         return
-    make = engine(distribute)
+    make = engine(distribute, is_shown=tell.progress == "auto")
     if arguments.is_batch:
         context.exit(run_many(take_batch(arguments, many, options), tell, make))
     with telling(tell) as told:

@@ -7,6 +7,7 @@ from typing import Any
 import click
 
 from stsr_cli.cli.fields import option_of
+from stsr_cli.cli.loading import loading
 from stsr_cli.errors import WeightsError
 from stsr_cli.options import PushOptions
 
@@ -28,9 +29,10 @@ def command() -> None:
 @click.option("--json", "is_json", is_flag=True, help="Print everything known, on stdout.")
 def list_weights(is_json: bool) -> None:
     """Show what is published, where it is, and its results."""
-    from stsr_cli import hub
-    from stsr_cli.checkpoint import PARTS
-    from stsr_cli.console import print_table
+    with loading():
+        from stsr_cli import hub
+        from stsr_cli.checkpoint import PARTS
+        from stsr_cli.console import print_table
 
     entries = hub.manifest()
     missing = hub.without_weights()
@@ -85,7 +87,8 @@ def _psnr(entry: dict[str, Any], dataset: str) -> str:
 @_offline
 def pull(names: tuple[str, ...], offline: bool) -> None:
     """Fetch weights into the Hub's cache and check their sha256."""
-    from stsr_cli import hub
+    with loading():
+        from stsr_cli import hub
 
     for name in names:
         before, where = hub.local_path(name), hub.place(name)
@@ -104,7 +107,8 @@ def pull(names: tuple[str, ...], offline: bool) -> None:
 @_offline
 def print_path(name: str, offline: bool) -> None:
     """Print the local path of NAME; it is fetched if it is not here."""
-    from stsr_cli.hub import resolve_weights
+    with loading():
+        from stsr_cli.hub import resolve_weights
 
     click.echo(str(resolve_weights(name, offline)))
 
@@ -117,8 +121,9 @@ def verify(names: tuple[str, ...], offline: bool) -> None:
 
     Without a NAME, checks all that ship with stsr or are cached.
     """
-    from stsr_cli import hub
-    from stsr_cli.console import print_table
+    with loading():
+        from stsr_cli import hub
+        from stsr_cli.console import print_table
 
     checked = names or tuple(name for name in hub.manifest() if hub.place(name) != "hub")
     rows, bad = [], []
@@ -159,7 +164,8 @@ def push(dry_run: bool, **values: Any) -> None:
     login`, or HF_TOKEN).
     """
     options = PushOptions(**values)
-    from stsr_cli import publish
+    with loading():
+        from stsr_cli import publish
 
     upload = publish.prepare(options)
     if dry_run:
@@ -188,7 +194,8 @@ def convert(checkpoint: Path, arch: str, out: Path, overwrite: bool) -> None:
     (alterzero/DBPN-Pytorch), dvf (lxx1991/pytorch-voxel-flow), superslomo (avinashpaliwal/Super-SloMo) or dain
     (baowenbo/DAIN). Tensors are read, code never runs.
     """
-    from stsr_cli.convert import convert_checkpoint
+    with loading():
+        from stsr_cli.convert import convert_checkpoint
 
     done = convert_checkpoint(checkpoint, arch, out, overwrite)
     click.echo(

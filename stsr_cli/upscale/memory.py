@@ -38,6 +38,11 @@ class _Counter(TorchDispatchMode):
         self._live = 0
         self._known = {tensor.untyped_storage()._cdata for tensor in known}
 
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        """Say no: to skip torch's compiler, torch would import it, which takes a second."""
+        return False
+
     def __torch_dispatch__(
         self,
         func: Callable[..., Any],
