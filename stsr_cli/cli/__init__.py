@@ -13,6 +13,7 @@ from typing import Any
 import click
 
 from stsr_cli import __version__
+from stsr_cli.cli.standard_streams import surviving_streams
 from stsr_cli.errors import InterruptedRun, StsrError
 
 # Command -> (its file here, help line), so that `stsr --help` imports no command.
@@ -31,6 +32,10 @@ _COMMANDS = {
 
 class _LazyGroup(click.Group):
     """Lists its commands without importing them and maps `StsrError` to exit codes."""
+
+    def main(self, *arguments: Any, **options: Any) -> Any:
+        with surviving_streams():
+            return super().main(*arguments, **options)
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(_COMMANDS)

@@ -49,7 +49,7 @@ class Events:
     def emit(self, event: str, **values: Any) -> None:
         """Write one event."""
         line = json.dumps({"v": SCHEMA, "event": event, "time": round(time.time(), 3), **values})
-        with self._lock, contextlib.suppress(OSError, ValueError):
+        with self._lock, contextlib.suppress(OSError, ValueError, AttributeError):  # None: closed
             sys.stderr.write(f"{line}\n")
             sys.stderr.flush()
 
