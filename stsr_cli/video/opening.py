@@ -21,6 +21,10 @@ _OPEN_OTHERS = frozenset(
     "concat dash hls imf lavfi rtp rtsp sap sdp vobsub webm_dash_manifest".split()
     + "alsa fbdev kmsgrab oss video4linux2 v4l2 x11grab".split()
 )
+_DEMUXERS = {
+    "webm": "matroska",
+    **dict.fromkeys(("ipod", "psp", "f4v", "mp4", "3gp", "3g2", "ismv"), "mov"),
+}
 _PLAYLIST = re.compile(rb"\s*(#EXTM3U|ffconcat version|<\?xml[^>]*>\s*<MPD|<MPD|v=0\r?\n)")
 _HEAD_BYTES = 4096
 _ADDRESS = re.compile(r"([a-z][a-z0-9+.-]*):/?(?=[^/])", re.IGNORECASE)
@@ -46,7 +50,10 @@ def address(path: Path, options: SourceOptions) -> str | None:
 
 
 def open_input(
-    path: Path, hwaccel: HWAccel | None = None, options: SourceOptions = WHOLE_SOURCE
+    path: Path,
+    hwaccel: HWAccel | None = None,
+    options: SourceOptions = WHOLE_SOURCE,
+    muxer: str | None = None,
 ) -> InputContainer:
     """Open a local file for reading, its videos to be decoded on a device or in software; the caller closes it.
 
@@ -54,6 +61,7 @@ def open_input(
         path: the file; or an address, where `options.protocols` allow it.
         hwaccel: the device.
         options: how large a frame may be, and what else the file may open; the rest is not looked at.
+        muxer: what wrote it, as FFmpeg names it, so that its format is no guess; None: it is guessed.
 
     Raises:
         InputError: the file is missing, a folder, not readable, in no known format, or wants to open others.
@@ -69,6 +77,7 @@ def open_input(
         return av.open(
             url or local_url(path),
             mode="r",
+            format=muxer and demuxer_of(muxer),
             options={
                 **allowed,
                 "pattern_type": "none",  # a picture called a%03d.png is that file and not a sequence
@@ -86,6 +95,11 @@ def open_input(
         raise InputError(
             f"cannot read {shown(path)} as a video: {reason(error)}; {what}"
         ) from error
+
+
+def demuxer_of(muxer: str) -> str:
+    """FFmpeg's name of the demuxer of what a muxer writes."""
+    return _DEMUXERS.get(muxer, muxer)
 
 
 def demuxers(options: SourceOptions) -> str:

@@ -6,10 +6,14 @@ from collections.abc import Callable
 from typing import Any
 
 import av
-from av.container import OutputContainer
+from av.container import InputContainer, OutputContainer
 from av.format import ContainerFormat, Flags
 from av.packet import Packet
 from av.stream import Stream
+from av.video.frame import VideoFrame
+
+from stsr_cli.video.opening import demuxer_of
+from stsr_cli.video.tracks.layout import add_copy
 
 
 def trial_container(data: io.BytesIO, format_name: str, **options: Any) -> OutputContainer:
@@ -21,6 +25,20 @@ def trial_container(data: io.BytesIO, format_name: str, **options: Any) -> Outpu
     if Flags.no_file in Flags(ContainerFormat(format_name, "w").flags):
         raise ValueError(f"{format_name} cannot be written into memory")
     return av.open(data, mode="w", format=format_name, **options)
+
+
+def opened_trial(data: io.BytesIO, format_name: str, **options: Any) -> InputContainer:
+    """Open what a muxer of that name has written into memory; its beginning is not guessed from."""
+    data.seek(0)
+    return av.open(data, mode="r", format=demuxer_of(format_name), **options)
+
+
+def blank_frame(width: int, height: int, pix_fmt: str) -> VideoFrame:
+    """A frame of zeros: PyAV leaves to chance what is in a new one, and encoders differ by it."""
+    frame = VideoFrame(width, height, pix_fmt)
+    for plane in frame.planes:
+        plane.update(bytes(plane.buffer_size))
+    return frame
 
 
 def is_taken(format_name: str, add: Callable[[OutputContainer], object]) -> bool:
@@ -43,12 +61,11 @@ def comes_back(format_name: str, stream: Stream, data: bytes) -> bool:
     try:
         with trial_container(file, format_name) as output:
             packet: Any = Packet(data)
-            packet.stream = output.add_stream_from_template(stream)
+            packet.stream = add_copy(output, stream)
             packet.pts = packet.dts = 0
             packet.duration, packet.time_base, packet.is_keyframe = 1, stream.time_base, True
             output.mux(packet)
-        file.seek(0)
-        with av.open(file, mode="r") as back:
+        with opened_trial(file, format_name) as back:
             is_same = codec_of(back.streams[0]) == codec_of(stream)
             return is_same and any(bytes(found) == data for found in back.demux() if found.size)
     except (av.FFmpegError, OSError, ValueError, IndexError):

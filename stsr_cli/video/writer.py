@@ -251,12 +251,13 @@ class VideoWriter:
             self._tracks.copy_until(self._output, None)
             self._tracks.place_chapters(self._output, self._first_pts * self.time_base)
             expected = self._expected()
+            muxer = self._output.format.name
             self._output.close()
             if self._pipe:
                 self._pipe.close()
             else:
                 sync(self._partial)
-                self._checks = verify(self._partial, expected, shown(self.target))
+                self._checks = verify(self._partial, expected, shown(self.target), muxer)
                 self._partial.replace(self.target)
                 sync(self.target.absolute().parent)
         self._tracks.close()

@@ -17,7 +17,7 @@ from stsr_cli.video.colour.meaning import MATRIX_RGB, MATRIX_UNSPECIFIED, RANGE_
 from stsr_cli.video.encode.encoder import EncoderPlan, add_video
 from stsr_cli.video.encode.restraint import restrained
 from stsr_cli.video.probe import SourceInfo
-from stsr_cli.video.trial import trial_container
+from stsr_cli.video.trial import blank_frame, opened_trial, trial_container
 
 _TRIAL_SIZE = 256  # large enough for every encoder, a multiple of every subsampling
 _MATRIX_ERROR = (
@@ -130,16 +130,13 @@ def _written_and_read(
     try:
         with restrained(), trial_container(data, format_name) as output:
             stream = add_video(output, source, plan, time_scale)
-            frame = VideoFrame(_TRIAL_SIZE, _TRIAL_SIZE, plan.pix_fmt)
-            for plane in frame.planes:
-                plane.update(bytes(plane.buffer_size))
+            frame = blank_frame(_TRIAL_SIZE, _TRIAL_SIZE, plan.pix_fmt)
             frame.pts, frame.time_base = 0, stream.codec_context.time_base
             # ProRes is tagged with what the frames say, others with what the encoder was told.
             frame.colorspace, frame.color_range = plan.tags.matrix, plan.tags.range
             frame.color_primaries, frame.color_trc = plan.tags.primaries, plan.tags.transfer
             output.mux([*stream.encode(frame), *stream.encode(None)])
-        data.seek(0)
-        with av.open(data, mode="r") as back:
+        with opened_trial(data, format_name) as back:
             return traits_of(next(iter(back.decode(video=0))), back.streams.video[0])
     except (av.FFmpegError, OSError, ValueError, StopIteration, IndexError):
         return None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 from array import array
 from dataclasses import dataclass, field
@@ -88,14 +87,14 @@ def payload(packet: Packet[Any], stream: Stream) -> bytes:
     return b"" if name == "mov_text" and data == b"\0\0" else data
 
 
-def read_back(path: Path) -> Found:
-    """Read a whole file.
+def read_back(path: Path, muxer: str | None = None) -> Found:
+    """Read a whole file, written by a muxer of that name; None: its format is guessed.
 
     Raises:
         InputError, FFmpegError, OSError, ValueError: it cannot be opened, demuxed or decoded.
     """
     found = Found()
-    with open_input(path, options=OWN_OUTPUT) as container:
+    with open_input(path, options=OWN_OUTPUT, muxer=muxer) as container:
         _read_header(container, found)
         for packet in container.demux():
             if not packet.size:
@@ -105,8 +104,10 @@ def read_back(path: Path) -> Found:
             elif packet.stream.type == "video":
                 found.attached.append(hashlib.sha256(bytes(packet)).hexdigest())
     found.attached.sort()
-    with open_input(path, options=OWN_OUTPUT) as container:
-        _read_pictures(container, found)
+    with open_input(path, options=OWN_OUTPUT, muxer=muxer) as container:
+        first = _read_first(container, found)
+    if first is not None:
+        _read_last(path, muxer, found, first)
     return found
 
 
@@ -138,24 +139,33 @@ def _count(track: FoundTrack, packet: Packet[Any]) -> None:
         track.pts.append(packet.pts)
 
 
-def _read_pictures(container: InputContainer, found: Found) -> None:
-    """Decode the first picture, and from the last keyframe to the last one."""
+def _read_first(container: InputContainer, found: Found) -> VideoFrame | None:
     video = container.streams[0]
     if not isinstance(video, VideoStream) or not found.tracks[0].pts:
-        return
-    video.codec_context.thread_type = ThreadType.AUTO
+        return None
     first = next(iter(container.decode(video)))
-    last: VideoFrame = first
+    found.picture = traits_of(first, video)
+    return first
+
+
+def _read_last(path: Path, muxer: str | None, found: Found, first: VideoFrame) -> None:
+    """Decode from the last keyframe to the last picture."""
     end = max(found.tracks[0].pts)
-    # MPEG-TS is searched for a place and may give one behind the last keyframe.
+    last = first
+    # MPEG-TS is searched for a place and may give one behind the last keyframe; FLV has no index at all.
     for seconds in _BEFORE_END:
-        with contextlib.suppress(av.FFmpegError, OSError):  # without an index, from the beginning
-            start = 0 if seconds is None else end - round(seconds / found.tracks[0].time_base)
-            container.seek(start, stream=video)
-        for frame in container.decode(video):
-            last = frame
+        with open_input(path, options=OWN_OUTPUT, muxer=muxer) as container:
+            video = container.streams.video[0]
+            video.codec_context.thread_type = ThreadType.AUTO
+            if seconds is not None:
+                try:
+                    start = end - round(seconds / found.tracks[0].time_base)
+                    container.seek(start, stream=video)
+                except (av.FFmpegError, OSError):
+                    continue
+            for frame in container.decode(video):
+                last = frame
         if last.pts == end:
             break
-    found.picture = traits_of(first, video)
     found.sizes = ((first.width, first.height), (last.width, last.height))
     found.ends = (first.pts, last.pts)

@@ -109,13 +109,16 @@ class _Comparison:
         self.checks.append(Check(what, expected, actual))
 
 
-def verify(path: Path, expected: Expected, name: str) -> tuple[Check, ...]:
+def verify(
+    path: Path, expected: Expected, name: str, muxer: str | None = None
+) -> tuple[Check, ...]:
     """Compare a file with what was written into it: all of its packets, its first and its last picture.
 
     Args:
         path: the file.
         expected: what was written.
         name: what to call the file in the message.
+        muxer: FFmpeg's name of what wrote it; None: its format is guessed.
 
     Returns:
         Everything that was compared.
@@ -124,7 +127,7 @@ def verify(path: Path, expected: Expected, name: str) -> tuple[Check, ...]:
         StsrError: something is missing or different, or the file cannot be read back.
     """
     try:
-        found = read_back(path)
+        found = read_back(path, muxer)
     except (InputError, av.FFmpegError, OSError, ValueError, StopIteration) as error:
         raise StsrError(
             f"written file does not verify: {name} cannot be read back ({reason(error)}); "
@@ -211,11 +214,14 @@ def _compare_times(
     comparison: _Comparison,
     shift: Fraction,
 ) -> None:
-    """Each packet as far behind the video as it was written, to a tick of the output's clocks."""
+    """Each packet as far behind the video as it was written, to a tick of the output's clocks and one of the source's.
+
+    A source's clock may be the coarser one: Matroska's times of PCM, in milliseconds, come back in samples.
+    """
     if not track.pts or not actual.pts:
         return
     num = len(track.pts) if len(track.pts) == len(actual.pts) else 1
-    tolerance = max(video_tick, actual.time_base)
+    tolerance = max(video_tick, actual.time_base) + track.time_base
     clocks = (actual.time_base, track.time_base, shift, tolerance)
     common = math.lcm(*(clock.denominator for clock in clocks))  # integers: there may be millions
     found, written, moved, most = (int(clock * common) for clock in clocks)

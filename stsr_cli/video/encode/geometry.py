@@ -16,7 +16,7 @@ from stsr_cli.video.encode.codecs import encoder_of
 from stsr_cli.video.encode.orientation import is_turned
 from stsr_cli.video.encode.restraint import restrained
 from stsr_cli.video.probe import SourceInfo
-from stsr_cli.video.trial import trial_container
+from stsr_cli.video.trial import blank_frame, opened_trial, trial_container
 
 Size = tuple[int | None, int]  # as shown; a width of None follows from the picture's shape
 
@@ -122,10 +122,9 @@ def keeps_pixel_shape(codec: str, format_name: str) -> bool:
             video.width, video.height = _TRIAL_SIZE
             video.pix_fmt = formats[0].name if formats else "yuv420p"
             video.codec_context.sample_aspect_ratio = shape
-            frame = av.VideoFrame(*_TRIAL_SIZE, video.pix_fmt)
+            frame = blank_frame(*_TRIAL_SIZE, video.pix_fmt)
             output.mux([*video.encode(frame), *video.encode(None)])
-        data.seek(0)
-        with av.open(data, mode="r") as back:
+        with opened_trial(data, format_name) as back:
             next(back.decode(video=0))
             return back.streams.video[0].sample_aspect_ratio == shape
     except (av.FFmpegError, OSError, ValueError, StopIteration):

@@ -10,7 +10,7 @@ import numpy as np
 from stsr_cli.video.colour.convert import Pixels
 from stsr_cli.video.probe import SourceInfo
 from stsr_cli.video.side_data import display_matrix
-from stsr_cli.video.trial import trial_container
+from stsr_cli.video.trial import blank_frame, opened_trial, trial_container
 
 _A_TURN_AND_A_FLIP = (0, 1 << 16, 0, 1 << 16, 0, 0, 0, 0, 1 << 30)
 _SIDE = 64  # pixels of a trial
@@ -63,10 +63,9 @@ def keeps_display_matrix(format_name: str) -> bool:
             video = output.add_stream(codec, rate=25)
             video.width, video.height, video.pix_fmt = _SIDE, _SIDE, "yuv420p"
             video.set_display_matrix(_A_TURN_AND_A_FLIP)
-            frame = av.VideoFrame(_SIDE, _SIDE, "yuv420p")
+            frame = blank_frame(_SIDE, _SIDE, "yuv420p")
             output.mux([*video.encode(frame), *video.encode(None)])
-        data.seek(0)
-        with av.open(data, mode="r") as back:
+        with opened_trial(data, format_name) as back:
             matrix = display_matrix(next(back.decode(video=0)))
     except (av.FFmpegError, OSError, ValueError, StopIteration):
         return False

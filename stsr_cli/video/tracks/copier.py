@@ -24,6 +24,7 @@ from stsr_cli.video.damage import demuxed
 from stsr_cli.video.probe import SourceInfo, open_source, reason, shown
 from stsr_cli.video.timing.excerpt import Window
 from stsr_cli.video.tracks.lane import KeptTags, Lane, is_hidden, kept_flags, kept_tags
+from stsr_cli.video.tracks.layout import add_copy
 from stsr_cli.video.tracks.plan import Track, carried, plan_tracks
 from stsr_cli.video.tracks.recode import AudioRecoder, Recoder, SubtitleRecoder
 from stsr_cli.video.tracks.tags import lasting, stream_tags, tags_in
@@ -205,7 +206,7 @@ class TrackCopier:
             kind = AudioRecoder if track.kind == "audio" else SubtitleRecoder
             recoder = kind(stream, track.target)
         try:
-            added = recoder.add_to(output) if recoder else output.add_stream_from_template(stream)
+            added = recoder.add_to(output) if recoder else add_copy(output, stream)
         except (av.FFmpegError, ValueError) as error:
             raise UsageError(
                 f"{output.format.name} cannot hold {track.name} of {shown(self._source.path)}; "

@@ -20,6 +20,7 @@ from stsr_cli.video.damage import demuxed
 from stsr_cli.video.pipes.pipe import FORMATS, PIPE
 from stsr_cli.video.probe import SourceInfo, open_input, open_source, shown
 from stsr_cli.video.target import MOV_FAMILY, image_pattern, new_container
+from stsr_cli.video.tracks.layout import add_copy
 from stsr_cli.video.tracks.recode import (
     AudioRecoder,
     SubtitleRecoder,
@@ -259,12 +260,12 @@ def _decide(stream: Stream, format_name: str, options: TrackOptions) -> Track:
         is_held = format_name == "matroska"
     elif track.kind == "cover":  # QuickTime's muxer takes it and does not write it
         is_held = format_name in ("mp4", "ipod") and is_taken(
-            format_name, lambda out: out.add_stream_from_template(stream)
+            format_name, lambda out: add_copy(out, stream)
         )
     elif not is_known and track.codec not in _EVERYWHERE:  # MPEG-TS takes all, as data of no kind
         is_held = False
     else:
-        is_held = is_taken(format_name, lambda out: out.add_stream_from_template(stream))
+        is_held = is_taken(format_name, lambda out: add_copy(out, stream))
     return track if is_held else _convert(track, stream, format_name, is_known)
 
 

@@ -15,11 +15,12 @@ from av.stream import Stream
 from av.subtitles.stream import SubtitleStream
 from av.subtitles.subtitle import AssSubtitle, SubtitleSet
 
+from stsr_cli.video.tracks.layout import layout_name, name_layout, num_channels, usual_layout
+
 _TEXT_CODECS = frozenset({"srt", "subrip", "ass", "ssa", "mov_text", "webvtt", "text"})
 # Bits per second and channel: of a source that does not tell, and the bounds for one that does.
 _USUAL, _LOWEST, _HIGHEST = 96_000, 48_000, 128_000
 _DEFAULT_RATE = 48_000
-_USUAL_LAYOUTS = dict(enumerate(("mono", "stereo", "3.0", "quad", "5.0", "5.1", "6.1", "7.1"), 1))
 _MILLISECOND = Fraction(1, 1000)
 _LAST_LINE_MS = 3000  # how long the last line is shown if the file does not tell
 
@@ -44,7 +45,7 @@ def can_be_decoded(sound: Stream) -> bool:
     """Whether the header of a sound says all that a decoder's frames must be known to be."""
     context: Any = sound.codec_context
     is_known = context is not None and context.format is not None and context.sample_rate > 0
-    return bool(is_known and context.layout.nb_channels > 0)
+    return bool(is_known and num_channels(context) > 0)
 
 
 def is_lossless(codec: Codec) -> bool:
@@ -64,7 +65,7 @@ def lost_by(stream: Stream, codec: str) -> str | None:
 
 def _bit_rate(source: Any) -> int:
     """As many bits as the source has, within bounds for its number of channels."""
-    channels = source.layout.nb_channels
+    channels = num_channels(source)
     if not source.bit_rate or is_lossless(source.codec):
         return _USUAL * channels
     return min(max(source.bit_rate, _LOWEST * channels), _HIGHEST * channels)
@@ -93,10 +94,13 @@ class AudioRecoder:
         rates = av.Codec(self._codec, "w").audio_rates or [source.sample_rate]
         rate = source.sample_rate if source.sample_rate in rates else _DEFAULT_RATE
         stream: Any = output.add_stream(self._codec, rate=rate)
-        # libopus knows one layout for each number of channels, and 5.1(side) is not it; PCM in Matroska tells none.
-        is_any = self._codec == "libopus" or source.layout.name.endswith("channels")
-        layout = _USUAL_LAYOUTS.get(source.layout.nb_channels) if is_any else None
-        stream.layout = layout or source.layout.name
+        name_layout(source)  # so that its frames have it, too
+        layout = None
+        if (
+            self._codec == "libopus"
+        ):  # knows one for each number of channels, and 5.1(side) is not it
+            layout = usual_layout(num_channels(source))
+        stream.layout = layout or layout_name(source)
         if is_lossless(stream.codec_context.codec):
             depth = "s16" if _bits(source) == 16 else "s32"
             formats = [one.name for one in stream.codec_context.codec.audio_formats or ()]

@@ -17,7 +17,7 @@ from av.stream import Disposition, Stream
 from av.subtitles.subtitle import SubtitleSet
 
 from stsr_cli.video.target import MOV_FAMILY
-from stsr_cli.video.trial import trial_container
+from stsr_cli.video.trial import blank_frame, opened_trial, trial_container
 
 # Describe the source's file or encoding, which the output does not share.
 _STALE_METADATA = frozenset(
@@ -82,8 +82,7 @@ def language_in(format_name: str, language: str) -> str | None:
                 video.width, video.height, video.pix_fmt = 64, 64, "yuv420p"
                 video.metadata["language"] = code
                 out.start_encoding()
-            data.seek(0)
-            with av.open(data) as back:
+            with opened_trial(data, format_name) as back:
                 if back.streams[0].metadata.get("language") == code:
                     return code
         except (av.FFmpegError, OSError, ValueError):
@@ -162,8 +161,7 @@ def kept(
             out.set_chapters(chapters)
             out.start_encoding()
             out.mux([packet for double in doubles for packet in double.packets()])
-        data.seek(0)
-        with av.open(data, metadata_errors="surrogateescape") as back:
+        with opened_trial(data, format_name, metadata_errors="surrogateescape") as back:
             return Kept(
                 tags=lowered(back.metadata),
                 has_chapters=same_chapters(chapters, back.chapters()),
@@ -202,11 +200,13 @@ def _add_double(out: OutputContainer, kind: str) -> _Double:
             continue
         if kind == "video":
             stream.width, stream.height, stream.pix_fmt = 64, 64, "yuv420p"
-            frame: Any = av.VideoFrame(64, 64, "yuv420p")
+            frame: Any = blank_frame(64, 64, "yuv420p")
         elif kind == "audio":
             stream.layout = "stereo"
             frame = av.AudioFrame(format="s16", layout="stereo", samples=2048)
             frame.sample_rate = 48000
+            for plane in frame.planes:
+                plane.update(bytes(plane.buffer_size))
         else:
             stream.codec_context.subtitle_header = _SUBTITLE_HEADER
             stream.codec_context.time_base = stream.time_base = Fraction(1, 1000)
