@@ -34,6 +34,12 @@ source_options = section(
     ),
     _option("--end", metavar="TIME", type=TIME, help="End before TIME, likewise."),
     _option(
+        "--keep-start",
+        is_flag=True,
+        help="Keep the times of INPUT's clock (MPEG-TS, recordings, fragments)  [default: OUTPUT starts at 0, and the "
+        "tracks keep their distances]",
+    ),
+    _option(
         "--max-bad-frames",
         metavar="N",
         type=click.IntRange(0),

@@ -33,6 +33,7 @@ class SourceOptions:
         hwaccel: where it is decoded: "off": in software; "auto": on a device if one can; or FFmpeg's name of a kind of
             device, e.g. "cuda".
         start, end: in seconds from the file's start, or None: nothing is cut off there.
+        keep_start: whether times stay as the file's clock has them; else the earliest track starts at 0.
         max_bad_frames: damaged frames above which reading ends with an error, 0: at the first that cannot be decoded.
             The default is four seconds of a film: scattered damage passes, what is mostly broken ends early.
         max_pixels: of a frame, above which it is refused; the default is 8192x8192, twice the pixels of 8K.
@@ -46,6 +47,7 @@ class SourceOptions:
     hwaccel: str = "off"
     start: Fraction | None = None
     end: Fraction | None = None
+    keep_start: bool = False
     max_bad_frames: int = 100
     max_pixels: int = 8192 * 8192
     protocols: tuple[str, ...] = ()

@@ -92,7 +92,7 @@ class Passage:
         self._first, self._last = first, last
         self._start = grid.reading_start(first) if grid and is_sought and first else None
         least = least_interval(job.options.time_scale, job.source.time_base)
-        self._repair = PtsRepair(job.source.start_pts, least)
+        self._repair = PtsRepair(job.source.start_pts + job.source.shift, least)
         self._seen: deque[tuple[int, Counts]] = deque()
         self._before = Counts()  # what was counted before the frame that is looked at
         self._base = Counts()  # and before the segment

@@ -112,7 +112,7 @@ def _run(options: UpscaleOptions, part: Part, model: ModelOptions, target: Path)
     return replace(
         options,
         target=target,
-        read=replace(options.read, start=start or None, end=end),
+        read=replace(options.read, start=start or None, end=end, keep_start=False),
         model=model,
         encode=replace(_LOSSLESS, hdr=options.encode.hdr),
         tracks=NO_TRACKS,

@@ -21,12 +21,15 @@ def ends_early(source: SourceInfo, end_pts: int) -> list[str]:
         source: read to its end.
         end_pts: of its last frame that could be read, in ticks.
     """
-    is_part = source.shift or source.end_pts is not None or source.images or source.pipe
-    if is_part or (source.jumps and source.jumps.num_jumps):
+    is_part = source.begin_pts is not None or source.end_pts is not None
+    if is_part or source.images or source.pipe or (source.jumps and source.jumps.num_jumps):
         return []
-    end = end_pts * source.time_base
+    start, end = ((pts + source.shift) * source.time_base for pts in (source.start_pts, end_pts))
     if source.duration is not None:
-        stated = (source.start_pts + source.duration) * source.time_base
+        length = source.duration * source.time_base
+        # Of fragments a header states, as often as not, where the last one ends, and no length.
+        is_end = start > 0 and not source.num_frames_from_header
+        stated = length if is_end else start + length
     else:
         try:
             stated, end = _ends_of_file(source, end)

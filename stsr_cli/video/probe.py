@@ -10,7 +10,7 @@ from pathlib import Path
 import av
 from av.codec.context import Flags
 from av.container import InputContainer
-from av.stream import Disposition
+from av.stream import Discard, Disposition
 from av.video.format import VideoFormat
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
@@ -59,8 +59,10 @@ class SourceInfo:
         cropping: what is cut off each decoded frame, as the container asks.
         dts_delay: ticks from a frame's dts to its pts, for a file that has dts alone (AVI); else None.
         jumps: of the clock, as far as they are known; None: the format allows none.
+        file_start: when the earliest of its tracks begins, in seconds of the file's clock.
         shift: pts of the file at which the clock of `start_pts` and of every frame that is read is 0, in ticks.
-        end_pts: frames at or after it are not read, in ticks of that clock; None: all are.
+        begin_pts: frames before it are not read, in ticks of that clock; None: all are.
+        end_pts: frames at or after it are not read, likewise.
         nominal_rate: the lowest frame rate on whose grid all timestamps lie, by FFmpeg's estimate, or None.
         start_pts: pts of the first frame, in ticks.
         duration: of the stream, in ticks; None when the header does not tell.
@@ -102,7 +104,9 @@ class SourceInfo:
     cropping: Cropping = NO_CROPPING
     dts_delay: int | None = None
     jumps: Jumps | None = field(default=None, compare=False)
+    file_start: Fraction = Fraction(0)
     shift: int = 0
+    begin_pts: int | None = None
     end_pts: int | None = None
     nominal_rate: Fraction | None = None
     hwaccel: str | None = None
@@ -192,10 +196,25 @@ def _info(
         cropping=crop,
         dts_delay=delay,
         jumps=jumps_of(container),
+        file_start=_file_start(container, stream.index, start_pts * time_base),
         nominal_rate=stream.base_rate or None,
         has_alpha=carries_alpha(frame, stream),
         hdr=read_hdr(frame),
     )
+
+
+def _file_start(container: InputContainer, video_index: int, video_start: Fraction) -> Fraction:
+    """When the earliest track begins to be seen or heard, in seconds; a timecode and cover art do neither."""
+    starts = [video_start]
+    for stream in container.streams:
+        is_shown = stream.type in ("audio", "video", "subtitle", "data")
+        if stream.index == video_index or not is_shown or stream.discard == Discard.all:
+            continue
+        if stream.disposition & _COVER or "timecode" in stream.metadata or not stream.time_base:
+            continue
+        if is_time(stream.start_time, stream.time_base):
+            starts.append(stream.start_time * stream.time_base)
+    return min(starts)
 
 
 def _probe_pipe(options: SourceOptions) -> SourceInfo:
@@ -227,6 +246,7 @@ def _probe_images(path: Path, images: tuple[Path, ...], options: SourceOptions) 
         has_alpha=any(image.has_alpha for image in sampled),
         time_base=1 / rate,
         frame_rate=rate,
+        file_start=Fraction(0),
         start_pts=0,
         duration=len(images),
         num_frames_from_header=len(images),

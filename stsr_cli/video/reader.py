@@ -81,10 +81,10 @@ def read_frames(
     """
     if not isinstance(source, SourceInfo):
         source = probe(Path(source))
-    repair, flags = repair or PtsRepair(source.start_pts), flags or FrameFlags()
+    repair, flags = repair or PtsRepair(source.start_pts + source.shift), flags or FrameFlags()
     to_rgb = _converter(source, with_alpha=with_alpha)
-    if start_pts is None and source.shift:
-        start_pts = 0
+    if source.begin_pts is not None:
+        start_pts = source.begin_pts if start_pts is None else max(start_pts, source.begin_pts)
     first_pts, time_base = None, source.time_base
     if start_pts is not None:
         first_pts = start_pts + source.shift

@@ -95,6 +95,17 @@ def starts_at(case: Case, seconds: float | Fraction) -> None:
     assert abs(found - Fraction(seconds)) <= Fraction(1, 1000), found
 
 
+@check("the first track starts at {seconds} s", "ffprobe")
+def begins_at(case: Case, seconds: float, tolerance: float = 0.001) -> None:
+    found = readers.ffprobe(case.output)
+    bases = {s["index"]: readers.time_base(s) for s in found["streams"]}
+    packets = [p for p in found["packets"] if "D" not in p["flags"]]
+    late = float(min(p["pts"] * bases[p["stream_index"]] for p in packets)) - seconds
+    # Of Matroska and WebM the priming of a sound, which is not heard, has times before 0.
+    priming = 0.022 if case.output.suffix in (".mkv", ".webm") else 0
+    assert -priming <= late <= tolerance, late
+
+
 @check("each sound starts as long after the video as before", "ffprobe")
 def sync(case: Case) -> None:
     before, after = _offsets(case.source), _offsets(case.output)

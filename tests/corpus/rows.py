@@ -1,6 +1,7 @@
 """All rows of the corpus."""
 
 from . import (
+    rows_clock,
     rows_colour,
     rows_cut_off,
     rows_geometry,
@@ -17,7 +18,7 @@ from . import (
 from .case import Row
 
 GROUPS: dict[str, list[Row]] = {
-    "Timing": rows_timing.ROWS + rows_cut_off.ROWS,
+    "Timing": rows_timing.ROWS + rows_clock.ROWS + rows_cut_off.ROWS,
     "Sound": rows_sound.ROWS,
 }
 GROUPS["Tracks"] = rows_tracks.ROWS

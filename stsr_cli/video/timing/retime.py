@@ -191,6 +191,7 @@ def at_rate(source: SourceInfo, frame_rate: Fraction) -> SourceInfo:
     ticks = {
         "start_pts": source.start_pts,
         "shift": source.shift,
+        **({} if source.begin_pts is None else {"begin_pts": source.begin_pts}),
         **({} if source.end_pts is None else {"end_pts": source.end_pts}),
     }
     seconds = {name: pts * source.time_base for name, pts in ticks.items()}

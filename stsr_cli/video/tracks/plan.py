@@ -135,7 +135,7 @@ def plan_tracks(
     tracks = [
         _decide(stream, format_name, options) for stream in _streams(container, source.stream_index)
     ]
-    if source.shift or source.end_pts is not None:
+    if source.begin_pts is not None or source.end_pts is not None:
         tracks = [_without(t, "video", "a part of it would have to be encoded") for t in tracks]
     if source.pipe is not None:
         tracks = [_without(track, "cover", "a pipe is read only once") for track in tracks]
