@@ -60,7 +60,7 @@ def _in_one_go(job: Job, listener: Listener) -> UpscaleReport:
 
         def receive(output: Output) -> None:
             for image, slots in times.push(output.image, output.slots):
-                write_frame(writer, image, slots)
+                write_frame(writer, image, slots, passage.side_data)
             doubts.write(output.doubt, output.slots)
 
         warnings = warnings_of(job, writer)
@@ -73,7 +73,7 @@ def _in_one_go(job: Job, listener: Listener) -> UpscaleReport:
         waits = pump(job, network, passage, writer.plan, receive, listener.on_frame)
         drain = Clock()
         for image, slots in times.flush():
-            write_frame(writer, image, slots)
+            write_frame(writer, image, slots, passage.side_data)
         written = writer.close()
         doubts.close()
     (tally,) = passage.tallies

@@ -13,6 +13,7 @@ from typing import NamedTuple
 from stsr_cli.segments.grid import Grid
 from stsr_cli.upscale.job import Job
 from stsr_cli.video.reader import Frame, read_frames
+from stsr_cli.video.side_data.queue import SideDataQueue
 from stsr_cli.video.timing.deinterlace import FrameFlags
 from stsr_cli.video.timing.repeats import Step, steps
 from stsr_cli.video.timing.scenes import mark_cuts
@@ -67,6 +68,7 @@ class Passage:
         tallies: of the segments that were begun, in order; the last may be that of the segment after the pass.
         way: times of the output frames on the way to the first frame from the one before, which is not of this pass.
         is_way_held: whether a cut lies on it.
+        side_data: what came beside the given frames that were read, for those that are written.
         is_whole: whether the pass ends with the video; known at its end.
     """
 
@@ -84,6 +86,7 @@ class Passage:
         Without a grid the whole video is one segment. `is_sought`: begin to read shortly before, not at the beginning.
         """
         self.tallies: list[Tally] = []
+        self.side_data = SideDataQueue()
         self.way: tuple[Slot, ...] = ()
         self.is_way_held = False
         self.is_whole = False
@@ -110,6 +113,7 @@ class Passage:
             self._start,
             flags=self._flags,
             with_alpha=with_alpha,
+            side_data=self.side_data,
         )
         options = self._job.options
         frames = self._counted(decoded)

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 from typing import Protocol
 
 import numpy as np
@@ -16,6 +17,8 @@ from stsr_cli.upscale.outputs import Output, outputs
 from stsr_cli.upscale.passage import Passage
 from stsr_cli.video.colour.convert import Pixels
 from stsr_cli.video.encode.encoder import EncoderPlan
+from stsr_cli.video.side_data.bitstream import Message
+from stsr_cli.video.side_data.queue import SideDataQueue
 from stsr_cli.video.timing.repeats import Step, batches_of_shots
 from stsr_cli.video.timing.timeline import Slot
 
@@ -77,17 +80,29 @@ def _told(steps: Iterable[Step], on_frame: Callable[[int], None]) -> Iterator[St
 class Encodes(Protocol):
     """What frames are written with: a `Writer`, or a segment's."""
 
-    def write(self, pixels: Pixels, pts: int, duration: int) -> None:
+    @property
+    def time_base(self) -> Fraction:
+        """Seconds per tick."""
+
+    def write(
+        self, pixels: Pixels, pts: int, duration: int, messages: Sequence[Message] = ()
+    ) -> None:
         """Encode one frame, as `Writer.write` does."""
 
 
-def write_frame(writer: Encodes, image: Tensor, slots: Sequence[Slot]) -> None:
-    """Bring (C, H, W) integers to the host, as encoders take them, and encode them once for each slot."""
+def write_frame(
+    writer: Encodes, image: Tensor, slots: Sequence[Slot], side_data: SideDataQueue
+) -> None:
+    """Bring (C, H, W) integers to the host, as encoders take them, and encode them once for each slot.
+
+    What of `side_data` belongs to a slot goes along.
+    """
     pixels = image.movedim(0, -1).contiguous().cpu().numpy()
     if pixels.dtype != np.uint8:
         pixels = pixels.astype(np.uint16)
     for slot in slots:
-        writer.write(pixels, slot.pts, slot.duration)
+        messages = side_data.take(slot.pts * writer.time_base)
+        writer.write(pixels, slot.pts, slot.duration, messages)
 
 
 class Clock:

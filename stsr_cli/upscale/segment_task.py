@@ -162,6 +162,7 @@ class _Splitter:
         self._place = -1  # among the tallies, of the frames that come in
         self._num_finished = 0
         self._writer: SegmentWriter | None = None
+        self._is_first = True  # the frame that is encoded next
         self._begin_seconds = time.time()
         self._counted: Counter[str] = Counter()
         # A segment is drained, read back and synced while frames of the next one are made.
@@ -213,7 +214,20 @@ class _Splitter:
             self._finish_until(place)
             if self._writer is None:
                 self._writer = self._open(place)
-            write_frame(self._writer, image, slots)
+            if self._is_first and self._task.first:
+                self._skip_side_data(slots[0])
+            self._is_first = False
+            write_frame(self._writer, image, slots, self._passage.side_data)
+
+    def _skip_side_data(self, slot: Slot) -> None:
+        """Leave what lies beside frames before the first segment's to those who make the segment before it.
+
+        At a constant rate frames since the tick before count: that tick was written too early for them.
+        """
+        is_constant = self._task.first_pts is not None
+        begin = slot.pts - slot.duration if is_constant else slot.pts
+        seconds = begin * self._job.timed.time_base / self._job.ticks
+        self._passage.side_data.skip(seconds, inclusive=is_constant)
 
     def _open(self, place: int) -> SegmentWriter:
         task = self._task

@@ -32,7 +32,7 @@ from stsr_cli.video.opening import shown as shown
 from stsr_cli.video.oversize import check_log, check_size
 from stsr_cli.video.pipes.pipe import InputPipe
 from stsr_cli.video.salvage import Salvage, decoder_of, salvaged
-from stsr_cli.video.side_data import display_matrix
+from stsr_cli.video.side_data.decoded import display_matrix
 from stsr_cli.video.timing.clock import dts_delay, jumps_of
 from stsr_cli.video.timing.timeline import Jumps
 

@@ -29,6 +29,8 @@ from stsr_cli.video.probe import (
     shown,
 )
 from stsr_cli.video.salvage import Salvage, decoder_of, salvaged
+from stsr_cli.video.side_data.decoded import messages_of
+from stsr_cli.video.side_data.queue import SideDataQueue
 from stsr_cli.video.timing.deinterlace import FrameFlags, deinterlace
 from stsr_cli.video.timing.timeline import Jumps, PtsRepair
 
@@ -60,6 +62,7 @@ def read_frames(
     flags: FrameFlags | None = None,
     *,
     with_alpha: bool = False,
+    side_data: SideDataQueue | None = None,
 ) -> Generator[Frame]:
     """Decode every frame of a video or still image, one at a time, in presentation order.
 
@@ -75,6 +78,7 @@ def read_frames(
             keyframe before it, so what lies further back costs nothing.
         flags: likewise of interlaced and of damaged frames.
         with_alpha: give alpha as a fourth channel; opaque where there is none.
+        side_data: gets what lies beside each decoded frame, in the clock of the frames that are given.
 
     Raises:
         InputError: the file cannot be read, is damaged more than allowed, or changes its frame size on the way.
@@ -92,6 +96,9 @@ def read_frames(
         first_pts, time_base = first_pts and first_pts // 2, 2 * time_base
     decoded = _decode(source, first_pts, time_base, flags)
     timed = _timed(decoded, repair, source.jumps, time_base)
+    if side_data is not None:
+        start = source.shift * source.time_base
+        timed = _collected(timed, side_data, time_base, start)
     made: set[int] = set()
     frames = deinterlace(timed, source.deinterlace, time_base, made)
     crop = source.cropping
@@ -136,6 +143,18 @@ def read_image(path: Path) -> Pixels:
         video = find_video(container, path)
         frame, colour = first_frame(container.decode(video), video, path)
         return ToRgb(colour)(frame)
+
+
+def _collected(
+    frames: Iterator[VideoFrame], side_data: SideDataQueue, time_base: Fraction, start: Fraction
+) -> Iterator[VideoFrame]:
+    """The same frames; what lies beside each is put aside, once where a frame is shown again for a damaged one."""
+    before: VideoFrame | None = None
+    for frame in frames:
+        if frame is not before and frame.pts is not None:
+            side_data.put(frame.pts * time_base - start, messages_of(frame))
+        before = frame
+        yield frame
 
 
 def _timed(

@@ -29,6 +29,7 @@ from stsr_cli.video.encode.encoder import EncoderPlan, add_video, open_encoder
 from stsr_cli.video.encode.frame_encoder import FrameEncoder
 from stsr_cli.video.opening import OWN_OUTPUT
 from stsr_cli.video.probe import SourceInfo, local_url, open_input, reason, shown
+from stsr_cli.video.side_data.bitstream import Message
 from stsr_cli.video.target import new_container, sync
 from stsr_cli.video.timing.coding_order import delay_of
 from stsr_cli.video.timing.timeline import Slot
@@ -69,6 +70,7 @@ class SegmentWriter:
         path: the file to be.
         slots: when each frame that was written is shown, in ticks of the source's time base / time_scale.
         delay: by how many frames coding runs ahead of showing; known after `close`.
+        time_base: seconds per tick of the times that `write` takes.
     """
 
     def __init__(
@@ -94,7 +96,7 @@ class SegmentWriter:
         """
         self.path, self.slots, self.delay = path, list[Slot](), 0
         self._partial = path.with_name(f".{path.name}")
-        self._time_base = source.time_base / time_scale
+        self.time_base = source.time_base / time_scale
         self._size = (plan.width, plan.height)
         self._coded = array("q")
         with removing_on_failure(self, self.path, encoding_advice):
@@ -109,7 +111,7 @@ class SegmentWriter:
                 context.flags &= ~CodecFlags.global_header
             open_encoder(self._video, plan)
             self._output.start_encoding()
-            self._encoder = FrameEncoder(self._video, plan, self._time_base)
+            self._encoder = FrameEncoder(self._video, plan, self.time_base)
 
     def __enter__(self) -> SegmentWriter:
         return self
@@ -118,12 +120,14 @@ class SegmentWriter:
         if kind is not None:
             self.abort()
 
-    def write(self, pixels: Pixels, pts: int, duration: int) -> None:
+    def write(
+        self, pixels: Pixels, pts: int, duration: int, messages: Sequence[Message] = ()
+    ) -> None:
         """Encode one frame, as `VideoWriter.write` does."""
         with removing_on_failure(self, self.path, encoding_advice):
             self.slots.append(Slot(pts, duration))
             # its own start is 0: no format takes all times
-            for packet in self._encoder.encode(pixels, pts - self.slots[0].pts):
+            for packet in self._encoder.encode(pixels, pts - self.slots[0].pts, messages):
                 self._mux(packet)
 
     def close(self) -> None:
@@ -139,7 +143,7 @@ class SegmentWriter:
             sync(self._partial)
             self.delay = delay_of(self._coded)
             pts = array("q", (slot.pts - self.slots[0].pts for slot in self.slots))
-            expected = Expected(pts, self._time_base, size=self._size)
+            expected = Expected(pts, self.time_base, size=self._size)
             verify(self._partial, expected, shown(self.path))
             self._partial.replace(self.path)
             sync(self.path.parent)

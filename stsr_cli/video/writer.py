@@ -31,6 +31,7 @@ from stsr_cli.video.images.sequence_writer import SequenceWriter, plan_images
 from stsr_cli.video.pipes.output_pipe import EvenTimes, OutputPipe, plan_pipe
 from stsr_cli.video.pipes.pipe import FORMATS, PIPE
 from stsr_cli.video.probe import SourceInfo, reason, shown
+from stsr_cli.video.side_data.bitstream import Message, checksum
 from stsr_cli.video.target import (
     MOV_FAMILY,
     check_image_target,
@@ -139,6 +140,7 @@ class VideoWriter:
         self._held: Packet[VideoStream] | None = None
         self._durations: dict[int, int] = {}
         self._all_pts = array("q")
+        self._messages: dict[int, int] = {}  # checksums by pts
         self._tracks = TrackCopier(source, tracks)
         try:
             self._output = pipe.open() if pipe else new_container(self._partial, target)
@@ -179,7 +181,9 @@ class VideoWriter:
         elif self._is_open:
             self.close()
 
-    def write(self, pixels: Pixels, pts: int, duration: int) -> None:
+    def write(
+        self, pixels: Pixels, pts: int, duration: int, messages: Sequence[Message] = ()
+    ) -> None:
         """Encode one frame; call in presentation order.
 
         Args:
@@ -187,6 +191,7 @@ class VideoWriter:
                 white at 65535.
             pts: when it is shown, in ticks of `time_base`; greater than the one before.
             duration: for how long, in ticks of `time_base`.
+            messages: that go along with it.
 
         Raises:
             StsrError: the disk is full, or the encoder failed; the temporary file is gone then.
@@ -195,7 +200,7 @@ class VideoWriter:
             pts, duration = self._even(pts, duration)
         self._show(Slot(pts, duration))
         with removing_on_failure(self, self.target, encoding_advice):
-            for packet in self._encoder.encode(pixels, pts):
+            for packet in self._encoder.encode(pixels, pts, messages):
                 self._mux(packet)
 
     def write_encoded(
@@ -312,6 +317,10 @@ class VideoWriter:
         if held is None:
             return
         assert held.pts is not None and held.dts is not None
+        context = self._video.codec_context
+        found = checksum(bytes(held), context.codec.canonical_name, context.extradata)
+        if found is not None:
+            self._messages[held.pts] = found
         held.duration = self._durations.pop(held.pts, 0)  # of a packet that shows nothing
         if self._first_dts is None:
             self._first_dts = held.dts
@@ -341,6 +350,7 @@ class VideoWriter:
             duration=(self._end_pts - self._first_pts) * self.time_base if self._is_exact else None,
             size=(self.plan.width, self.plan.height),
             picture=self._picture,
+            messages=self._messages,
             tags=self._tracks.video_tags,
             flags=self._tracks.video_flags,
             tracks=self._tracks.expected(),

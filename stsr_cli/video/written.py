@@ -2,7 +2,7 @@
 
 import contextlib
 import errno
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -16,6 +16,7 @@ from stsr_cli.video.check.verify import Check
 from stsr_cli.video.colour.convert import Pixels
 from stsr_cli.video.encode.encoder import EncoderPlan
 from stsr_cli.video.probe import reason, shown
+from stsr_cli.video.side_data.bitstream import Message
 from stsr_cli.video.tracks.plan import Track
 
 GONE = "the program behind it has stopped reading"
@@ -61,13 +62,20 @@ class Writer(Protocol):
     def warnings(self) -> tuple[str, ...]:
         """What else of the source the output cannot keep, a sentence each; some is only known after `close`."""
 
-    def write(self, pixels: Pixels, pts: int, duration: int) -> None:
+    @property
+    def time_base(self) -> Fraction:
+        """Seconds per tick of the times that `write` takes."""
+
+    def write(
+        self, pixels: Pixels, pts: int, duration: int, messages: Sequence[Message] = ()
+    ) -> None:
         """Encode one frame; call in presentation order.
 
         Args:
             pixels: (H, W, 3) RGB, full range: uint8, or uint16 with white at 65535.
             pts: when it is shown, in ticks of the source's time base / time_scale; greater than the one before.
             duration: for how long, in the same ticks.
+            messages: that go along with it, as far as the output holds them.
 
         Raises:
             StsrError: it could not be written; nothing is left behind then.

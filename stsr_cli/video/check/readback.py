@@ -19,6 +19,7 @@ from av.video.stream import VideoStream
 
 from stsr_cli.video.check.picture import PictureTraits, traits_of
 from stsr_cli.video.opening import OWN_OUTPUT, open_input
+from stsr_cli.video.side_data.bitstream import checksum
 from stsr_cli.video.tracks.plan import is_cover
 from stsr_cli.video.tracks.tags import lowered, stream_tags
 
@@ -66,6 +67,7 @@ class Found:
         sizes: width and height of the first picture and of the last.
         picture: what is said of the first one.
         ends: pts of the first picture and of the last, in ticks.
+        messages: checksum of what lies beside each picture that has such messages, by pts.
     """
 
     tracks: dict[int, FoundTrack] = field(default_factory=dict)
@@ -76,6 +78,7 @@ class Found:
     sizes: tuple[tuple[int, int], ...] = ()
     picture: PictureTraits | None = None
     ends: tuple[int | None, ...] = ()
+    messages: dict[int, int] = field(default_factory=dict)
 
 
 def payload(packet: Packet[Any], stream: Stream) -> bytes:
@@ -101,6 +104,8 @@ def read_back(path: Path, muxer: str | None = None) -> Found:
                 continue
             if packet.stream_index in found.tracks:
                 _count(found.tracks[packet.stream_index], packet)
+                if packet.stream_index == 0:
+                    _note_messages(found, packet)
             elif packet.stream.type == "video":
                 found.attached.append(hashlib.sha256(bytes(packet)).hexdigest())
     found.attached.sort()
@@ -137,6 +142,15 @@ def _count(track: FoundTrack, packet: Packet[Any]) -> None:
         track.digest.update(data)
     if packet.pts is not None:
         track.pts.append(packet.pts)
+
+
+def _note_messages(found: Found, packet: Packet[Any]) -> None:
+    context = packet.stream.codec_context
+    if packet.pts is None or context is None:
+        return
+    value = checksum(bytes(packet), context.codec.canonical_name, context.extradata)
+    if value is not None:
+        found.messages[packet.pts] = value
 
 
 def _read_first(container: InputContainer, found: Found) -> VideoFrame | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from array import array
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
@@ -52,6 +52,7 @@ class Expected:
         duration: seconds that the container must state for the video; None where it states none.
         size: width and height in pixels; None: not compared.
         picture: what a decoder must say of the pictures; None: not compared.
+        messages: checksum of what lies beside each picture that has such messages, by pts.
         tags, flags: of the video, as in `ExpectedTrack`.
         tracks: each other track, by stream index.
         attached: SHA-256 of each attachment and cover, sorted.
@@ -64,6 +65,7 @@ class Expected:
     duration: Fraction | None = None
     size: tuple[int, int] | None = None
     picture: PictureTraits | None = None
+    messages: Mapping[int, int] = field(default_factory=dict)
     tags: dict[str, str] = field(default_factory=dict)
     flags: int = 0
     tracks: dict[int, ExpectedTrack] = field(default_factory=dict)
@@ -167,8 +169,22 @@ def _compare_video(found: Found, expected: Expected, comparison: _Comparison) ->
         is_same = abs(duration - expected.duration) <= tolerance
         what = "video: duration in seconds"
         comparison.same(what, float(expected.duration), float(duration), is_same=is_same)
+    _compare_messages(found, expected, times, comparison)
     _compare_tags("video", video, expected.tags, expected.flags, comparison)
     return shift * video.time_base
+
+
+def _compare_messages(
+    found: Found, expected: Expected, times: Sequence[int], comparison: _Comparison
+) -> None:
+    """Captions and other messages, beside the same pictures as they were written."""
+    if not expected.messages:
+        return
+    given = [expected.messages.get(pts) for pts in sorted(expected.pts)]
+    read = [found.messages.get(pts) for pts in times]
+    num_right = sum(a == b for a, b in zip(given, read, strict=True) if a is not None)
+    what = "video: captions and other messages beside their frames"
+    comparison.same(what, len(expected.messages), num_right)
 
 
 def _compare_picture(found: Found, expected: Expected, comparison: _Comparison) -> None:

@@ -9,7 +9,7 @@ import numpy as np
 
 from stsr_cli.video.colour.convert import Pixels
 from stsr_cli.video.probe import SourceInfo
-from stsr_cli.video.side_data import display_matrix
+from stsr_cli.video.side_data.decoded import display_matrix
 from stsr_cli.video.trial import blank_frame, opened_trial, trial_container
 
 _A_TURN_AND_A_FLIP = (0, 1 << 16, 0, 1 << 16, 0, 0, 0, 0, 1 << 30)

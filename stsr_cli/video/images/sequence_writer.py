@@ -10,6 +10,7 @@ import contextlib
 import os
 import shutil
 import zlib
+from collections.abc import Sequence
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
@@ -43,6 +44,7 @@ from stsr_cli.video.probe import (
     reason,
     shown,
 )
+from stsr_cli.video.side_data.bitstream import Message
 from stsr_cli.video.target import IMAGE_ENCODERS, sync
 from stsr_cli.video.tracks.plan import Track, plan_tracks
 from stsr_cli.video.written import WrittenReport, removing_on_failure
@@ -166,8 +168,10 @@ class SequenceWriter:
         elif self._is_open:
             self.close()
 
-    def write(self, pixels: Pixels, pts: int, duration: int) -> None:
-        """See `Writer`."""
+    def write(
+        self, pixels: Pixels, pts: int, duration: int, messages: Sequence[Message] = ()
+    ) -> None:
+        """See `Writer`; images hold no messages."""
         if self._pts and pts <= self._pts[-1]:
             raise ValueError(f"pts {pts} does not come after {self._pts[-1]}")
         image: Any = np.ascontiguousarray(upright(pixels, self.plan.turn))
