@@ -1,13 +1,13 @@
 """What every model card of stsr says, be it of a run or of published weights: how to use them and what they are."""
 
 import json
-import shlex
 from collections.abc import Mapping
 from typing import Any
 
 from stsr_cli.checkpoint import PARTS, Weights
 from stsr_cli.options import DEFAULT_SPATIAL, DEFAULT_TEMPORAL
 from stsr_cli.registry import name_of
+from stsr_cli.text import command_line
 
 _ROLES = {"spatial": "f_S", "temporal": "f_T", "cdca": "system"}
 _DEFAULTS = (
@@ -66,7 +66,7 @@ Weights of stsr, which upscales a video in space and time.{about and f" {about}"
 
 def _command(name: str, weights: Weights) -> str:
     """The command that upscales with these weights; what they lack is of the published ones."""
-    command = f"stsr upscale in.mp4 out.mp4 --weights {shlex.quote(name)}"
+    command = command_line(["stsr", "upscale", "in.mp4", "out.mp4", "--weights", name])
     networks = networks_of(weights)
     if "cdca" in networks:
         command += " --system cdca"

@@ -6,9 +6,7 @@ holds, under `stsr-1` as JSON, what each is and how it was trained: `{"spatial":
 should have the same sha256. Nothing in a file is ever executed.
 """
 
-import hashlib
 import json
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,7 +18,8 @@ from torch import Tensor
 
 from stsr_cli import registry
 from stsr_cli.cdca import CDCA
-from stsr_cli.errors import StsrError, WeightsError
+from stsr_cli.errors import WeightsError
+from stsr_cli.files import write_atomically
 from stsr_cli.modules import SpatialModule, TemporalModule, shapes_only
 
 Part = Literal["spatial", "temporal", "cdca"]
@@ -46,34 +45,6 @@ class Weights:
     temporal: TemporalModule | None = None
     cdca: CDCA | None = None
     training: Mapping[str, Any] = field(default_factory=dict)
-
-
-def write_atomically(path: Path, content: bytes) -> None:
-    """Write a file under a temporary name, fsync it, rename it: `path` is the old file or the new one, never half.
-
-    Raises:
-        StsrError: the folder is missing or the disk is full; `path` is untouched.
-    """
-    part = path.with_name(f".{path.name}.part")
-    try:
-        with part.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        part.replace(path)
-    except BaseException as error:
-        part.unlink(missing_ok=True)
-        if not isinstance(error, OSError):
-            raise
-        raise StsrError(
-            f"cannot write {path}: {error.strerror}; free some space or choose another place"
-        ) from error
-
-
-def sha256(path: Path) -> str:
-    """Hex digest of a file's bytes."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def save_weights(path: Path, weights: Weights) -> None:

@@ -13,8 +13,9 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from stsr_cli.checkpoint import Weights, save_weights, sha256
+from stsr_cli.checkpoint import Weights, save_weights
 from stsr_cli.errors import UsageError, WeightsError
+from stsr_cli.files import sha256
 from stsr_cli.foreign import read_tensors
 from stsr_cli.modules import Config, SpatialModule, TemporalModule, shapes_only
 from stsr_cli.registry import Kind, build, unknown_name

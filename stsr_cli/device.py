@@ -3,10 +3,12 @@
 import gc
 import platform
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 import torch
 
+from stsr_cli import windows
 from stsr_cli.errors import DeviceError
 from stsr_cli.options import Precision
 
@@ -67,11 +69,11 @@ def start_memory(device: torch.device) -> int:
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
         return 0
-    try:
-        Path("/proc/self/clear_refs").write_text("5")  # Linux: VmHWM starts again
-        return _status_bytes("VmRSS")
-    except OSError:
-        return peak_memory(device)
+    if sys.platform == "linux":
+        with suppress(OSError):
+            Path("/proc/self/clear_refs").write_text("5", encoding="ascii")  # VmHWM starts again
+            return _status_bytes("VmRSS")
+    return peak_memory(device)
 
 
 def peak_memory(device: torch.device) -> int:
@@ -80,6 +82,8 @@ def peak_memory(device: torch.device) -> int:
         return torch.cuda.max_memory_allocated(device)
     if sys.platform == "linux":
         return _status_bytes("VmHWM")
+    if sys.platform == "win32":
+        return windows.peak_bytes()
     import resource
 
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
@@ -92,7 +96,7 @@ def _status_bytes(field: str) -> int:
 
 def _field_bytes(path: Path, field: str) -> int:
     """A line `field: number kB` of one of Linux's files."""
-    for line in path.read_text().splitlines():
+    for line in path.read_text(encoding="utf-8").splitlines():
         if line.startswith(f"{field}:"):
             return int(line.split()[1]) * 1024
     raise OSError(f"{path} has no {field}")
@@ -109,7 +113,7 @@ def free_memory(device: torch.device) -> int | None:
     if device.type == "mps":
         return torch.mps.recommended_max_memory() - torch.mps.driver_allocated_memory()
     if sys.platform == "win32":
-        return None
+        return windows.free_bytes()
     import os
     import resource
 
@@ -128,7 +132,7 @@ def _group_bytes(root: Path = Path("/sys/fs/cgroup")) -> list[int]:
     """What is left to the process's control group, and to each one above it that has a limit, in bytes."""
     found = []
     try:
-        lines = Path("/proc/self/cgroup").read_text().splitlines()
+        lines = Path("/proc/self/cgroup").read_text(encoding="utf-8").splitlines()
     except OSError:
         return []
     for line in lines:
@@ -182,9 +186,9 @@ def machine_name(device: torch.device) -> str:
     """What a reader should know this machine by: its GPU, or its processor."""
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-    except OSError:
-        lines = []
+    lines: list[str] = []
+    if sys.platform == "linux":
+        with suppress(OSError):
+            lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
     names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
     return names[0] if names else platform.processor() or platform.machine()

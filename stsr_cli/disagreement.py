@@ -20,8 +20,8 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
-from stsr_cli.checkpoint import write_atomically
 from stsr_cli.errors import UsageError
+from stsr_cli.files import write_atomically
 from stsr_cli.options import EncodeOptions, TrackOptions, UpscaleOptions
 from stsr_cli.video.colour.hdr import HdrMetadata
 from stsr_cli.video.colour.meaning import MATRIX_BT709, RANGE_LIMITED, ColourTags

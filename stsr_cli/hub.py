@@ -20,8 +20,9 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Literal, cast
 
-from stsr_cli.checkpoint import load_weights, sha256
+from stsr_cli.checkpoint import load_weights
 from stsr_cli.errors import StsrError, WeightsError
+from stsr_cli.files import sha256
 from stsr_cli.modules import shapes_only
 from stsr_cli.registry import Kind, available, build
 
@@ -64,7 +65,7 @@ def manifest() -> dict[str, dict[str, Any]]:
     """Return the descriptions of the published weights by name."""
     path = weights_folder() / "manifest.json"
     try:
-        return cast(dict[str, dict[str, Any]], json.loads(path.read_text()))
+        return cast(dict[str, dict[str, Any]], json.loads(path.read_text(encoding="utf-8")))
     except (OSError, ValueError) as error:
         raise WeightsError(
             f"the list of embedded weights ({path}) is missing or damaged; install stsr again"

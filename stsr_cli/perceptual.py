@@ -90,10 +90,8 @@ def check_vmaf() -> None:
     if ffmpeg is None:
         raise UsageError(f"vmaf needs an ffmpeg on the PATH, and there is none; {advice}")
     command = [ffmpeg, "-hide_banner", "-filters"]
-    listed = subprocess.run(
-        command, capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL
-    )
-    if " libvmaf " not in listed.stdout:
+    listed = subprocess.run(command, capture_output=True, check=False, stdin=subprocess.DEVNULL)
+    if b" libvmaf " not in listed.stdout:
         raise UsageError(f"vmaf needs libvmaf, which {ffmpeg} does not have; {advice}")
 
 
@@ -117,7 +115,7 @@ def vmaf(prediction: NDArray[np.uint8], target: NDArray[np.uint8]) -> float:
             subprocess.run(
                 command, cwd=folder, check=True, capture_output=True, timeout=_VMAF_SECONDS
             )
-            log = json.loads((Path(folder) / "log.json").read_text())
+            log = json.loads((Path(folder) / "log.json").read_text(encoding="utf-8"))
             return float(log["frames"][0]["metrics"]["vmaf"])
         except subprocess.CalledProcessError as error:
             lines = error.stderr.decode(errors="replace").strip().splitlines() or ["no reason"]

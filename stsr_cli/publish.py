@@ -13,8 +13,9 @@ from typing import Any
 
 from stsr_cli import __version__
 from stsr_cli.card import card_text, networks_of, num_parameters
-from stsr_cli.checkpoint import PARTS, Weights, load_weights, sha256
+from stsr_cli.checkpoint import PARTS, Weights, load_weights
 from stsr_cli.errors import InputError, StsrError, UsageError
+from stsr_cli.files import sha256
 from stsr_cli.hub import hub_client, manifest
 from stsr_cli.options import PushOptions
 from stsr_cli.registry import name_of

@@ -17,7 +17,7 @@ MAX_FILE_LINES = 500
 MAX_HELP_SECONDS = 0.3
 
 # A part is a file or folder right under stsr_cli; behind it, the parts it may import. Arrows only go down.
-BASE = {"errors", "labels", "options", "device"}
+BASE = {"errors", "labels", "options", "device", "files", "text"}
 NETWORK = {"registry", "modules", "ops", "streams", "cdca"}
 MIDDLE = {"pipeline", "segments", "checkpoint", "video", "data", "losses", "metrics", "tiling"}
 ENGINES = {
@@ -29,10 +29,13 @@ BELOW_ENGINES = BASE | NETWORK | MIDDLE
 MAY_IMPORT: dict[str, set[str]] = {
     "errors": set(),
     "labels": set(),
+    "files": {"errors"},
+    "text": set(),
+    "windows": set(),
     "options": {"errors"},
     "registry": {"errors"},
     "presets": {"errors", "options", "registry"},
-    "device": {"errors", "options"},
+    "device": {"errors", "options", "windows"},
     "console": {"errors", "labels", "options"},
     "modules": {"errors"},
     "ops": {"errors"},
@@ -41,14 +44,14 @@ MAY_IMPORT: dict[str, set[str]] = {
     "streams": {"errors", "registry", "modules", "ops"},
     "cdca": {"errors", "registry", "modules", "ops", "streams"},
     "pipeline": {"errors"},
-    "video": {"errors", "options"},
+    "video": {"errors", "files", "options", "text"},
     "tiling": {"errors", "modules"},
     "metrics": {"errors", "ops", "perceptual"},
     "losses": BASE | NETWORK,
     "checkpoint": BASE | NETWORK,
     "unpickle": {"errors"},
     "foreign": {"errors", "checkpoint", "unpickle"},
-    "segments": {"errors", "options", "video"},
+    "segments": {"errors", "files", "options", "video"},
     "data": BASE | NETWORK | {"video"},
     "convert": BASE | NETWORK | {"checkpoint", "foreign"},
     "testsets": {"errors", "data", "video"},
@@ -73,7 +76,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "__main__": {"cli"},
 }
 # What the cli may import outside a function: nothing that brings torch or av.
-CLI_AT_TOP = {"cli", "console", "errors", "options", "presets", "registry"}
+CLI_AT_TOP = {"cli", "console", "errors", "files", "options", "presets", "registry", "text"}
 
 OWNERS = {
     "click": {"cli"},
@@ -92,7 +95,18 @@ OWNERS = {
 }
 FREE = {"torch", "numpy"}
 STANDARD_LIBRARY_ONLY = {
-    *("__init__", "__main__", "errors", "labels", "options", "presets", "registry"),
+    *(
+        "__init__",
+        "__main__",
+        "errors",
+        "files",
+        "labels",
+        "options",
+        "presets",
+        "registry",
+        "text",
+        "windows",
+    ),
 }
 NO_TORCH = {"cli", "console", "video"}
 

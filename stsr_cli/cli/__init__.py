@@ -5,7 +5,6 @@ One file a command: parse -> options -> one library call -> print. torch and av 
 
 import importlib
 import os
-import shlex
 import signal
 import sys
 from typing import Any
@@ -15,6 +14,7 @@ import click
 from stsr_cli import __version__
 from stsr_cli.cli.standard_streams import surviving_streams
 from stsr_cli.errors import InterruptedRun, StsrError
+from stsr_cli.text import command_line
 
 # Command -> (its file here, help line), so that `stsr --help` imports no command.
 _COMMANDS = {
@@ -65,7 +65,7 @@ class _LazyGroup(click.Group):
             # every process of a distributed run is stopped; the first one says so
             if not isinstance(error, InterruptedRun) or os.environ.get("RANK", "0") == "0":
                 goes_on = isinstance(error, InterruptedRun) and error.goes_on
-                again = f"; to go on: {shlex.join(['stsr', *sys.argv[1:]])}" if goes_on else ""
+                again = f"; to go on: {command_line(['stsr', *sys.argv[1:]])}" if goes_on else ""
                 click.echo(f"stsr: {error}{again}", err=True)
             sys.exit(error.exit_code)
         except KeyboardInterrupt:

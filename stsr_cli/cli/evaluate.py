@@ -127,9 +127,9 @@ def command(
             raise click.UsageError(f"{path}: there is no folder {path.parent}; make it first")
     options, model = _options(is_self, values)
     with loading():
-        from stsr_cli.checkpoint import write_atomically
         from stsr_cli.console import Counter, print_table
         from stsr_cli.evaluation import evaluate, to_csv, to_json
+        from stsr_cli.files import write_atomically
         from stsr_cli.report.evaluation import EvaluationPage, figures
         from stsr_cli.report.page import write_page
 

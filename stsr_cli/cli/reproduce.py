@@ -1,6 +1,5 @@
 """`stsr reproduce`."""
 
-import shlex
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,6 +10,7 @@ import click
 from stsr_cli.cli.fields import option_of
 from stsr_cli.cli.loading import loading
 from stsr_cli.options import ReproduceOptions
+from stsr_cli.text import command_line
 
 if TYPE_CHECKING:
     from stsr_cli.reproduce.plan import Cell, Figure
@@ -70,7 +70,7 @@ def command(figures: tuple[str, ...], dry_run: bool, **values: Any) -> None:
         scale, planned, cells = plan(options)
         print_table(*_described(planned, cells, scale))
         return
-    spoken = shlex.join(["stsr", *sys.argv[1:]])
+    spoken = command_line(["stsr", *sys.argv[1:]])
     with ReproduceConsole() as console:
         results = reproduce(
             options,

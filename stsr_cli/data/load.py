@@ -253,8 +253,8 @@ class _Loader:
 
 
 def _write_json(folder: Path, content: Any) -> None:
-    (folder / _RECORDS).write_text(json.dumps(content, separators=(",", ":")))
+    (folder / _RECORDS).write_text(json.dumps(content, separators=(",", ":")), encoding="utf-8")
 
 
 def _read_json(folder: Path) -> Any:
-    return json.loads((folder / _RECORDS).read_text())
+    return json.loads((folder / _RECORDS).read_text(encoding="utf-8"))

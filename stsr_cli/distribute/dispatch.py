@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from stsr_cli.checkpoint import sha256
+from stsr_cli import files
 from stsr_cli.distribute.crew import (
     Assignment,
     Begun,
@@ -24,6 +24,7 @@ from stsr_cli.distribute.crew import (
 )
 from stsr_cli.distribute.staging import get_file, remove_folder
 from stsr_cli.errors import StsrError
+from stsr_cli.files import sha256
 from stsr_cli.segments.journal import SegmentRecord
 from stsr_cli.upscale.pump import Waits
 from stsr_cli.upscale.segment_task import SegmentTask
@@ -196,7 +197,7 @@ class Dispatcher:
                     f"segment {record.index}, made by {record.worker}, is not in {made.parent}: put the work folder on "
                     "storage that all machines share, or give --work-dir a URL"
                 )
-            made.replace(target)
+            files.replace(made, target)
             return
         get_file(f"{self._site.folder_url}/{number}/{record.file}", target)
         if sha256(target) != record.sha256:

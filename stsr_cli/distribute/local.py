@@ -5,12 +5,18 @@ import math
 import multiprocessing
 import os
 import signal
+import sys
 import threading
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from multiprocessing.connection import Connection, wait
+from multiprocessing.connection import wait
 from multiprocessing.context import SpawnProcess
+
+if sys.platform == "win32":
+    from multiprocessing.connection import PipeConnection as Connection
+else:
+    from multiprocessing.connection import Connection
 
 from stsr_cli.distribute.crew import Assignment, Done, Event, Failed, Lost
 
@@ -161,5 +167,6 @@ def _end_with_parent() -> None:
     assert parent is not None
     parent.join()
     os.kill(os.getpid(), signal.SIGTERM)
-    threading.Event().wait(_GRACE_SECONDS)
-    os.kill(os.getpid(), signal.SIGKILL)
+    if sys.platform != "win32":  # there that was the end
+        threading.Event().wait(_GRACE_SECONDS)
+        os.kill(os.getpid(), signal.SIGKILL)

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from stsr_cli.errors import InputError, StsrError
-from stsr_cli.video.target import sync
+from stsr_cli.files import FileLock, replace, sync
 
 _KEEP_SECONDS = 7 * 86400.0  # that a fetched source stays after its last use
 
@@ -26,8 +26,6 @@ def cached_source(url: str) -> Path:
     Raises:
         InputError: it cannot be fetched.
     """
-    import fcntl
-
     name = url.rstrip("/").rsplit("/", 1)[-1]
     with _errors(f"fetch {url}", InputError):
         files, path = _open(url)
@@ -37,8 +35,7 @@ def cached_source(url: str) -> Path:
         folder = _cache() / hashlib.sha256(state.encode()).hexdigest()[:32]
         folder.mkdir(parents=True, exist_ok=True)
         copy = folder / name
-        with (folder / ".lock").open("ab") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
+        with FileLock(folder / ".lock", wait=True):
             if not copy.exists():
                 _remove_old(folder)
                 _fetch(files, path, copy)
@@ -76,7 +73,7 @@ def _fetch(files: Any, path: str, local: Path) -> None:
     try:
         files.get_file(path, str(partial))
         sync(partial)
-        partial.replace(local)
+        replace(partial, local)
     finally:
         partial.unlink(missing_ok=True)
 

@@ -6,10 +6,10 @@ It runs without a shell, in the current folder, once a clip; its output may have
 
 import os
 import re
-import shlex
 import shutil
 import signal
 import subprocess
+import sys
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -19,6 +19,7 @@ from stsr_cli.data import Pixels
 from stsr_cli.data.frames import decode
 from stsr_cli.errors import InputError, StsrError, UsageError
 from stsr_cli.evaluation.samples import SCALE
+from stsr_cli.text import split_command
 
 _MAX_LINE = 300  # characters of what a command said that a message repeats
 
@@ -164,7 +165,7 @@ def parse_external(given: str, timeout: float) -> External:
     parts = re.fullmatch(r"(?:([\w.+-]+)=)?(.*)", given.strip(), re.DOTALL)
     assert parts is not None
     try:
-        words = shlex.split(parts[2])
+        words = split_command(parts[2])
     except ValueError as error:
         raise UsageError(f"--external {given!r} cannot be read: {error}") from error
     missing = [mark for mark in ("{in}", "{out}") if not any(mark in word for word in words[1:])]
@@ -194,10 +195,10 @@ def ffmpeg(timeout: float) -> External:
 def _end(process: "subprocess.Popen[bytes]") -> None:
     """End a command that still runs, and all that it started."""
     if process.poll() is None:
-        if hasattr(os, "killpg"):
-            os.killpg(process.pid, signal.SIGKILL)
-        else:
+        if sys.platform == "win32":
             process.kill()
+        else:
+            os.killpg(process.pid, signal.SIGKILL)
         process.wait()
 
 

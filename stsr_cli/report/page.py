@@ -21,8 +21,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stsr_cli import __version__
-from stsr_cli.checkpoint import write_atomically
 from stsr_cli.errors import UsageError
+from stsr_cli.files import write_atomically
 from stsr_cli.video.images.still import jpeg, webp
 
 Image = NDArray[np.uint8]  # (H, W, 3) RGB

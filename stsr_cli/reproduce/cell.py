@@ -13,9 +13,10 @@ import numpy as np
 import torch
 
 from stsr_cli.cdca import CDCA
-from stsr_cli.checkpoint import load_weights, write_atomically
+from stsr_cli.checkpoint import load_weights
 from stsr_cli.data import Clip
 from stsr_cli.device import resolve_device
+from stsr_cli.files import write_atomically
 from stsr_cli.metrics import psnr_rgb, ssim_rgb
 from stsr_cli.ops import to_pixels, to_tensor
 from stsr_cli.options import TrainOptions

@@ -12,10 +12,10 @@ from typing import Any
 import torch
 
 from stsr_cli import __version__
-from stsr_cli.checkpoint import write_atomically
 from stsr_cli.data import Clip, load_clips, split
 from stsr_cli.device import machine_name, resolve_device
 from stsr_cli.errors import StsrError, UsageError
+from stsr_cli.files import write_atomically
 from stsr_cli.options import ReproduceOptions
 from stsr_cli.registry import unknown_name
 from stsr_cli.report.ablation import draw_ablation, write_ablation

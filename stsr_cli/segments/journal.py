@@ -5,20 +5,20 @@ file is on the disk. So a crash or a power cut at any moment costs what is not i
 that it cut short is no line.
 """
 
+import contextlib
 import hashlib
 import json
 import os
 import shutil
-import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 from stsr_cli.errors import StsrError, UsageError
+from stsr_cli.files import FileLock, sync
 from stsr_cli.video.probe import reason, shown
-from stsr_cli.video.target import sync
 from stsr_cli.video.timing.timeline import Slot
 
 _NAME = "journal.jsonl"
@@ -148,7 +148,12 @@ class Journal:
         self.run = hashlib.sha256(text.encode()).hexdigest()[:16]
         try:
             folder.mkdir(exist_ok=True)
-            self._lock = _locked(folder)
+            try:
+                self._lock = FileLock(folder / ".lock")
+            except BlockingIOError:
+                raise UsageError(
+                    f"another stsr works in {shown(folder)}; wait for it, or choose another output"
+                ) from None
             try:
                 self._open(resume=resume)
             except BaseException:
@@ -163,7 +168,7 @@ class Journal:
     def __exit__(self, *_: object) -> None:
         if hasattr(self, "_file"):
             self._file.close()
-        self._lock.close()
+        self._lock.release()
 
     def add(self, record: SegmentRecord) -> None:
         """Take note of a segment whose file is finished; it is on the disk when this returns.
@@ -236,8 +241,12 @@ class Journal:
         ]
 
     def remove(self) -> None:
-        """Delete the folder."""
-        shutil.rmtree(self.folder, ignore_errors=True)
+        """Close the journal and delete the folder; its lock, which is held meanwhile, is the last to go."""
+        self._file.close()
+        shutil.rmtree(self.folder, ignore_errors=True)  # Windows leaves the lock, which is open
+        self._lock.release(remove=True)
+        with contextlib.suppress(OSError):
+            self.folder.rmdir()
 
     def _open(self, *, resume: bool) -> None:
         if not resume:
@@ -308,27 +317,3 @@ def _empty(folder: Path) -> None:
     for path in folder.iterdir():
         if path.name.lstrip(".").split(".")[0].isdigit() or path.name == _NAME:
             path.unlink()
-
-
-def _locked(folder: Path) -> BinaryIO:
-    """A file that is open as long as a process works in the folder.
-
-    Raises:
-        UsageError: another one does.
-    """
-    file = (folder / ".lock").open("ab")
-    try:
-        if sys.platform == "win32":
-            import msvcrt
-
-            msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
-        else:
-            import fcntl
-
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        file.close()
-        raise UsageError(
-            f"another stsr works in {shown(folder)}; wait for it, or choose another output"
-        ) from None
-    return file

@@ -6,9 +6,7 @@ under its name when it is complete and on disk; the one before it goes after tha
 """
 
 import io
-import os
 import pickle
-import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,8 +15,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from stsr_cli.checkpoint import read_tensors, write_atomically, write_tensors
+from stsr_cli.checkpoint import read_tensors, write_tensors
 from stsr_cli.errors import StsrError, UsageError, WeightsError
+from stsr_cli.files import remove_folder, replace, write_atomically
 
 _PREFIX = "step-"
 _PATTERN = _PREFIX + "[0-9]" * 8
@@ -51,7 +50,7 @@ def newest(folder: Path) -> Path | None:
 
 def discard(folder: Path) -> None:
     """Remove every checkpoint, as a run that starts over does."""
-    shutil.rmtree(folder, ignore_errors=True)
+    remove_folder(folder)
 
 
 def save_checkpoint(folder: Path, checkpoint: Checkpoint) -> None:
@@ -67,22 +66,21 @@ def save_checkpoint(folder: Path, checkpoint: Checkpoint) -> None:
     buffer = io.BytesIO()
     torch.save({"identity": dict(checkpoint.identity), "state": dict(checkpoint.state)}, buffer)
     try:
-        shutil.rmtree(part, ignore_errors=True)
+        remove_folder(part)
         part.mkdir(parents=True)
         write_tensors(part / MODEL, checkpoint.model)
         write_tensors(part / EMA, checkpoint.ema)
         write_atomically(part / STATE, buffer.getvalue())
-        part.rename(target)
-        _sync(folder)
+        replace(part, target)
     except (OSError, StsrError) as error:
-        shutil.rmtree(part, ignore_errors=True)
+        remove_folder(part)
         kept = newest(folder)
         left = f"the checkpoint of step {_step_of(kept)} is kept" if kept else "none is there yet"
         raise StsrError(f"cannot save step {checkpoint.step}: {error}; {left}") from error
     # with what runs that were killed while they saved have left behind
     for other in (*folder.glob(_PATTERN), *folder.glob(f".{_PATTERN}.part")):
         if other != target:
-            shutil.rmtree(other, ignore_errors=True)
+            remove_folder(other)
 
 
 def load_checkpoint(folder: Path, identity: Mapping[str, Any], device: torch.device) -> Checkpoint:
@@ -117,14 +115,3 @@ def load_checkpoint(folder: Path, identity: Mapping[str, Any], device: torch.dev
 
 def _step_of(path: Path) -> int:
     return int(path.name.removeprefix(_PREFIX))
-
-
-def _sync(folder: Path) -> None:
-    """Make a rename in `folder` last; Windows has no such thing."""
-    if os.name != "posix":
-        return
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from stsr_cli.checkpoint import write_atomically
 from stsr_cli.errors import StsrError, UsageError
+from stsr_cli.files import write_atomically
 from stsr_cli.report.curves import draw_curves
 from stsr_cli.report.pictures import contact_sheet, picture_strip
 from stsr_cli.training.status import Picture, StepStatus, TrainStatus

@@ -6,6 +6,7 @@ the number of processes that make or use the batches.
 
 import itertools
 import signal
+import sys
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -268,7 +269,7 @@ def batches(make: Callable[[int], T], first_step: int, num_workers: int) -> Iter
 @contextmanager
 def _no_interrupts() -> Iterator[None]:
     """Workers that start in here inherit the mask: Ctrl-C reaches none of them, not even one that has just begun."""
-    if not hasattr(signal, "pthread_sigmask"):  # Windows
+    if sys.platform == "win32":  # which has no such mask
         yield
         return
     mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from stsr_cli import __version__
-from stsr_cli.checkpoint import sha256
+from stsr_cli.files import sha256
 from stsr_cli.options import UpscaleOptions
 from stsr_cli.segments.grid import Grid
 from stsr_cli.upscale.job import Job, Loaded

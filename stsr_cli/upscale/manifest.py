@@ -14,8 +14,8 @@ import numpy as np
 import torch
 
 from stsr_cli import __version__
-from stsr_cli.checkpoint import sha256, write_atomically
 from stsr_cli.errors import UsageError
+from stsr_cli.files import sha256, write_atomically
 from stsr_cli.options import UpscaleOptions
 from stsr_cli.upscale.report import UpscaleReport
 from stsr_cli.video.describe import describe

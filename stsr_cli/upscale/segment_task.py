@@ -15,8 +15,8 @@ from typing import Protocol
 
 from torch import Tensor
 
-from stsr_cli.checkpoint import sha256
 from stsr_cli.disagreement import DisagreementFiles
+from stsr_cli.files import sha256
 from stsr_cli.options import UpscaleOptions
 from stsr_cli.segments.grid import Grid
 from stsr_cli.segments.journal import SegmentRecord, packed_times

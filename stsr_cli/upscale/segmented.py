@@ -3,8 +3,8 @@
 from dataclasses import replace
 from fractions import Fraction
 
-from stsr_cli.checkpoint import sha256
 from stsr_cli.errors import InterruptedRun, StsrError
+from stsr_cli.files import sha256
 from stsr_cli.segments.grid import Grid
 from stsr_cli.segments.journal import Journal, SegmentRecord, work_folder
 from stsr_cli.upscale.identity import identity

@@ -23,6 +23,7 @@ from av.packet import Packet
 from av.video.stream import VideoStream
 
 from stsr_cli.errors import StsrError
+from stsr_cli.files import replace, sync
 from stsr_cli.video.check.verify import Expected, verify
 from stsr_cli.video.colour.convert import Pixels
 from stsr_cli.video.encode.encoder import EncoderPlan, add_video, open_encoder
@@ -30,7 +31,7 @@ from stsr_cli.video.encode.frame_encoder import FrameEncoder
 from stsr_cli.video.opening import OWN_OUTPUT
 from stsr_cli.video.probe import SourceInfo, local_url, open_input, reason, shown
 from stsr_cli.video.side_data.bitstream import Message
-from stsr_cli.video.target import new_container, sync
+from stsr_cli.video.target import new_container
 from stsr_cli.video.timing.coding_order import delay_of
 from stsr_cli.video.timing.timeline import Slot
 from stsr_cli.video.written import encoding_advice, removing_on_failure
@@ -145,8 +146,7 @@ class SegmentWriter:
             pts = array("q", (slot.pts - self.slots[0].pts for slot in self.slots))
             expected = Expected(pts, self.time_base, size=self._size)
             verify(self._partial, expected, shown(self.path))
-            self._partial.replace(self.path)
-            sync(self.path.parent)
+            replace(self._partial, self.path)
 
     def abort(self) -> None:
         """Remove what there is. Safe to repeat."""

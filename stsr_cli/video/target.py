@@ -152,12 +152,3 @@ def common_timescale(clocks: Sequence[Fraction]) -> int:
     """
     common = math.lcm(*(clock.denominator for clock in clocks))
     return common if common <= _HIGHEST_TIMESCALE else clocks[0].denominator
-
-
-def sync(path: Path) -> None:
-    """Flush a file or folder to the disk."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

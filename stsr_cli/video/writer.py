@@ -20,6 +20,7 @@ from av.packet import Packet
 from av.video.stream import VideoStream
 
 from stsr_cli.errors import StsrError, UsageError
+from stsr_cli.files import replace, sync
 from stsr_cli.options import EncodeOptions, TrackOptions
 from stsr_cli.video.check.picture import try_picture
 from stsr_cli.video.check.verify import Check, Expected, verify
@@ -41,7 +42,6 @@ from stsr_cli.video.target import (
     new_container,
     partial_name,
     refuse_loss,
-    sync,
 )
 from stsr_cli.video.timing.coding_order import dts_of, stretch
 from stsr_cli.video.timing.timeline import Slot
@@ -263,8 +263,7 @@ class VideoWriter:
             else:
                 sync(self._partial)
                 self._checks = verify(self._partial, expected, shown(self.target), muxer)
-                self._partial.replace(self.target)
-                sync(self.target.absolute().parent)
+                replace(self._partial, self.target)
         self._tracks.close()
         self._is_open = False
         return WrittenReport(

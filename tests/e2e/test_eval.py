@@ -13,10 +13,11 @@ import torch
 
 from stsr_cli import hub, pairs
 from stsr_cli.cdca import CDCA, tricubic
-from stsr_cli.checkpoint import Weights, save_weights, sha256
+from stsr_cli.checkpoint import Weights, save_weights
 from stsr_cli.errors import InputError, UsageError, WeightsError
 from stsr_cli.evaluation import EvalReport, MeasuredFrame, evaluate, systems
 from stsr_cli.evaluation.samples import read_image, read_samples
+from stsr_cli.files import sha256
 from stsr_cli.metrics import measure
 from stsr_cli.ops import imresize, to_pixels, to_tensor
 from stsr_cli.options import EvalOptions, ModelOptions

@@ -9,9 +9,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from stsr_cli.checkpoint import load_weights, sha256
+from stsr_cli.checkpoint import load_weights
 from stsr_cli.convert import ARCHITECTURES, convert_checkpoint, module_from
 from stsr_cli.errors import UsageError, WeightsError
+from stsr_cli.files import sha256
 
 
 def converted(checkpoint: Any, arch: str, folder: Path) -> Any:

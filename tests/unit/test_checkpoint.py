@@ -11,15 +11,9 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from stsr_cli.cdca import CDCA
-from stsr_cli.checkpoint import (
-    Weights,
-    load_weights,
-    read_header,
-    save_weights,
-    sha256,
-    write_atomically,
-)
+from stsr_cli.checkpoint import Weights, load_weights, read_header, save_weights
 from stsr_cli.errors import StsrError, WeightsError
+from stsr_cli.files import sha256, write_atomically
 from stsr_cli.registry import available, build
 
 SMALL = {

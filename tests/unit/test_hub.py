@@ -7,8 +7,9 @@ import re
 import pytest
 
 from stsr_cli import hub
-from stsr_cli.checkpoint import PARTS, load_weights, sha256
+from stsr_cli.checkpoint import PARTS, load_weights
 from stsr_cli.errors import WeightsError
+from stsr_cli.files import sha256
 from stsr_cli.registry import name_of
 
 

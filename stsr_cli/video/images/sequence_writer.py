@@ -26,6 +26,7 @@ from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
 from stsr_cli.errors import InputError, StsrError, UsageError
+from stsr_cli.files import sync
 from stsr_cli.options import EncodeOptions, TrackOptions
 from stsr_cli.video.check.verify import Check
 from stsr_cli.video.colour.convert import FromRgb, Pixels
@@ -45,7 +46,7 @@ from stsr_cli.video.probe import (
     shown,
 )
 from stsr_cli.video.side_data.bitstream import Message
-from stsr_cli.video.target import IMAGE_ENCODERS, sync
+from stsr_cli.video.target import IMAGE_ENCODERS
 from stsr_cli.video.tracks.plan import Track, plan_tracks
 from stsr_cli.video.written import WrittenReport, removing_on_failure
 
