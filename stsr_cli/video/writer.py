@@ -261,6 +261,7 @@ class VideoWriter:
             if self._pipe:
                 self._pipe.close()
             else:
+                self._tracks.describe(self._partial)
                 sync(self._partial)
                 self._checks = verify(self._partial, expected, shown(self.target), muxer)
                 replace(self._partial, self.target)

@@ -20,6 +20,7 @@ from av.video.stream import VideoStream
 from stsr_cli.video.check.picture import PictureTraits, traits_of
 from stsr_cli.video.opening import OWN_OUTPUT, open_input
 from stsr_cli.video.side_data.bitstream import checksum
+from stsr_cli.video.track_boxes import TrackDescription, track_description
 from stsr_cli.video.tracks.plan import is_cover
 from stsr_cli.video.tracks.tags import lowered, stream_tags
 
@@ -43,6 +44,7 @@ class FoundTrack:
         digest: of their payload, one after another.
         tags: by key in lower case.
         flags: FFmpeg's disposition.
+        description: of data in MP4 and QuickTime; else None.
     """
 
     kind: str
@@ -52,6 +54,7 @@ class FoundTrack:
     pts: array[int] = field(default_factory=lambda: array("q"))
     num_packets: int = 0
     digest: Any = field(default_factory=hashlib.sha256)
+    description: TrackDescription | None = None
 
 
 @dataclass
@@ -131,6 +134,8 @@ def _read_header(container: InputContainer, found: Found) -> None:
                 tags=lowered(stream_tags(stream)),
                 flags=int(stream.disposition),
             )
+            if stream.type == "data":
+                found.tracks[stream.index].description = track_description(stream)
 
 
 def _count(track: FoundTrack, packet: Packet[Any]) -> None:

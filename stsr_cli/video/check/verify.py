@@ -16,6 +16,7 @@ from stsr_cli.errors import InputError, StsrError
 from stsr_cli.video.check.picture import PictureTraits
 from stsr_cli.video.check.readback import Found, FoundTrack, read_back
 from stsr_cli.video.probe import reason
+from stsr_cli.video.track_boxes import TrackDescription
 from stsr_cli.video.tracks.tags import same_chapters
 
 
@@ -31,6 +32,7 @@ class ExpectedTrack:
         time_base: seconds per tick.
         tags: by key in lower case, the language's code included.
         flags: FFmpeg's disposition; more may be set.
+        description: how MP4 or QuickTime describes it; None: not compared.
     """
 
     name: str
@@ -40,6 +42,7 @@ class ExpectedTrack:
     time_base: Fraction = Fraction(1)
     tags: dict[str, str] = field(default_factory=dict)
     flags: int = 0
+    description: TrackDescription | None = None
 
 
 @dataclass(frozen=True)
@@ -220,7 +223,19 @@ def _compare_tracks(
             note=f" ({actual.num_packets} packets instead of {track.num_packets})",
         )
         _compare_times(found.tracks[0].time_base, track, actual, comparison, shift)
+        if track.description is not None:
+            _compare_description(track.name, track.description, actual.description, comparison)
         _compare_tags(track.name, actual, track.tags, track.flags, comparison)
+
+
+def _compare_description(
+    name: str,
+    expected: TrackDescription,
+    actual: TrackDescription | None,
+    comparison: _Comparison,
+) -> None:
+    tag = actual.tag if actual else None
+    comparison.same(f"{name}: its description", expected.tag, tag, is_same=expected == actual)
 
 
 def _compare_times(

@@ -6,9 +6,12 @@ does not grow with the length of the video.
 
 from __future__ import annotations
 
+import functools
 import hashlib
 from contextlib import ExitStack
+from dataclasses import replace
 from fractions import Fraction
+from pathlib import Path
 from typing import Any
 
 import av
@@ -23,6 +26,12 @@ from stsr_cli.video.check.verify import ExpectedTrack
 from stsr_cli.video.damage import demuxed
 from stsr_cli.video.probe import SourceInfo, open_source, reason, shown
 from stsr_cli.video.timing.excerpt import Window
+from stsr_cli.video.track_boxes import (
+    Change,
+    TrackDescription,
+    change_descriptions,
+    track_description,
+)
 from stsr_cli.video.tracks.lane import KeptTags, Lane, is_hidden, kept_flags, kept_tags
 from stsr_cli.video.tracks.layout import add_copy
 from stsr_cli.video.tracks.plan import Track, carried, plan_tracks
@@ -61,6 +70,7 @@ class TrackCopier:
         self._error: Exception | None = None  # of the demuxer
         self._lanes: dict[int, Lane] = {}
         self._attached: list[str] = []
+        self._described: dict[int, TrackDescription] = {}  # data, by index in the output
 
     @property
     def num_packets(self) -> int:
@@ -90,7 +100,7 @@ class TrackCopier:
         """What the output must hold of each track, by the index of its stream there."""
         lanes = [lane for lane in self._lanes.values() if not lane.is_left_out]
         return {
-            index: lane.expected()
+            index: replace(lane.expected(), description=self._described.get(lane.output.index))
             for index, lane in enumerate(lanes, 1)
             if lane.track.kind != "cover"
         }
@@ -175,6 +185,17 @@ class TrackCopier:
             for muxed in lane.converted(None):
                 lane.mux(output, muxed)
 
+    def describe(self, path: Path) -> None:
+        """Give the data tracks of a finished MP4 or QuickTime file the descriptions that they have in the source."""
+        lanes = [lane for lane in self._lanes.values() if not lane.is_left_out]
+        changes: dict[int, Change] = {}
+        for index, lane in enumerate(lanes, 1):
+            description = self._described.get(lane.output.index)
+            if description is not None:
+                changes[index] = functools.partial(_other, description)
+        if changes:
+            change_descriptions(path, changes)
+
     def place_chapters(self, output: OutputContainer, first: Fraction) -> None:
         """Write the chapters of Matroska, which come last, where their pictures are.
 
@@ -206,7 +227,7 @@ class TrackCopier:
             kind = AudioRecoder if track.kind == "audio" else SubtitleRecoder
             recoder = kind(stream, track.target)
         try:
-            added = recoder.add_to(output) if recoder else add_copy(output, stream)
+            added = recoder.add_to(output) if recoder else self._add_copy(output, stream)
         except (av.FFmpegError, ValueError) as error:
             raise UsageError(
                 f"{output.format.name} cannot hold {track.name} of {shown(self._source.path)}; "
@@ -217,6 +238,18 @@ class TrackCopier:
         if track.codec == "dvdsub":
             _keep_canvas(added, self._source)
         self._lanes[track.index] = Lane(track, added, recoder, kept=kept)
+
+    def _add_copy(self, output: OutputContainer, stream: Stream) -> Stream:
+        """Announce a stream as it is; QuickTime's data gets its description when the file is finished."""
+        description = track_description(stream) if stream.type == "data" else None
+        if description is None or self._format not in ("mov", "mp4"):
+            return add_copy(output, stream)
+        # What FFmpeg's MP4 muxer takes of data is a GoPro's alone, QuickTime's takes any.
+        is_any = self._format == "mov"
+        added = add_copy(output, stream) if is_any else output.add_data_stream("bin_data")
+        added.time_base = stream.time_base
+        self._described[added.index] = description
+        return added
 
     def _attach(self, track: Track, output: OutputContainer) -> None:
         """Add an attached file; Matroska's cover art is one, in MP4 it is a stream of one packet."""
@@ -262,6 +295,10 @@ def _keep_canvas(subtitle: Any, source: SourceInfo) -> None:
     if b"size:" not in header:
         size = f"size: {source.width}x{source.height}\n"
         subtitle.codec_context.extradata = size.encode() + header
+
+
+def _other(new: TrackDescription, old: TrackDescription) -> TrackDescription:
+    return new
 
 
 def _moved(chapter: dict[str, Any], seconds: Fraction) -> dict[str, Any]:

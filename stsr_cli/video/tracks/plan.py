@@ -20,6 +20,7 @@ from stsr_cli.video.damage import demuxed
 from stsr_cli.video.pipes.pipe import FORMATS, PIPE
 from stsr_cli.video.probe import SourceInfo, open_input, open_source, shown
 from stsr_cli.video.target import MOV_FAMILY, image_pattern, new_container
+from stsr_cli.video.track_boxes import track_description
 from stsr_cli.video.tracks.layout import add_copy
 from stsr_cli.video.tracks.recode import (
     AudioRecoder,
@@ -232,10 +233,17 @@ def _describe(stream: Stream) -> Track:
         codec=("timecode" if stream.type == "data" and "timecode" in metadata else None)
         or codec_of(stream)
         or metadata.get("mimetype")
+        or _tag(stream)
         or "unknown codec",
         language=metadata.get("language"),
         title=metadata.get("title") or metadata.get("name") or metadata.get("filename"),
     )
+
+
+def _tag(stream: Stream) -> str | None:
+    """What MP4 and QuickTime call data of a kind that FFmpeg does not know: djmd, mebx, camm."""
+    entry = track_description(stream) if stream.type == "data" else None
+    return entry.tag if entry else None
 
 
 def _decide(stream: Stream, format_name: str, options: TrackOptions) -> Track:
@@ -294,6 +302,10 @@ def _decide_data(track: Track, stream: Stream, format_name: str) -> Track:
         return replace(track, action="convert", target="a new timecode track")
     if "timecode" in stream.metadata and format_name == "matroska":
         return replace(track, action="convert", target="a tag of the video")
+    if track_description(stream) is not None and format_name in ("mov", "mp4"):
+        return track
+    if codec_of(stream) is None:
+        return replace(track, action="drop", reason=f"{format_name} cannot say what it is")
     same_bytes = comes_back(format_name, stream, b"\0" * 16)
     # FFmpeg's name for data of no known kind: another container would take it for a GoPro's.
     is_own = track.codec != "bin_data" or format_name in stream.container.format.name.split(",")
