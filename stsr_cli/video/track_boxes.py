@@ -15,7 +15,7 @@ from typing import Any, BinaryIO
 
 from av.stream import Stream
 
-from stsr_cli.video.target import MOV_FAMILY, sync
+from stsr_cli.video.target import MOV_FAMILY
 
 _HEADERS = (b"nmhd", b"gmhd", b"vmhd", b"smhd", b"sthd", b"hmhd")
 _MOST_BYTES = 1 << 29  # of all boxes that are read into memory
@@ -85,7 +85,6 @@ def change_descriptions(path: Path, changes: Mapping[int, Change]) -> None:
         file.seek(start)
         file.write(_box(b"moov", changed) + rest)
         file.truncate()
-    sync(path)
 
 
 @functools.lru_cache(maxsize=8)
