@@ -4,6 +4,8 @@ Time is the timeline's business, colour and tracks are `video/`'s, padding is th
 rounding are in `outputs`, between the network and the encoder.
 """
 
+from dataclasses import replace
+
 from stsr_cli.disagreement import DisagreementFiles
 from stsr_cli.options import UpscaleOptions
 from stsr_cli.upscale.job import Job, load, open_output, settle, warnings_of
@@ -17,6 +19,7 @@ from stsr_cli.upscale.segment_task import Runner, here
 from stsr_cli.upscale.segmented import in_segments, plan_segments
 from stsr_cli.upscale.totals import Totals, output_counts
 from stsr_cli.video.hardware import decoder_note
+from stsr_cli.video.size_changes import check_sizes
 
 
 def upscale(
@@ -40,6 +43,7 @@ def upscale(
     """
     listener = listener or Silent()
     job = settle(options)
+    job = replace(job, notes=check_sizes(job.source))
     segments = plan_segments(job)
     if segments is None:
         if runner is not here:
@@ -64,7 +68,7 @@ def _in_one_go(job: Job, listener: Listener) -> UpscaleReport:
             doubts.write(output.doubt, output.slots)
 
         warnings = warnings_of(job, writer)
-        notes = (*decoder_note(source, options.read.hwaccel), *writer.plan.notes)
+        notes = (*job.notes, *decoder_note(source, options.read.hwaccel), *writer.plan.notes)
         listener.on_plan(writer.tracks, warnings, notes)
         loaded = load(job, listener.on_pair, listener.on_note)
         network = loaded.network(options, has_alpha=writer.plan.has_alpha)

@@ -54,6 +54,7 @@ class Job:
         device: where the network runs.
         dtype: what it computes in.
         batch_size: frame pairs a network call.
+        notes: what is worth to know of the source, a sentence each.
     """
 
     options: UpscaleOptions
@@ -63,6 +64,7 @@ class Job:
     device: torch.device
     dtype: torch.dtype
     batch_size: int
+    notes: tuple[str, ...] = ()
 
     def times(self, first_pts: int | None = None) -> Times[Any]:
         """What settles when frames are shown; `first_pts`: of the video's first frame, where reading begins later."""

@@ -56,7 +56,7 @@ def in_segments(job: Job, grid: Grid, listener: Listener, runner: Runner) -> Ups
     options, source = job.options, job.source
     with open_output(job) as writer:  # what cannot work fails now
         plan, warnings = writer.plan, warnings_of(job, writer, copies=2)
-        notes = (*decoder_note(source, options.read.hwaccel), *plan.notes)
+        notes = (*job.notes, *decoder_note(source, options.read.hwaccel), *plan.notes)
         listener.on_plan(writer.tracks, warnings, notes)
         writer.abort()
     storage = segment_format(options.target, plan)
