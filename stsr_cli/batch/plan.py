@@ -24,7 +24,7 @@ from stsr_cli.device import resolve_device, resolve_dtype
 from stsr_cli.errors import StsrError, UsageError
 from stsr_cli.options import BatchOptions, UpscaleOptions
 from stsr_cli.pairs import load_system
-from stsr_cli.upscale.job import settle
+from stsr_cli.upscale.job import network_scale, settle
 from stsr_cli.video.encode.encoder import EncoderPlan, plan_encoder
 from stsr_cli.video.encode.orientation import swaps_axes
 from stsr_cli.video.pipes.pipe import PIPE
@@ -79,7 +79,7 @@ def plan_batch(
         _check_folder(options.folder)
     inputs = find_inputs(options.inputs, options.folder, recursive=options.recursive)
     resolve_dtype(run.model.precision, resolve_device(run.model.device))
-    load_system(run.model, run.scale, run.time_scale)
+    load_system(run.model, network_scale(run), run.time_scale)
     items = []
     for index, found in enumerate(inputs, 1):
         try:

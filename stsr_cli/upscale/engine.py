@@ -4,8 +4,6 @@ Time is the timeline's business, colour and tracks are `video/`'s, padding is th
 rounding are in `outputs`, between the network and the encoder.
 """
 
-from dataclasses import replace
-
 from stsr_cli.disagreement import DisagreementFiles
 from stsr_cli.options import UpscaleOptions
 from stsr_cli.upscale.job import Job, load, open_output, settle, warnings_of
@@ -19,7 +17,6 @@ from stsr_cli.upscale.segment_task import Runner, here
 from stsr_cli.upscale.segmented import in_segments, plan_segments
 from stsr_cli.upscale.totals import Totals, output_counts
 from stsr_cli.video.hardware import decoder_note
-from stsr_cli.video.size_changes import check_sizes
 
 
 def upscale(
@@ -43,7 +40,6 @@ def upscale(
     """
     listener = listener or Silent()
     job = settle(options)
-    job = replace(job, notes=check_sizes(job.source))
     segments = plan_segments(job)
     if segments is None:
         if runner is not here:
@@ -60,7 +56,7 @@ def upscale(
 def _in_one_go(job: Job, listener: Listener) -> UpscaleReport:
     options, source = job.options, job.source
     passage, times, totals = Passage(job), job.times(), Totals()
-    with open_output(job) as writer, DisagreementFiles(options, source) as doubts:
+    with open_output(job) as writer, DisagreementFiles(job.network_options, source) as doubts:
 
         def receive(output: Output) -> None:
             for image, slots in times.push(output.image, output.slots):

@@ -73,11 +73,13 @@ class Estimate:
 class _Trial:
     """One trial.
 
-    Source frames run, output frames, seconds from the first frame to the file, packets of the video, warnings.
+    Source frames run, output frames, pixels of one, seconds from the first frame to the file, packets of the video,
+    warnings.
     """
 
     frames_in: int
     frames_out: int
+    num_pixels: int
     seconds: float
     sizes: FrameSizes
     warnings: tuple[str, ...]
@@ -106,7 +108,7 @@ def estimate(
     trials = _trials(options, source, num_all, on_trial)
     host = peak_memory(resolve_device("cpu"))
     most = max(trial.frames_out for trial in trials)
-    pixels = source.width * source.height * options.scale**2
+    pixels = max(trial.num_pixels for trial in trials)
     missing = min(_HELD_FRAMES, num_all or _HELD_FRAMES) - most
     rate = source.frame_rate
     seconds = num_all / rate if num_all is not None and rate else None
@@ -165,7 +167,8 @@ def _trials(
             report = upscale(tried)
             options = replace(options, model=replace(options.model, stream=report.stream))
             sizes = frame_sizes(target)
-            counts = (report.frames_in, report.frames_out, report.seconds)
+            num_pixels = report.width * report.height
+            counts = (report.frames_in, report.frames_out, num_pixels, report.seconds)
             trials.append(_Trial(*counts, sizes, report.warnings))
             on_trial(index + 1, len(wanted))
             next_frames = wanted[min(index + 1, len(wanted) - 1)][1]

@@ -40,6 +40,7 @@ from stsr_cli.video.writer import open_writer
 from stsr_cli.video.written import Writer
 
 _GPU_BATCH = 4
+_PUBLISHED_SCALES = (4, 16)  # that every published f_S reaches
 
 
 @dataclass(frozen=True)
@@ -54,7 +55,7 @@ class Job:
         device: where the network runs.
         dtype: what it computes in.
         batch_size: frame pairs a network call.
-        notes: what is worth to know of the source, a sentence each.
+        scale: factor of the network, which Lanczos brings to that of the options.
     """
 
     options: UpscaleOptions
@@ -64,7 +65,23 @@ class Job:
     device: torch.device
     dtype: torch.dtype
     batch_size: int
-    notes: tuple[str, ...] = ()
+    scale: int
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What a user should know of what was settled, a sentence each."""
+        asked = self.options.scale
+        if self.scale == asked or self.options.size is not None:
+            return ()
+        return (
+            f"--scale {asked}: the networks make x{self.scale}, which Lanczos brings to x{asked}; "
+            "--height or --size name any other size",
+        )
+
+    @property
+    def network_options(self) -> UpscaleOptions:
+        """The options, with the factor of the network."""
+        return replace(self.options, scale=self.scale)
 
     def times(self, first_pts: int | None = None) -> Times[Any]:
         """What settles when frames are shown; `first_pts`: of the video's first frame, where reading begins later."""
@@ -101,6 +118,7 @@ def settle(options: UpscaleOptions) -> Job:
     if options.encode.hdr == "tonemap":
         source = tone_mapped(source)
     options = with_time_scale(options, source)
+    scale = network_scale(options)
     check_disagreement(options)
     check_manifest(options)
     rate = output_rate(source, options)
@@ -109,7 +127,32 @@ def settle(options: UpscaleOptions) -> Job:
     dtype = resolve_dtype(options.model.precision, device)
     batch_size = options.batch_size or (_GPU_BATCH if device.type == "cuda" else 1)
     ticks = options.time_scale if rate is None else 1
-    return Job(options, source, timed, ticks, device, dtype, batch_size)
+    return Job(options, source, timed, ticks, device, dtype, batch_size, scale)
+
+
+def network_scale(options: UpscaleOptions) -> int:
+    """The factor that the network makes for `scale`: the smallest that it reaches by itself and is no less.
+
+    Raises:
+        UsageError: CDCA makes one factor, and it is less.
+        WeightsError: as of `load_system`; weights are read where the published networks do not reach `scale`.
+    """
+    scale, is_cdca = options.scale, options.model.system == "cdca"
+    is_published = not options.model.weights and not is_cdca
+    if scale == 1 or (scale in _PUBLISHED_SCALES and is_published):
+        return scale
+    base = load_system(options.model).scale
+    if is_cdca:
+        if scale > base:
+            raise UsageError(
+                f"scale {scale} cannot be reached by CDCA, whose network upscales by {base}; try {base}, --height or "
+                "--size for another size, or --system streams"
+            )
+        return base
+    reached = base
+    while base > 1 and reached < scale:
+        reached *= base
+    return reached
 
 
 def open_output(job: Job) -> Writer:
@@ -119,7 +162,7 @@ def open_output(job: Job) -> Writer:
         options.target,
         job.timed,
         options.encode,
-        scale=options.scale,
+        scale=options.scale if options.size is None else job.scale,
         time_scale=job.ticks,
         overwrite=options.overwrite,
         tracks=options.tracks,
@@ -179,7 +222,7 @@ def load(
     weights: list[tuple[str, Path]] = []
     system = load_system(
         options.model,
-        options.scale,
+        job.scale,
         options.time_scale,
         lambda name, path: weights.append((name, path)),
     )
@@ -187,7 +230,7 @@ def load(
     def place(system: System, dtype: torch.dtype) -> System:
         size, device = (job.source.height, job.source.width), job.device
         placed = to_device(system, device, dtype)
-        return within_memory(placed, options, size, device, job.batch_size, on_note)
+        return within_memory(placed, job.network_options, size, device, job.batch_size, on_note)
 
     exact = None
     if job.dtype != torch.float32:

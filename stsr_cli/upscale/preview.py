@@ -9,11 +9,10 @@ from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
 
-from stsr_cli.errors import StsrError, UsageError
+from stsr_cli.errors import UsageError
 from stsr_cli.options import NO_TRACKS, EncodeOptions, ModelOptions, UpscaleOptions
 from stsr_cli.pipeline import Prefetch
 from stsr_cli.report.montage import Montage, Pixels
-from stsr_cli.report.pictures import draw_text
 from stsr_cli.upscale.engine import upscale
 from stsr_cli.video.colour.keeping import canvas
 from stsr_cli.video.encode.orientation import upright, upright_source
@@ -63,7 +62,7 @@ def preview(
         on_run: told how many runs are done, of how many: two for each excerpt.
 
     Raises:
-        StsrError: as `upscale`; or matplotlib, which draws the labels, is missing. No unfinished file is left.
+        StsrError: as `upscale`. No unfinished file is left.
     """
     if PIPE in (options.source, options.target) or image_pattern(options.target):
         raise UsageError(
@@ -71,12 +70,6 @@ def preview(
         )
     source = excerpt(probe(options.source, options.read), options.read)
     check_target(options.target, options.source, overwrite=options.overwrite)
-    try:
-        draw_text("")
-    except ImportError as error:
-        raise StsrError(
-            f"the labels of a preview need matplotlib: pip install 'stsr-cli[train]' ({error})"
-        ) from error
     parts = _parts(source, options, seconds)
     plain = replace(options.model, spatial="bicubic", temporal="blend", weights=(), stream="t2s")
     models = [replace(plain, system="streams"), options.model]

@@ -158,7 +158,7 @@ class _Splitter:
         self._on_segment = on_segment
         self._times: Times[tuple[int, Tensor]] = job.times(task.first_pts)
         # it counts; a segment has no tables
-        self._doubts = DisagreementFiles(job.options, job.source)
+        self._doubts = DisagreementFiles(job.network_options, job.source)
         self._place = -1  # among the tallies, of the frames that come in
         self._num_finished = 0
         self._writer: SegmentWriter | None = None

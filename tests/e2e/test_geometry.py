@@ -9,8 +9,10 @@ import av
 import numpy as np
 import pytest
 
+from stsr_cli.checkpoint import Weights, save_weights
 from stsr_cli.errors import UsageError
 from stsr_cli.options import EncodeOptions
+from stsr_cli.registry import build
 from stsr_cli.video.encode.encoder import plan_encoder
 from stsr_cli.video.encode.orientation import keeps_display_matrix, upright
 from stsr_cli.video.probe import probe
@@ -260,3 +262,80 @@ def test_tiny_and_odd_sizes_go_through(call, tmp_path, size, scale):
     after = probe(tmp_path / "out.mkv")
     assert (after.width, after.height) == tuple(side * scale for side in size)
     assert len(list(read_frames(after))) == 4
+
+
+@pytest.mark.parametrize("scale", [2, 3, 5])
+def test_any_factor_is_reached_by_the_networks_and_lanczos(call, tmp_path, scale):
+    """The same pixels as of the size that is asked for, under the factor's own name."""
+    write_shaped(tmp_path / "in.mp4", 32, 24, Fraction(4, 3), pix_fmt="yuv444p")
+    same = (*PLAIN, "-q", "--crf", "0", "--pix-fmt", "yuv444p", "--time-scale", "1")
+    size = f"{32 * scale}x{24 * scale}"
+    call("upscale", "in.mp4", "a.mp4", *same, "--scale", f"{scale}x", "--report", "a.json")
+    reached = 4 if scale < 4 else 16
+    call("upscale", "in.mp4", "b.mp4", *same, "--scale", reached, "--size", size)
+    after = probe(tmp_path / "a.mp4")
+    assert (after.width, after.height) == (32 * scale, 24 * scale)
+    assert after.sample_aspect_ratio == Fraction(4, 3)
+    ours, asked = (
+        [frame.pixels for frame in read_frames(tmp_path / name)] for name in ("a.mp4", "b.mp4")
+    )
+    np.testing.assert_array_equal(ours, asked)
+    report = json.loads((tmp_path / "a.json").read_text())
+    assert (report["options"]["scale"], report["options"]["size"]) == (scale, None)
+    assert report["target"]["width"] == 32 * scale
+    call("upscale", "in.mp4", "square.webm", *PLAIN, "--scale", scale)  # keeps no shape of pixels
+    after = probe(tmp_path / "square.webm")
+    assert (after.width, after.height) == (round(32 * scale * 4 / 3), 24 * scale)
+
+
+@pytest.mark.parametrize("scale", [2, 3])
+def test_a_factor_of_a_turned_video_counts_as_stored(call, tmp_path, scale):
+    write_shaped(tmp_path / "in.mp4", 64, 48, matrix=TURNS["90"])
+    ran = call("upscale", "in.mp4", "out.mp4", *PLAIN, "--scale", scale)
+    after = probe(tmp_path / "out.mp4")
+    assert (after.width, after.height) == (64 * scale, 48 * scale)
+    said = f"--scale {scale}: the networks make x4, which Lanczos brings to x{scale}; --height or"
+    assert said in ran.stderr
+    assert f"x{scale} in space" in ran.stderr
+    assert "pixels of" not in ran.stderr
+
+
+def test_a_heat_map_of_another_factor_has_the_size_of_the_networks(call, tmp_path):
+    write_shaped(tmp_path / "in.mp4", 64, 48, num_frames=3)
+    call(
+        *("upscale", "in.mp4", "out.mp4", *PLAIN, "-q", "--scale", "2", "--disagreement", "map.mp4")
+    )
+    sizes = [probe(tmp_path / name) for name in ("out.mp4", "map.mp4")]
+    assert [(size.width, size.height) for size in sizes] == [(128, 96), (256, 192)]
+
+
+def test_a_factor_that_the_weights_reach_is_theirs(call, tmp_path):
+    """f_S of x2: 2 is one pass of it and 8 three, 3 is two and Lanczos."""
+    write_shaped(tmp_path / "in.mp4", 32, 24)
+    save_weights(
+        tmp_path / "x2.safetensors",
+        Weights(spatial=build("spatial", "espcn", {"num_channels": 4, "scale": 2})),
+    )
+    x2 = ("--spatial", "espcn", "--temporal", "blend", "--weights", "x2.safetensors")
+    for scale, reached in ((2, 2), (8, 8), (3, 4)):
+        ran = call("upscale", "in.mp4", "out.mp4", "-y", *x2, "--scale", scale)
+        assert (f"make x{reached}," in ran.stderr) is (scale != reached)
+        assert probe(tmp_path / "out.mp4").width == 32 * scale
+
+
+def test_a_batch_names_the_factor_that_was_asked_for_and_knows_it_again(call, tmp_path):
+    write_shaped(tmp_path / "in.mp4", 32, 24)
+    words = ("upscale", "in.mp4", "-o", "out/", *PLAIN, "--scale", "2")
+    words += ("--output-pattern", "{stem}_{scale}x_{w}x{h}{ext}")
+    call(*words)
+    assert (tmp_path / "out" / "in_2x_64x48.mp4").is_file()
+    assert "1 skipped" in call(*words).stderr
+
+
+def test_cdca_goes_below_its_factor_and_not_above(call, tmp_path):
+    write_shaped(tmp_path / "in.mp4", 32, 24)
+    cdca = ("--system", "cdca", "-q", "--time-scale", "1")
+    call("upscale", "in.mp4", "out.mp4", *cdca, "--scale", "2")
+    assert probe(tmp_path / "out.mp4").width == 64
+    ran = call("upscale", "in.mp4", "more.mp4", *cdca, "--scale", "5", code=2)
+    assert "try 4, --height" in ran.stderr
