@@ -14,14 +14,13 @@ from typing import NamedTuple
 
 import numpy as np
 
-from stsr_cli.errors import InputError, StsrError, UsageError
+from stsr_cli.errors import InputError, UsageError
 from stsr_cli.metrics import psnr_rgb
 from stsr_cli.options import CompareOptions, TrackOptions
 from stsr_cli.pipeline import Prefetch
 from stsr_cli.report.comparison import Comparison, choose_frames, comparison_page, read_disagreement
 from stsr_cli.report.montage import Montage, Pixels
 from stsr_cli.report.page import Image, write_page
-from stsr_cli.report.pictures import draw_text
 from stsr_cli.video.colour.keeping import canvas
 from stsr_cli.video.encode.orientation import upright, upright_source
 from stsr_cli.video.probe import SourceInfo, estimate_num_frames, probe, shown
@@ -83,7 +82,7 @@ def compare(
     Raises:
         InputError: an input is missing, damaged, or no video; the CSV is none.
         UsageError: the videos differ in size, frame rate or number of frames; an output cannot be written.
-        StsrError: labels are asked for and matplotlib is missing; writing failed. No unfinished file is left.
+        StsrError: writing failed. No unfinished file is left.
     """
     videos = _open(options)
     disagreement = read_disagreement(options.disagreement) if options.disagreement else {}
@@ -135,13 +134,6 @@ def _open(options: CompareOptions) -> list[_Video]:
     for target in filter(None, (options.target, options.page)):
         for path in paths:
             check_target(target, path, overwrite=options.overwrite)
-    if options.target and options.has_labels:
-        try:
-            draw_text("")
-        except ImportError as error:
-            raise StsrError(
-                f"labels need matplotlib: pip install 'stsr-cli[train]' ({error}), or give --no-labels"
-            ) from error
     return videos
 
 

@@ -87,7 +87,7 @@ def convert_checkpoint(
     if out.suffix != ".safetensors":
         raise UsageError(f"{out} must end in .safetensors")
     if out.exists() and not overwrite:
-        raise UsageError(f"{out} exists; replace it with --overwrite (-y), or choose another name")
+        raise UsageError(f"{out} exists; -y replaces it, or choose another name")
     architecture = ARCHITECTURES[arch]
     tensors = read_tensors(
         checkpoint, parts=architecture.parts, module_globals=architecture.module_globals

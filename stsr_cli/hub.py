@@ -159,7 +159,8 @@ def _entry(name: str) -> dict[str, Any] | None:
 
 
 def _is_path(name: str) -> bool:
-    return Path(name).suffix == ".safetensors" or Path(name).exists()
+    """Whether a weights name is a file's; a folder holds no weights, and may be called as weights are."""
+    return Path(name).suffix == ".safetensors" or Path(name).is_file()
 
 
 def _pinned(name: str) -> str | None:

@@ -105,19 +105,29 @@ def first_psnr(measures: Iterable[str]) -> str | None:
     return next((name for name in measures if name.startswith("psnr")), None)
 
 
-def check_measures(names: Sequence[str]) -> None:
-    """Find out, before anything is measured, whether all measures are there.
+def available_measures(names: Sequence[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Find out, before anything is measured, which measures are there.
+
+    Returns:
+        those that are, and of each that needs something that is not installed why, a sentence.
 
     Raises:
-        UsageError: an unknown one, or one that needs something that is not installed; the message says what.
+        UsageError: an unknown one, or none is there.
     """
     for name in names:
         if name not in MEASURES:
             raise UsageError(f"no measure {name!r}; there are: {', '.join(MEASURES)}")
-    if "lpips" in names:
-        perceptual.check_lpips()
-    if "vmaf" in names:
-        perceptual.check_vmaf()
+    kept, problems = [], []
+    checks = {"lpips": perceptual.check_lpips, "vmaf": perceptual.check_vmaf}
+    for name in names:
+        try:
+            checks.get(name, lambda: None)()
+            kept.append(name)
+        except UsageError as error:
+            problems.append(str(error))
+    if not kept:
+        raise UsageError("; ".join(problems))
+    return tuple(kept), tuple(problems)
 
 
 def measure(

@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from stsr_cli.errors import StsrError, UsageError
+from stsr_cli.extras import install_command
 
 _VMAF_SECONDS = 120
 
@@ -35,14 +36,14 @@ def check_lpips() -> None:
     missing = [name for name in ("torchmetrics", "torchvision") if find_spec(name) is None]
     if missing:
         raise UsageError(
-            f"lpips needs {' and '.join(missing)}; install them with: pip install 'stsr-cli[eval]'"
+            f"lpips needs {' and '.join(missing)} that fit torch {torch.__version__}: {_install_lpips()}"
         )
     try:
         import_module("torchvision")
     except (ImportError, OSError, RuntimeError) as error:
         raise UsageError(
-            f"lpips needs a torchvision that fits torch {torch.__version__}, and the one here does not: "
-            f"{_reason(error)}; install them together"
+            f"lpips needs a torchvision that fits torch {torch.__version__}, and the one here does not "
+            f"({_reason(error)}): {_install_lpips()}"
         ) from error
     try:
         _lpips_network()
@@ -51,6 +52,13 @@ def check_lpips() -> None:
             f"lpips needs torchvision's AlexNet weights, which cannot be fetched: {_reason(error)}; "
             f"run once with a network, or put alexnet-owt-7be5be79.pth into {Path(torch.hub.get_dir()) / 'checkpoints'}"
         ) from error
+
+
+def _install_lpips() -> str:
+    """The command that installs what LPIPS needs beside this torch; its builds have indexes of their own."""
+    release, _, build = torch.__version__.partition("+")
+    index = f" --extra-index-url https://download.pytorch.org/whl/{build}" if build else ""
+    return f"{install_command('eval')} torch=={release}{index}"
 
 
 def _reason(error: Exception) -> str:

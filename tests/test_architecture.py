@@ -17,7 +17,7 @@ MAX_FILE_LINES = 500
 MAX_HELP_SECONDS = 0.3
 
 # A part is a file or folder right under stsr_cli; behind it, the parts it may import. Arrows only go down.
-BASE = {"errors", "labels", "options", "device", "files", "text"}
+BASE = {"errors", "extras", "labels", "options", "device", "files", "text"}
 NETWORK = {"registry", "modules", "ops", "streams", "cdca"}
 MIDDLE = {"pipeline", "segments", "checkpoint", "video", "data", "losses", "metrics", "tiling"}
 ENGINES = {
@@ -28,6 +28,7 @@ BELOW_ENGINES = BASE | NETWORK | MIDDLE
 
 MAY_IMPORT: dict[str, set[str]] = {
     "errors": set(),
+    "extras": {"text"},
     "labels": set(),
     "files": {"errors"},
     "text": set(),
@@ -44,7 +45,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "streams": {"errors", "registry", "modules", "ops"},
     "cdca": {"errors", "registry", "modules", "ops", "streams"},
     "pipeline": {"errors"},
-    "video": {"errors", "files", "options", "text"},
+    "video": {"errors", "extras", "files", "options", "text"},
     "tiling": {"errors", "modules"},
     "metrics": {"errors", "ops", "perceptual"},
     "losses": BASE | NETWORK,
@@ -55,7 +56,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "data": BASE | NETWORK | {"video"},
     "convert": BASE | NETWORK | {"checkpoint", "foreign"},
     "testsets": {"errors", "data", "video"},
-    "perceptual": {"errors"},
+    "perceptual": {"errors", "extras"},
     "hub": BELOW_ENGINES,
     "card": BASE | NETWORK | {"checkpoint"},
     "publish": BELOW_ENGINES | {"hub", "card"},

@@ -3,10 +3,12 @@
 One file a command: parse -> options -> one library call -> print. torch and av are imported inside the commands.
 """
 
+import difflib
 import importlib
 import os
 import signal
 import sys
+from pathlib import Path
 from typing import Any
 
 import click
@@ -47,6 +49,20 @@ class _LazyGroup(click.Group):
         command: click.Command = module.command
         return command
 
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Take a command by its name; a word that is none is answered with the command that was meant.
+
+        Raises:
+            click.UsageError: it is none.
+        """
+        if args and args[0] not in _COMMANDS and not args[0].startswith("-"):
+            meant = _meant(args)
+            advice = f"did you mean: {command_line(meant)}" if meant else "stsr --help lists them"
+            raise click.UsageError(f"no such command: {args[0]!r}; {advice}", ctx)
+        return super().resolve_command(ctx, args)
+
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):
             formatter.write_dl([(name, line) for name, (_, line) in _COMMANDS.items()])
@@ -71,6 +87,21 @@ class _LazyGroup(click.Group):
         except KeyboardInterrupt:
             click.echo("stsr: interrupted; nothing unfinished was left behind", err=True)
             sys.exit(InterruptedRun.exit_code)
+
+
+def _meant(args: list[str]) -> list[str] | None:
+    """The command that was meant by one whose first word is no command; None: who knows."""
+    word, *others = args
+    if word == "help":
+        return ["stsr", *[one for one in others[:1] if one in _COMMANDS], "--help"]
+    if word == "version":
+        return ["stsr", "--version"]
+    close = difflib.get_close_matches(word.lower(), _COMMANDS, n=1)
+    if Path(word).exists() or (not close and Path(word).suffix):
+        from stsr_cli.cli.many import upscale_command
+
+        return upscale_command(args)
+    return ["stsr", *close, *others] if close else None
 
 
 @click.group(

@@ -9,7 +9,7 @@ import click
 
 from stsr_cli.cli.fields import option_of, refuse_given
 from stsr_cli.cli.loading import loading
-from stsr_cli.errors import FINISHED_DAMAGED
+from stsr_cli.errors import FINISHED_DAMAGED, UsageError
 from stsr_cli.options import EvalOptions, ModelOptions
 
 if TYPE_CHECKING:
@@ -101,6 +101,7 @@ _option = option_of(EvalOptions, ModelOptions)
     show_default=True,
     help="Frames of a data set of which the page has pictures.",
 )
+@click.option("-y", "--overwrite", is_flag=True, help="Replace what --csv and --html name.")
 def command(
     datasets: tuple[str, ...],
     is_self: bool,
@@ -108,6 +109,7 @@ def command(
     csv_path: Path | None,
     page_path: Path | None,
     html_frames: int,
+    overwrite: bool,
     **values: Any,
 ) -> None:
     """Measure interpolated frames on test sets, beside bicubic + blend and other systems.
@@ -125,6 +127,10 @@ def command(
     for path in filter(None, (csv_path, page_path)):
         if not path.absolute().parent.is_dir():  # found out now, not after hours
             raise click.UsageError(f"{path}: there is no folder {path.parent}; make it first")
+        if path.exists() and not overwrite:
+            raise UsageError(f"{path} exists; -y replaces it, or choose another name")
+    if csv_path is not None and csv_path == page_path:
+        raise click.UsageError(f"--csv and --html both name {csv_path}; give each its own name")
     options, model = _options(is_self, values)
     with loading():
         from stsr_cli.console import Counter, print_table

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from stsr_cli.cli.fields import Decorator, option_of, output_path, refuse_given, section
-from stsr_cli.errors import InterruptedRun
+from stsr_cli.errors import InterruptedRun, UsageError
 from stsr_cli.options import BatchOptions, TellOptions, UpscaleOptions
+from stsr_cli.text import command_line
 
 if TYPE_CHECKING:
     from stsr_cli.batch.run import Make
@@ -63,15 +64,24 @@ def output_path_of(value: str | None) -> Path | None:
     return output_path(click.get_current_context(), click.Argument(["output"]), value)
 
 
-def sort_arguments(paths: tuple[str, ...], values: dict[str, Any]) -> Arguments:
+def sort_arguments(
+    paths: tuple[str, ...], values: dict[str, Any], *, is_output_named: bool
+) -> Arguments:
     """What of the arguments is read and where it goes.
 
     It is a batch with more than one input, with -r or --output-pattern, or if the input is a folder that holds videos
-    and no images. The last argument is the output; with --output-pattern only if it is a folder, and not alone.
+    and no images. The last argument is the output; with --output-pattern only if it is a folder, and not alone, or if
+    `is_output_named`: -o said so.
+
+    Raises:
+        click.UsageError: there is no output, or it is no folder and has to be one.
+        UsageError: the output exists, and may have been meant as an input.
     """
     has_pattern = values["pattern"] is not None
     if len(paths) < 2 and not has_pattern:
-        raise click.UsageError("Missing argument 'OUTPUT'.")
+        raise click.UsageError(
+            f"Missing argument 'OUTPUT'; write: {command_line(upscale_command(list(paths)))}"
+        )
     first, last = tuple(map(Path, paths[:-1])), paths[-1]
     is_batch = len(first) > 1 or has_pattern or values["recursive"]
     if not is_batch and first[0].is_dir():
@@ -80,18 +90,54 @@ def sort_arguments(paths: tuple[str, ...], values: dict[str, Any]) -> Arguments:
         is_batch = holds_videos_alone(first[0])
     if not is_batch:
         refuse_given("with one INPUT that is no folder of videos", "skip_existing", "halt_on_error")
+        if not values["overwrite"]:
+            _refuse_second_input(first[0], Path(last))
         return Arguments(first, last, is_batch=False)
     refuse_given("with several files; it is one file of one run", "report", "disagreement")
     refuse_given("with several files", "preview_seconds", "format")
     is_folder = last.endswith(("/", os.sep)) or Path(last).is_dir()
-    if has_pattern and not (first and is_folder):
+    if has_pattern and not is_output_named and not (first and is_folder):
         return Arguments((*first, Path(last)), None, is_batch=True)
     if not is_folder:
+        several = "more than one input" if len(first) > 1 else "a folder of videos"
+        what = "a file" if Path(last).exists() else "none"
+        advice = f"write {last}/ to have it made"
+        if Path(last).suffix:
+            advice = "name a folder behind the inputs, such as out/ (with its slash)"
         raise click.UsageError(
-            f"OUTPUT of several files is a folder, and {last!r} is none; end its name in / to have it made, or name "
-            "outputs by --output-pattern"
+            f"{several} needs a folder as output, and OUTPUT, {last!r}, is {what}; {advice}, or name outputs by "
+            "--output-pattern"
         )
     return Arguments(first, last, is_batch=True)
+
+
+def _refuse_second_input(source: Path, target: Path) -> None:
+    """Refuse an output that exists and looks like a second input.
+
+    Raises:
+        UsageError: it is a file other than the input.
+    """
+    if not (source.is_file() and target.is_file()) or source.samefile(target):
+        return
+    from stsr_cli.video.probe import shown
+
+    both = command_line(["stsr", "upscale", str(source), str(target), "out/"])
+    raise UsageError(
+        f"{shown(target)} is the output and exists; -y replaces it. If it is a second input: more than one needs a "
+        f"folder as output, such as: {both}"
+    )
+
+
+def upscale_command(arguments: list[str]) -> list[str]:
+    """The command that upscales; arguments that are one input alone get an output."""
+    if len(arguments) == 1 and not arguments[0].startswith("-"):
+        from stsr_cli.batch.naming import extension
+
+        source = Path(arguments[0])
+        is_folder = source.is_dir()
+        target = f"{source}_4x/" if is_folder else source.with_name(f"{source.stem}_4x")
+        arguments = [arguments[0], f"{target}{'' if is_folder else extension(source)}"]
+    return ["stsr", "upscale", *arguments]
 
 
 def take_batch(arguments: Arguments, values: dict[str, Any], run: UpscaleOptions) -> BatchOptions:

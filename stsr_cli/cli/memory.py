@@ -27,7 +27,7 @@ memory_options = section(
         "--max-memory",
         metavar="SIZE",
         type=SIZE,
-        help="What the networks may take at a time, such as 2GiB, by which auto chooses tiles  [default: 80 % of what "
-        "is free on the device]",
+        help="What the networks may take at a time, such as 2GiB or 500MB (2 alone is 2GiB), by which auto chooses "
+        "tiles  [default: 80 % of what is free on the device]",
     ),
 )

@@ -26,6 +26,7 @@ _SHOWN = {*SourceOptions.__dataclass_fields__, "strict", "scene_threshold"} - {"
 @click.argument(
     "target", metavar="[OUTPUT]", type=click.Path(), callback=output_path, required=False
 )
+@click.option("-o", "--output", metavar="OUTPUT", help="OUTPUT, as of `stsr upscale`.")
 @hidden(run_options, *_SHOWN)
 @click.option(
     "--scenes", "is_decoded", is_flag=True, help="Decode INPUT to the end and list its cuts."
@@ -34,12 +35,25 @@ _SHOWN = {*SourceOptions.__dataclass_fields__, "strict", "scene_threshold"} - {"
     "--no-trial", is_flag=True, help="With OUTPUT: run no frames to estimate time, disk and memory."
 )
 @click.option("--json", "is_json", is_flag=True, help="Print one object on stdout.")
-def command(is_decoded: bool, no_trial: bool, is_json: bool, **values: Any) -> None:
+@click.pass_context
+def command(
+    context: click.Context,
+    /,
+    is_decoded: bool,
+    no_trial: bool,
+    is_json: bool,
+    output: str | None,
+    **values: Any,
+) -> None:
     """Say what the video INPUT holds and what `stsr upscale INPUT OUTPUT` would make of it, track by track.
 
     A few frames of INPUT are run and encoded to estimate what the whole takes; give the options of `stsr upscale` for
     that. Nothing is written.
     """
+    if output is not None:
+        if values["target"] is not None:
+            raise click.UsageError(f"two outputs: {values['target']} and {output}; give one")
+        values["target"] = output_path(context, click.Argument(["target"]), output)
     is_planned = values["target"] is not None
     if not is_decoded and not is_planned:
         refuse_given("without --scenes and OUTPUT: no cuts are looked for", "scene_threshold")
@@ -47,7 +61,6 @@ def command(is_decoded: bool, no_trial: bool, is_json: bool, **values: Any) -> N
     from stsr_cli.video.describe import describe
     from stsr_cli.video.pipes.pipe import PIPE
     from stsr_cli.video.probe import probe
-    from stsr_cli.video.size_changes import find_size_changes
     from stsr_cli.video.timing.excerpt import excerpt
     from stsr_cli.video.tracks.plan import list_tracks, plan_output
 
@@ -55,7 +68,7 @@ def command(is_decoded: bool, no_trial: bool, is_json: bool, **values: Any) -> N
     tracks = list_tracks(info)
     if is_planned:
         tracks = plan_output(info, options.target, options.tracks, options.encode.format)
-    video = describe(info, find_size_changes(info))
+    video = describe(info)
     if not is_json:
         _print_tracks(video, tracks, options, is_planned)
     shots = _find_cuts(info, options.scene_threshold) if is_decoded else None

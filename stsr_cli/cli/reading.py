@@ -6,7 +6,7 @@ import click
 
 from stsr_cli.cli.fields import option_of, section
 from stsr_cli.cli.units import PROTOCOLS, RATE, TIME
-from stsr_cli.options import DEFAULT_IMAGE_RATE, Deinterlace, SizeAction, SourceOptions
+from stsr_cli.options import DEFAULT_IMAGE_RATE, Deinterlace, SourceOptions
 
 _option = option_of(SourceOptions)
 
@@ -47,12 +47,6 @@ source_options = section(
         "code 3. More than N damaged frames are an error; 0: the first one that cannot be decoded is.",
     ),
     _option(
-        "--on-size-change",
-        type=click.Choice(get_args(SizeAction)),
-        help="Of pictures whose size changes on the way: refuse them (stop), before a network is loaded where the file "
-        "says so, or scale all into the first one's size, with black bars where their shape differs (fit).",
-    ),
-    _option(
         "--max-pixels",
         metavar="N",
         type=click.IntRange(1, 2**31 - 1),
@@ -65,7 +59,7 @@ source_options = section(
         type=PROTOCOLS,
         default=(),
         help="Let INPUT be an address, and name other files and addresses (playlists: HLS, DASH, concat), by these "
-        "protocols of FFmpeg, e.g. file or https,tls,tcp  [default: none]",
+        "protocols of FFmpeg, e.g. file or https  [default: none]",
     ),
     _option(
         "--deinterlace",

@@ -9,6 +9,7 @@ import click
 
 from stsr_cli.cli.fields import option_of
 from stsr_cli.cli.loading import loading
+from stsr_cli.cli.units import GIB
 from stsr_cli.options import ReproduceOptions
 from stsr_cli.text import command_line
 
@@ -43,7 +44,7 @@ _path = click.Path(path_type=Path)
     multiple=True,
     help="Footage to measure on (repeatable) [default: clips held out of --labeled].",
 )
-@_option("--out", type=_path, help="Folder of the results and of unfinished work.")
+@_option("-o", "--out", type=_path, help="Folder of the results and of unfinished work.")
 @_option("--seeds", type=click.IntRange(1), help="Training sets to repeat everything with.")
 @_option(
     "--jobs",
@@ -52,7 +53,7 @@ _path = click.Path(path_type=Path)
 )
 @_option("--device", help="auto, cpu, cuda, cuda:N or mps.")
 @_option("--cache", type=_path, help="Folder of decoded frames [default: the user's cache folder].")
-@_option("--cache-gib", type=click.FloatRange(0, min_open=True), help="Bound of that folder.")
+@_option("--cache-gib", metavar="GIB", type=GIB, help="Bound of that folder.")
 @click.option("--dry-run", is_flag=True, help="Say what would be done, and do nothing.")
 def command(figures: tuple[str, ...], dry_run: bool, **values: Any) -> None:
     """Repeat the paper's ablations: Fig. 4(e), 5(e), 6(e) and 8, and Table 2; `all` is all of them.

@@ -13,6 +13,7 @@ import click
 
 from stsr_cli.cli.fields import Decorator, option_of
 from stsr_cli.cli.loading import loading
+from stsr_cli.cli.units import GIB
 from stsr_cli.errors import UsageError
 from stsr_cli.options import Precision, Recipe, TrainOptions
 from stsr_cli.presets import RECIPE_KEYS, available, read_config
@@ -155,7 +156,7 @@ _RUN_OPTIONS: list[Decorator] = [
     option(
         "--cache", type=PATH, help="Folder of decoded frames [default: the user's cache folder]."
     ),
-    option("--cache-gib", type=click.FloatRange(0, min_open=True), help="Bound of that folder."),
+    option("--cache-gib", metavar="GIB", type=GIB, help="Bound of that folder."),
 ]
 
 

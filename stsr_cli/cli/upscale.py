@@ -27,7 +27,7 @@ from stsr_cli.cli.memory import memory_options
 from stsr_cli.cli.preview import run_preview
 from stsr_cli.cli.reading import decoding_options, source_options
 from stsr_cli.cli.telling import take_telling, tell_options, telling
-from stsr_cli.cli.units import RATE, TIME
+from stsr_cli.cli.units import HEIGHT, RATE, SCALE, SIDES, TIME, TIME_SCALE
 from stsr_cli.errors import FINISHED_DAMAGED
 from stsr_cli.options import (
     CutAction,
@@ -75,40 +75,31 @@ def levels(context: click.Context, parameter: click.Parameter, value: float) -> 
     return value
 
 
-def _size(
-    context: click.Context, parameter: click.Parameter, value: str | None
-) -> tuple[int, int] | None:
-    """Read `1920x1080`."""
-    if value is None:
-        return None
-    width, _, height = value.lower().partition("x")
-    sides = [int(side) if side.isascii() and side.isdigit() else 0 for side in (width, height)]
-    if min(sides) < 1:
-        raise click.BadParameter(f"{value!r} is no size; write WIDTHxHEIGHT, such as 1920x1080")
-    return sides[0], sides[1]
-
-
 _what_is_computed = section(
     "What is computed",
     _option(
         "--scale",
-        type=click.IntRange(1),
-        help="Spatial factor: 1 (time only), 4, or 16 (f_S twice).",
+        metavar="N",
+        type=SCALE,
+        help="Spatial factor: 1 (time only), 4, or 16 (f_S twice); any other is reached by Lanczos from the next of "
+        "them above.",
     ),
     _option(
         "--size",
         metavar="WxH",
-        callback=_size,
+        type=SIDES,
         help="Size of OUTPUT as shown, by a Lanczos resize after f_S; the picture keeps its shape on the screen.",
     ),
     click.option(
         "--height",
-        type=click.IntRange(1),
+        metavar="N",
+        type=HEIGHT,
         help="Height of OUTPUT as shown; the width follows, and pixels are square.",
     ),
     _option(
         "--time-scale",
-        type=click.IntRange(1),
+        metavar="N",
+        type=TIME_SCALE,
         help="Frame-rate factor: 1 (space only), 2, 4 or 8 (f_T repeated); with --fps, the smallest that reaches it.",
     ),
     _option(
@@ -286,9 +277,14 @@ def take_run(values: dict[str, Any]) -> UpscaleOptions:
     type=click.Path(path_type=Path),
     help="Write what was done and what was verified: versions, weights, options, tracks, cuts, times.",
 )
+@click.option(
+    "-o", "--output", metavar="OUTPUT", help="OUTPUT, which may stand here instead of at the end."
+)
 @click.option("-y", "--overwrite", is_flag=True, help="Replace OUTPUT and FILE if they exist.")
 @click.pass_context
-def command(context: click.Context, /, paths: tuple[str, ...], **values: Any) -> None:
+def command(
+    context: click.Context, /, paths: tuple[str, ...], output: str | None, **values: Any
+) -> None:
     """Upscale the video INPUT to OUTPUT: 4x the resolution and 2x the frame rate.
 
     Sound, subtitles, chapters, attachments and tags are copied as they are where OUTPUT can hold them, else converted
@@ -301,8 +297,10 @@ def command(context: click.Context, /, paths: tuple[str, ...], **values: Any) ->
     Several INPUTs, or folders of videos, go into the folder OUTPUT, one after the other; the same command again goes on
     with those that are left.
     """
+    paths = paths if output is None else (*paths, output)
     paths, distribute = take_distribute(paths, values)
-    tell, arguments = take_telling(values), sort_arguments(paths, values)
+    tell = take_telling(values)
+    arguments = sort_arguments(paths, values, is_output_named=output is not None)
     many = {name: values.pop(name) for name in _MANY}
     preview_seconds = values.pop("preview_seconds")
     options = take_run({**values, "source": arguments.inputs[0], "target": arguments.target})

@@ -18,6 +18,7 @@ from typing import Any
 
 from stsr_cli.distribute.crew import Assignment, Done, Event, Failed, Lost, Note
 from stsr_cli.errors import StsrError, UsageError
+from stsr_cli.extras import install_command
 
 _WAIT_SECONDS = 0.5
 _GRACE_SECONDS = 10.0  # for tasks that are told to stop, to remove what is unfinished
@@ -249,7 +250,7 @@ def _ray() -> Any:
         import ray
     except ImportError as error:
         raise UsageError(
-            "--distribute ray needs Ray, which is not installed; pip install 'stsr-cli[ray]'"
+            f"--distribute ray needs Ray, which is not installed: {install_command('ray')}"
         ) from error
     return ray
 

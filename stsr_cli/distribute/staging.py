@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from stsr_cli.errors import InputError, StsrError
+from stsr_cli.extras import install_command
 from stsr_cli.files import FileLock, replace, sync
 
 _KEEP_SECONDS = 7 * 86400.0  # that a fetched source stays after its last use
@@ -110,7 +111,8 @@ def _errors(what: str, kind: type[StsrError] = StsrError) -> Iterator[None]:
     except StsrError:
         raise
     except ImportError as error:  # of the file system, or of fsspec itself
-        raise StsrError(f"cannot {what}: {error}") from error
+        install = f": {install_command('ray')}" if error.name == "fsspec" else ""
+        raise StsrError(f"cannot {what}: {error}{install}") from error
     except Exception as error:  # each storage has its own
         text = " ".join(str(error).split()) or type(error).__name__
         raise kind(f"cannot {what}: {text}; check the URL and what this machine may do") from error

@@ -1,5 +1,6 @@
 """Measure every system on every frame that a protocol scores, data set after data set."""
 
+import math
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -11,12 +12,12 @@ import torch
 
 from stsr_cli.data import Pixels
 from stsr_cli.device import resolve_device
-from stsr_cli.errors import InputError
+from stsr_cli.errors import InputError, StsrError
 from stsr_cli.evaluation.external import External, ExternalError, OutputFrames
 from stsr_cli.evaluation.rows import EvalReport, Key, Measured, Row, failed_row, rows_of
 from stsr_cli.evaluation.samples import SCALE, Sample, read_given, read_samples
 from stsr_cli.evaluation.systems import NO_STREAM, Network, find_systems
-from stsr_cli.metrics import DEFAULT_MEASURES, check_measures, measure
+from stsr_cli.metrics import DEFAULT_MEASURES, available_measures, measure
 from stsr_cli.options import EvalOptions, ModelOptions, Protocol
 from stsr_cli.testsets import Clip, Dataset, Still, find_dataset
 from stsr_cli.video.lossless import write_lossless
@@ -98,16 +99,15 @@ def evaluate(
         on_measured: told every scored frame, with the pixels. It may be told of frames of a clip that is then left out.
 
     Raises:
-        UsageError, WeightsError, DeviceError: see `find_systems`; also a measure that is not there.
+        UsageError, WeightsError, DeviceError: see `find_systems`; also an unknown measure, or none that is there.
         InputError: nothing at all could be measured.
     """
     model, options = model or ModelOptions(), options or EvalOptions()
-    measures = options.measures or _PROTOCOL_MEASURES[options.protocol]
-    check_measures(measures)
+    measures, missing = available_measures(options.measures or _PROTOCOL_MEASURES[options.protocol])
     if options.threads is not None:
         torch.set_num_threads(options.threads)
     systems = find_systems(model, options, resolve_device(model.device))
-    problems: list[str] = []
+    problems = [f"{reason}; the other measures are kept" for reason in missing]
     found: list[Dataset] = []
     for given in datasets:
         try:
@@ -129,8 +129,8 @@ def evaluate(
     rows = [row for dataset in found for row in _measure_dataset(run, dataset)]
     if not any(row["num_frames"] for row in rows):
         raise InputError(
-            problems[0]
-            if problems
+            problems[len(missing)]
+            if len(problems) > len(missing)
             else f"{datasets[0]} ends before its first chosen frame; leave --limit out"
         )
     return EvalReport(rows, problems)
@@ -208,7 +208,7 @@ def _measured(
     predictions: dict[Key, Prediction] = {}
     for key, pixels in predicted.items():
         if id(pixels) not in known:
-            known[id(pixels)] = measure(pixels, sample.target, sample.crop_border, run.measures)
+            known[id(pixels)] = {name: _measure(run, name, pixels, sample) for name in run.measures}
         predictions[key] = Prediction(pixels, known[id(pixels)])
     disagreement = {
         name: float(np.abs(pixels.astype(np.int16) - predicted[name, "s2t"]).mean())
@@ -225,6 +225,16 @@ def _measured(
         predictions=predictions,
         disagreement=disagreement,
     )
+
+
+def _measure(run: _Run, name: str, pixels: Pixels, sample: Sample) -> float:
+    """One measure of one frame; what cannot be measured is no number, and told once."""
+    try:
+        return measure(pixels, sample.target, sample.crop_border, (name,))[name]
+    except StsrError as error:
+        if str(error) not in run.problems:
+            run.problems.append(str(error))
+        return math.nan
 
 
 @contextmanager

@@ -47,9 +47,6 @@ class Montage:
         Args:
             frames: one a video, all of one shape and type.
             turn: counts what "flip" shows; the other modes do not ask.
-
-        Raises:
-            ImportError: there are labels, and matplotlib is missing.
         """
         height, width = frames[0].shape[:2]
         if self.mode == "side":

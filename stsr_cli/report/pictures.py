@@ -1,4 +1,7 @@
-"""Images side by side with their titles. Their pixels are copied, never resampled; matplotlib draws the text alone."""
+"""Images side by side with their titles. Their pixels are copied, never resampled.
+
+matplotlib draws the text where it is installed, else a small font of ours does.
+"""
 
 import io
 import math
@@ -9,6 +12,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
+
+from stsr_cli.report.letters import draw_letters
 
 if TYPE_CHECKING:
     from stsr_cli.training.status import Picture
@@ -22,11 +27,7 @@ _DPI = 100
 
 
 def picture_strip(picture: "Picture") -> Image:
-    """Put the columns of a picture side by side, each below its title: (H, W, 3) uint8 RGB.
-
-    Raises:
-        ImportError: matplotlib is missing.
-    """
+    """Put the columns of a picture side by side, each below its title: (H, W, 3) uint8 RGB."""
     cells = []
     for index, (title, image) in enumerate(picture.columns):
         if index:
@@ -72,14 +73,14 @@ def draw_text(text: str, is_bold: bool = False, pixels: int = TEXT_PIXELS) -> Im
 
     Returns:
         (H, W, 3) uint8 RGB.
-
-    Raises:
-        ImportError: matplotlib is missing.
     """
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
     shown = "".join(letter if letter.isprintable() else "?" for letter in text) or " "
+    try:
+        from matplotlib.backends.backend_agg import FigureCanvasAgg
+        from matplotlib.figure import Figure
+    except ImportError:
+        letters = draw_letters(shown, pixels + pixels // 2, is_bold=is_bold)
+        return np.repeat(letters[..., None], 3, axis=2)
     figure = Figure(dpi=_DPI)
     canvas = FigureCanvasAgg(figure)
     drawn = figure.text(

@@ -15,6 +15,7 @@ from stsr_cli import __version__
 from stsr_cli.data import Clip, load_clips, split
 from stsr_cli.device import machine_name, resolve_device
 from stsr_cli.errors import StsrError, UsageError
+from stsr_cli.extras import install_command
 from stsr_cli.files import write_atomically
 from stsr_cli.options import ReproduceOptions
 from stsr_cli.registry import unknown_name
@@ -261,7 +262,7 @@ def _write(folder: Path, result: Mapping[str, Any]) -> None:
         picture = draw_ablation(result)
     except ImportError as error:
         raise StsrError(
-            f"the picture needs the extra 'train': pip install 'stsr-cli[train]' ({error}); "
-            f"{name}.json and {name}.md are written"
+            f"{name}.json and {name}.md are written, and the picture needs more packages ({error}): "
+            f"{install_command('train')}"
         ) from error
     write_atomically(folder / f"{name}.png", picture)

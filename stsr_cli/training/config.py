@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from stsr_cli.errors import StsrError
+from stsr_cli.extras import install_command
 from stsr_cli.options import TrainOptions
 
 # How a run was started, not what it is.
@@ -24,7 +25,7 @@ def as_toml(options: TrainOptions) -> str:
         import tomli_w
     except ImportError as error:
         raise StsrError(
-            f"training needs the extra 'train': pip install 'stsr-cli[train]' ({error})"
+            f"training needs more packages ({error}): {install_command('train')}"
         ) from error
     return tomli_w.dumps(
         {name: value for name, value in as_values(options).items() if value is not None}

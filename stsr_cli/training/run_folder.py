@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stsr_cli.errors import StsrError, UsageError
+from stsr_cli.extras import install_command
 from stsr_cli.files import write_atomically
 from stsr_cli.report.curves import draw_curves
 from stsr_cli.report.pictures import contact_sheet, picture_strip
@@ -156,7 +157,7 @@ class RunFolder:
         except ImportError as error:
             package = str(error.name).split(".")[0]
             self._note_once(
-                package, f"{error}; {consequence} (pip install 'stsr-cli[train]' brings {package})"
+                package, f"{error}; {consequence} ({install_command('train')} brings {package})"
             )
         except (OSError, StsrError) as error:
             reason = error.strerror if isinstance(error, OSError) else error

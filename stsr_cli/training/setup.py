@@ -12,6 +12,7 @@ from stsr_cli.cdca import CDCA
 from stsr_cli.checkpoint import Weights, load_weights, read_header
 from stsr_cli.device import resolve_device, resolve_dtype
 from stsr_cli.errors import InputError, StsrError, UsageError, WeightsError
+from stsr_cli.extras import install_command
 from stsr_cli.hub import resolve_weights
 from stsr_cli.losses import Objective
 from stsr_cli.modules import SpatialModule, TemporalModule
@@ -46,7 +47,7 @@ def check_options(options: TrainOptions) -> None:
     recipe = options.recipe
     if not (options.resume or options.overwrite) and options.out.exists():
         raise UsageError(
-            f"{options.out} exists; go on with --resume, start over with --overwrite, or choose another --out"
+            f"{options.out} exists; go on with --resume, start over with -y, or choose another --out"
         )
     if not recipe.steps and options.minutes is None:
         raise UsageError("a training run needs an end: give --steps or --minutes")
@@ -239,7 +240,7 @@ def make_accelerator(options: TrainOptions) -> "Accelerator":
         from accelerate.state import AcceleratorState
     except ImportError as error:
         raise StsrError(
-            f"training needs the extra 'train': pip install 'stsr-cli[train]' ({error})"
+            f"training needs more packages ({error}): {install_command('train')}"
         ) from error
     device = resolve_device(options.device)
     dtype = resolve_dtype(options.precision, device)

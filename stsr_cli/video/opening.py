@@ -27,6 +27,12 @@ _DEMUXERS = {
 }
 _PLAYLIST = re.compile(rb"\s*(#EXTM3U|ffconcat version|<\?xml[^>]*>\s*<MPD|<MPD|v=0\r?\n)")
 _HEAD_BYTES = 4096
+# Protocols that others run on: who allows one allows these.
+_BELOW = {
+    **dict.fromkeys(("http", "ftp", "rtmp", "tls", "httpproxy", "gopher"), ("tcp",)),
+    **dict.fromkeys(("https", "rtmps", "gophers"), ("tls", "tcp")),
+}
+_ONE_SLASH = re.compile(r"([a-z][a-z0-9+.-]+):/(?=[^/])", re.IGNORECASE)
 _ADDRESS = re.compile(r"([a-z][a-z0-9+.-]*):/?(?=[^/])", re.IGNORECASE)
 
 
@@ -69,7 +75,8 @@ def open_input(
     url = address(path, options)
     if url is None:
         _check_file(path)
-    protocols = ",".join(dict.fromkeys(["file", *options.protocols]))
+    below = [under for name in options.protocols for under in _BELOW.get(name, ())]
+    protocols = ",".join(dict.fromkeys(["file", *options.protocols, *below]))
     allowed = {"protocol_whitelist": protocols, "format_whitelist": demuxers(options)}
     try:
         if url is None and is_moving_webp(path):
@@ -82,6 +89,8 @@ def open_input(
                 **allowed,
                 "pattern_type": "none",  # a picture called a%03d.png is that file and not a sequence
                 "max_pixels": str(options.max_pixels),
+                # a list whose maker is trusted may name any file
+                **({"safe": "0"} if options.protocols else {}),
             },
             metadata_errors="surrogateescape",
             hwaccel=hwaccel,
@@ -137,7 +146,7 @@ def _refuse_playlist(path: Path, options: SourceOptions) -> None:
         if _PLAYLIST.match(file.read(_HEAD_BYTES)):
             raise InputError(
                 f"{shown(path)} names other files or addresses, and none is opened for it; if you trust its maker, "
-                "allow them with --allow-protocols file, or https,tls,tcp"
+                "allow them with --allow-protocols file, or --allow-protocols https"
             )
 
 
@@ -147,7 +156,13 @@ def reason(error: Exception) -> str:
 
 
 def shown(path: Path) -> str:
-    """A path for a one-line message: escaped when it holds line breaks or bytes without text."""
+    """A path for a one-line message: escaped when it holds line breaks or bytes without text.
+
+    An address has its two slashes, of which a Path keeps one.
+    """
     if path == PIPE:
         return "the pipe (-)"
-    return str(path) if str(path).isprintable() else repr(str(path))
+    text = (
+        _ONE_SLASH.sub(r"\1://", str(path), count=1) if _ONE_SLASH.match(str(path)) else str(path)
+    )
+    return text if text.isprintable() else repr(text)

@@ -49,7 +49,7 @@ def check_target(target: Path, source: Path, *, overwrite: bool) -> None:
         if not target.is_file():
             raise UsageError(f"the output {name} is no plain file; write - and lead that into it")
         if not overwrite:
-            raise UsageError(f"{name} exists; choose another name or allow overwriting it")
+            raise UsageError(f"{name} exists; -y replaces it, or choose another name")
     if not os.access(folder, os.W_OK | os.X_OK):
         raise UsageError(f"no permission to write in {shown(folder)}; choose another folder")
 
@@ -82,9 +82,7 @@ def check_image_target(pattern: Path, source: SourceInfo, *, overwrite: bool) ->
         if any(image.resolve() == first.resolve() for image in source.images or (source.path,)):
             raise UsageError(f"the output {name} is the input itself; choose another folder")
         if not overwrite:
-            raise UsageError(
-                f"{shown(first)} exists; choose another folder or allow overwriting (-y)"
-            )
+            raise UsageError(f"{shown(first)} exists; -y replaces it, or choose another folder")
     if not os.access(folder, os.W_OK | os.X_OK):
         raise UsageError(f"no permission to write in {shown(folder)}; choose another folder")
 

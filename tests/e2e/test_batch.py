@@ -120,7 +120,7 @@ def test_nothing_of_one_file_reaches_the_next(upscaled, clips, tmp_path):
     [
         (["clips/a.mp4", "other/a.mp4", "out/"], ["clips/a.mp4", "other/a.mp4", "out/a.mp4", "{"]),
         (["clips/a.mp4", "clips/b 2.mkv", "clips/"], ["is an input", "--output-pattern"]),
-        (["clips/a.mp4", "clips/b 2.mkv", "o.mp4"], ["'o.mp4'", "end its name in /"]),
+        (["clips/a.mp4", "clips/b 2.mkv", "o.mp4"], ["'o.mp4'", "name a folder behind the inputs"]),
         (["clips/a.mp4", "clips/b 2.mkv", "notes/"], ["notes", "cannot be one"]),
         (["-r", "clips", "out/", "--output-pattern", "{nme}"], ["{nme}", "{name}"]),
         (["-r", "clips", "out/", "--report", "r.json"], ["--report", "several files"]),

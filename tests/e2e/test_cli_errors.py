@@ -141,9 +141,10 @@ def test_unknown_module(fails, make_clip, option, name, hint):
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["--scale", "3"], ["scale 3", "try 1, 4, 16"]),
         (["--scale", "0"], ["--scale"]),
-        (["--scale", "4.5"], ["--scale"]),
+        (["--scale", "4.5"], ["--scale", "--height", "--size"]),
+        (["--height", "1080q"], ["1080q", "1080p"]),
+        (["--max-memory", "much"], ["much", "2GiB"]),
         (["--scale", "1024"], ["libx264"]),
         (["--time-scale", "3"], ["time scale 3", "try 1, 2, 4, 8"]),
         (["--stream", "mean"], ["--stream"]),
@@ -164,7 +165,7 @@ def test_bad_option(fails, make_clip, arguments, words):
 
 
 def test_unknown_command(fails):
-    fails(USAGE, ["upscal"], "upscal", "in.mp4", "out.mp4")
+    fails(USAGE, ["upscal", "stsr upscale in.mp4 out.mp4"], "upscal", "in.mp4", "out.mp4")
 
 
 def test_output_is_missing(fails, make_clip):
@@ -175,7 +176,8 @@ def test_output_is_missing(fails, make_clip):
 def test_output_exists(really_fails, make_clip, tmp_path):
     make_clip("in.mp4")
     (tmp_path / "out.mp4").write_bytes(b"precious")
-    really_fails(USAGE, ["out.mp4", "exists"], "upscale", "in.mp4", "out.mp4", *PLAIN)
+    words = ["out.mp4", "exists", "-y", "more than one needs a folder"]
+    really_fails(USAGE, words, "upscale", "in.mp4", "out.mp4", *PLAIN)
 
 
 @pytest.mark.parametrize("target", ["in.mp4", "./in.mp4", "hard.mp4", "soft.mp4"])

@@ -9,6 +9,7 @@ import pytest
 from click.testing import CliRunner
 
 from stsr_cli.cli import main
+from stsr_cli.report.letters import draw_letters
 from stsr_cli.report.pictures import draw_text
 from stsr_cli.video.reader import read_frames
 
@@ -170,16 +171,21 @@ def test_a_long_label_is_cut(run, make_clip, tmp_path):
     assert decode(tmp_path / "out.mkv")[0][0].shape == (48 + BAR, 128, 3)
 
 
-def test_without_matplotlib_there_are_no_labels(run, three, tmp_path, monkeypatch):
+def test_without_matplotlib_a_font_of_ours_draws_the_labels(run, three, tmp_path, monkeypatch):
     draw_text.cache_clear()
     for name in {"matplotlib", *sys.modules}:
         if name.split(".")[0] == "matplotlib":
             monkeypatch.setitem(sys.modules, name, None)
-    result = run("a.mkv", "b.mkv", "-o", "out.mkv")
-    assert result.exit_code == 1
-    assert "stsr-cli[train]" in result.stderr
-    assert "--no-labels" in result.stderr
-    assert not (tmp_path / "out.mkv").exists()
+    result = run("a.mkv", "b.mkv", "-o", "drawn.mkv", "--label", "R", "--label", "", *LOSSLESS)
+    assert result.exit_code == 0, result.stderr
+    frame = decode(tmp_path / "drawn.mkv")[0][0]
+    bar, letter = frame[:BAR], draw_letters("R", 18)
+    light = np.argwhere(bar[:, :, 0] > 200)
+    (top, left), (bottom, right) = light.min(axis=0), light.max(axis=0) + 1
+    rows, columns = np.nonzero(letter == 0)
+    expected = letter[rows.min() : rows.max() + 1, columns.min() : columns.max() + 1] == 0
+    np.testing.assert_array_equal(bar[top:bottom, left:right, 0] > 200, expected)
+    draw_text.cache_clear()
     result = run("a.mkv", "b.mkv", "-o", "out.mkv", "--html", "p.html", "--no-labels")
     assert result.exit_code == 0, result.stderr
 

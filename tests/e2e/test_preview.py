@@ -7,7 +7,6 @@ import pytest
 
 from .test_upscale import LOSSLESS, PLAIN, RGB_SOURCE, bicubic, decode, hidden_files
 
-pytest.importorskip("matplotlib")
 RATE = 10
 BAR = 24  # pixels of the labels above
 

@@ -131,7 +131,7 @@ def test_an_out_below_a_file(train, tmp_path):
 
 
 def test_a_run_is_not_written_over_unless_told(finished_run, refused, train, data):
-    refused("train", 2, ["out exists", "--overwrite"], "--labeled", data / "hr", *SPATIAL)
+    refused("train", 2, ["out exists", "start over with -y"], "--labeled", data / "hr", *SPATIAL)
     train("spatial", *PAIR, "--steps", "2", "--overwrite")
 
 

@@ -293,7 +293,7 @@ def test_any_file_name_is_a_file_name(make_clip, tmp_path, monkeypatch, name):
         ("out.avi", FAST, "keeps no timestamps"),
         ("no/out.mp4", FAST, "the folder of .* does not exist"),
         ("folder", FAST, "is a folder"),
-        ("exists.mp4", FAST, "exists; choose another name"),
+        ("exists.mp4", FAST, "exists; -y replaces it"),
         ("clip.mp4", FAST, "is the input itself"),
         ("out.mp4", EncodeOptions("nonsense"), "unknown codec 'nonsense'"),
         ("out.mp4", EncodeOptions("aac"), "aac encodes audio"),

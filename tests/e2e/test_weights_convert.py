@@ -148,7 +148,7 @@ def test_an_output_of_another_kind(fails) -> None:
 
 def test_an_output_that_exists(fails, tmp_path) -> None:
     (tmp_path / "old.safetensors").write_bytes(b"precious")
-    fails(USAGE, ["old.safetensors exists", "--overwrite"], espcn(), out="old.safetensors")
+    fails(USAGE, ["old.safetensors exists", "-y replaces it"], espcn(), out="old.safetensors")
 
 
 def test_a_folder_that_does_not_exist(fails) -> None:

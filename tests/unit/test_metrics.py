@@ -9,7 +9,7 @@ from stsr_cli.errors import UsageError
 from stsr_cli.metrics import (
     DEFAULT_MEASURES,
     MEASURES,
-    check_measures,
+    available_measures,
     lpips,
     measure,
     psnr_rgb,
@@ -178,17 +178,27 @@ def test_measures_come_by_their_names() -> None:
         "ssim_y": ssim_y(*pair),
         "psnr_y": psnr_y(*pair),
     }
-    check_measures(DEFAULT_MEASURES)
+    assert available_measures(DEFAULT_MEASURES) == (DEFAULT_MEASURES, ())
     with pytest.raises(
         UsageError, match="no measure 'psnr'; there are: psnr_rgb, ssim_rgb, psnr_y"
     ):
-        check_measures(["psnr_y", "psnr"])
+        available_measures(["psnr_y", "psnr"])
+
+
+def test_a_measure_that_is_missing_takes_no_other_with_it(monkeypatch, tmp_path) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    kept, problems = available_measures(["psnr_y", "vmaf", "ssim_y"])
+    assert kept == ("psnr_y", "ssim_y")
+    assert len(problems) == 1
+    assert problems[0].startswith("vmaf needs an ffmpeg")
+    with pytest.raises(UsageError, match="vmaf needs an ffmpeg"):
+        available_measures(["vmaf"])
 
 
 @pytest.mark.parametrize(("name", "is_better"), [("lpips", np.less), ("vmaf", np.greater)])
 def test_measures_that_others_trained(name: str, is_better) -> None:
     try:
-        check_measures([name])
+        available_measures([name])
     except UsageError as error:
         assert "install" in str(error) or "cannot be fetched" in str(error), str(error)
         assert "\n" not in str(error)

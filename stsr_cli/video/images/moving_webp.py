@@ -18,6 +18,7 @@ from av.container import InputContainer
 from av.video.frame import VideoFrame
 
 from stsr_cli.errors import InputError
+from stsr_cli.extras import install_command
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -51,7 +52,7 @@ def open_moving_webp(path: Path, name: str, max_pixels: int) -> InputContainer:
         from PIL import Image
     except ImportError:
         raise InputError(
-            f"{name} is a WebP that moves, which takes Pillow: pip install 'stsr-cli[webp]'"
+            f"{name} is a WebP that moves, which takes Pillow: {install_command('webp')}"
         ) from None
     try:
         with warnings.catch_warnings():  # of a size that is refused below, or was allowed
