@@ -1,4 +1,4 @@
-"""Rows about the clock: where it starts, and that an end which is not a cut is not taken for one."""
+"""Rows about the clock: where it starts, that an end which is not a cut is not taken for one, and odd chapters."""
 
 from dataclasses import replace
 from fractions import Fraction as F
@@ -11,12 +11,13 @@ from .checks import (
     frame_count,
     frames,
     lasts,
+    says,
     starts_at,
     sync,
     times,
 )
 from .clips_timing import B_FRAMES, PLAIN, Build, clip
-from .track_checks import heard_at, same_chapters, same_sound, subs_in_time
+from .track_checks import heard_at, menu, mkv_chapters, same_chapters, same_sound, subs_in_time
 from .writing import Sound, Subs, Video
 
 HOURS_26 = F(26 * 3600)
@@ -26,6 +27,15 @@ MPEG2 = Video(codec="mpeg2video", options={"bf": "0"})
 LATE = (frames(), times(), same_sound())
 FRAGMENTS = {"movflags": "frag_keyframe+empty_moov+default_base_moof+delay_moov"}
 CHAPTERS = [("Öffnung", F(10), F(81, 8)), ("two", F(81, 8), F(41, 4))]
+
+# late, overlapped, beside nothing, together with another, behind the last picture
+ODD_CHAPTERS = [
+    ("first", F(84, 1000), F(1, 5)),
+    ("inside", F(1, 10), F(15, 100)),
+    ("twin", F(1, 10), F(16, 100)),
+    ("after a gap", F(1, 5), F(21, 100)),
+    ("later", F(2), F(3)),
+]
 
 
 def _late(name: str, video: Video, sound: Sound, shift: F, **options: str) -> Build:
@@ -167,5 +177,24 @@ ROWS = [
         "it starts at 0",
         (frames(), times(), begins_at(0), lasts(0.24)),
         output="out.mp4",
+    ),
+    *(
+        Row(
+            f"chapters-odd-{ending}",
+            "chapters that begin late, overlap, leave gaps, start together, lie behind the end",
+            clip("in.nut", CODED, Sound(), chapters=ODD_CHAPTERS),
+            "all are there, each where it starts",
+            (frames(), same_chapters(), menu()),
+            ("--strict",),
+            f"out.{ending}",
+        )
+        for ending in ("mp4", "mov", "mkv")
+    ),
+    Row(
+        "chapters-too-early",
+        "Matroska in which all starts at 10 s, and the first of two chapters ends before",
+        clip("in.mkv", CODED, Sound(), chapters=[("empty", F(0), F(10)), *CHAPTERS], shift=F(10)),
+        "the others keep their places, and it is told",
+        (frames(), says("chapters (1): dropped because all the pictures"), mkv_chapters(2)),
     ),
 ]

@@ -105,6 +105,16 @@ def same_chapters(case: Case) -> None:
         assert abs(one - other) <= 0.0011
 
 
+@check("every list of chapters has them where ffprobe finds them", "MediaInfo")
+def menu(case: Case) -> None:
+    starts = {float(c["start_time"]) for c in readers.ffprobe(case.output)["chapters"]}
+    menus = [t["extra"] for t in readers.mediainfo(case.output) if t["@type"] == "Menu"]
+    assert menus
+    for entries in menus:
+        found = {key for key in entries if re.match(r"_\d\d_\d\d_\d\d_\d+$", key)}
+        assert found == {f"_00_00_{time:06.3f}".replace(".", "_") for time in starts}, found
+
+
 @check("{count} chapters", "mkvmerge -J")
 def mkv_chapters(case: Case, count: int) -> None:
     found = readers.mkvmerge(case.output)["chapters"]

@@ -32,6 +32,7 @@ from stsr_cli.video.track_boxes import (
     change_descriptions,
     track_description,
 )
+from stsr_cli.video.tracks.chapters import hide_lead, output_chapters, starts_late, with_lead
 from stsr_cli.video.tracks.lane import KeptTags, Lane, is_hidden, kept_flags, kept_tags
 from stsr_cli.video.tracks.layout import add_copy
 from stsr_cli.video.tracks.plan import Track, carried, plan_tracks
@@ -86,7 +87,7 @@ class TrackCopier:
     def chapters(self) -> list[Any]:
         """Those that the output must hold."""
         is_kept = any(t.kind == "chapters" and t.action == "copy" for t in self.plan)
-        chapters = self._window.chapters(self._input.chapters()) if is_kept else []
+        chapters = output_chapters(self._input, self._source, self._format) if is_kept else []
         return [_moved(chapter, self._shift) for chapter in chapters]
 
     @property
@@ -142,7 +143,7 @@ class TrackCopier:
         self.plan, kept = plan_tracks(self._input, self._source, self._format, self._options)
         output.metadata.update(lasting(self._input.metadata))
         if not self._has_chapters_last(output):
-            output.set_chapters(self.chapters)
+            output.set_chapters(with_lead(self.chapters, self._format))
         given = self._input.streams[self._source.stream_index]
         video.metadata.update(tags_in(output.format.name, given))
         video.disposition = given.disposition
@@ -186,7 +187,10 @@ class TrackCopier:
                 lane.mux(output, muxed)
 
     def describe(self, path: Path) -> None:
-        """Give the data tracks of a finished MP4 or QuickTime file the descriptions that they have in the source."""
+        """Give the data tracks of a finished MP4 or QuickTime file the descriptions that they have in the source.
+
+        And its chapters the start that they have there.
+        """
         lanes = [lane for lane in self._lanes.values() if not lane.is_left_out]
         changes: dict[int, Change] = {}
         for index, lane in enumerate(lanes, 1):
@@ -195,6 +199,9 @@ class TrackCopier:
                 changes[index] = functools.partial(_other, description)
         if changes:
             change_descriptions(path, changes)
+        if starts_late(self.chapters, self._format):
+            with path.open("r+b") as file:
+                hide_lead(file)
 
     def place_chapters(self, output: OutputContainer, first: Fraction) -> None:
         """Write the chapters of Matroska, which come last, where their pictures are.

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from av.container import InputContainer
 from av.stream import Discard, Disposition, Stream
@@ -21,6 +21,7 @@ from stsr_cli.video.pipes.pipe import FORMATS, PIPE
 from stsr_cli.video.probe import SourceInfo, open_input, open_source, shown
 from stsr_cli.video.target import MOV_FAMILY, image_pattern, new_container
 from stsr_cli.video.track_boxes import track_description
+from stsr_cli.video.tracks.chapters import output_chapters
 from stsr_cli.video.tracks.layout import add_copy
 from stsr_cli.video.tracks.recode import (
     AudioRecoder,
@@ -118,7 +119,7 @@ def list_tracks(source: SourceInfo) -> tuple[Track, ...]:
     """Every track of a source beside its video, as if all were copied."""
     with open_source(source) as container:
         tracks = [_describe(stream) for stream in _streams(container, source.stream_index)]
-        return (*tracks, *_chapters(container))
+        return (*tracks, *_chapters(container.chapters()))
 
 
 def plan_tracks(
@@ -140,9 +141,14 @@ def plan_tracks(
         tracks = [_without(t, "video", "a part of it would have to be encoded") for t in tracks]
     if source.pipe is not None:
         tracks = [_without(track, "cover", "a pipe is read only once") for track in tracks]
-    tracks += _chapters(container)
-    found, wanted = _try_tags(container, source.stream_index, tracks, format_name)
+    chapters = output_chapters(container, source, format_name)
+    tracks += _chapters(chapters)
+    found, wanted = _try_tags(container, source.stream_index, tracks, chapters, format_name)
     tracks = [_decide_chapters(track, found, format_name, options) for track in tracks]
+    num_before = len(container.chapters()) - len(chapters)
+    if num_before and options.chapters and source.begin_pts is None and source.end_pts is None:
+        why = "all the pictures and the sound come later"
+        tracks.append(Track("chapters", None, str(num_before), action="drop", reason=why))
     tracks += _lost_tags(container, wanted, found, format_name)
     dropped = [track for track in tracks if track.action == "drop"]
     if dropped and options.strict:
@@ -169,7 +175,11 @@ def is_cover(stream: Stream) -> bool:
 
 
 def _try_tags(
-    container: InputContainer, video_index: int, tracks: list[Track], format_name: str
+    container: InputContainer,
+    video_index: int,
+    tracks: list[Track],
+    chapters: list[Any],
+    format_name: str,
 ) -> tuple[Kept, list[Stream]]:
     """What is kept of tags, chapters and flags, and the streams that were tried."""
     others = [container.streams[t.index or 0] for t in carried(tracks) if t.kind != "data"]
@@ -178,7 +188,7 @@ def _try_tags(
         return Kept(), streams
     wanted = [(s.type, tags_in(format_name, s), int(s.disposition)) for s in streams]
     tags = lasting(container.metadata)
-    return kept(format_name, tags, list(container.chapters()), wanted), streams
+    return kept(format_name, tags, chapters, wanted), streams
 
 
 def _decide_chapters(track: Track, found: Kept, format_name: str, options: TrackOptions) -> Track:
@@ -334,6 +344,5 @@ def _without(track: Track, kind: Kind, reason: str) -> Track:
     return replace(track, action="drop", target=None, reason=reason) if is_meant else track
 
 
-def _chapters(container: InputContainer) -> list[Track]:
-    number = len(container.chapters())
-    return [Track("chapters", None, str(number))] if number else []
+def _chapters(chapters: list[Any]) -> list[Track]:
+    return [Track("chapters", None, str(len(chapters)))] if chapters else []

@@ -17,6 +17,7 @@ from av.stream import Disposition, Stream
 from av.subtitles.subtitle import SubtitleSet
 
 from stsr_cli.video.target import MOV_FAMILY
+from stsr_cli.video.tracks.chapters import hide_lead, starts_late, with_lead
 from stsr_cli.video.trial import blank_frame, opened_trial, trial_container
 
 # Describe the source's file or encoding, which the output does not share.
@@ -158,9 +159,11 @@ def kept(
                 double.stream.metadata.update(own_tags)
                 double.stream.disposition = Disposition(flags)
             out.metadata.update(tags)
-            out.set_chapters(chapters)
+            out.set_chapters(with_lead(chapters, format_name))
             out.start_encoding()
             out.mux([packet for double in doubles for packet in double.packets()])
+        if starts_late(chapters, format_name):
+            hide_lead(data)
         with opened_trial(data, format_name, metadata_errors="surrogateescape") as back:
             return Kept(
                 tags=lowered(back.metadata),

@@ -1,0 +1,166 @@
+"""Chapters on the output's clock, as its container holds them; and the start of the first one in MP4 and MOV.
+
+Source: ISO/IEC 14496-12 (boxes, edit lists); QuickTime File Format (chapter lists are text tracks).
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterator
+from fractions import Fraction
+from itertools import pairwise
+from typing import Any, BinaryIO
+
+from av.container import InputContainer
+
+from stsr_cli.video.probe import SourceInfo
+from stsr_cli.video.target import MOV_FAMILY
+from stsr_cli.video.timing.excerpt import Window
+
+_WHOLE_RATE = 0x10000  # of an edit: 1 in 16.16
+_MICROSECOND, _NANOSECOND = Fraction(1, 10**6), Fraction(1, 10**9)
+_CHPL_HEAD = 9  # bytes: version, flags, four that are reserved, the number of chapters
+_NO_MEDIA = -1  # of an edit: nothing is shown
+
+
+def output_chapters(container: InputContainer, source: SourceInfo, format_name: str) -> list[Any]:
+    """The chapters of `source` that the output gets, in order of their starts, on the output's clock.
+
+    MP4's muxer leaves out those without a title, so they get an empty one there. Of two that start together, FFmpeg's
+    reader of Matroska leaves out the second, so that starts a microsecond later there.
+    """
+    chapters = Window(source).chapters(container.chapters())
+    chapters.sort(key=lambda chapter: chapter["start"] * chapter["time_base"])
+    if format_name in MOV_FAMILY:
+        return [{**one, "metadata": {"title": "", **one["metadata"]}} for one in chapters]
+    if format_name in ("matroska", "webm"):
+        for before, chapter in pairwise(chapters):
+            earliest = before["start"] * before["time_base"] + _MICROSECOND
+            if chapter["start"] * chapter["time_base"] < earliest:
+                end = chapter["end"] * chapter["time_base"]
+                times = {"start": earliest, "end": max(earliest, end)}
+                chapter |= {name: round(time / _NANOSECOND) for name, time in times.items()}
+                chapter["time_base"] = _NANOSECOND
+    return chapters
+
+
+def with_lead(chapters: list[Any], format_name: str) -> list[Any]:
+    """What the muxer is given for these chapters: before a first one that begins late, MP4 and MOV get one more.
+
+    Their muxer would let the first one begin at 0. `hide_lead` hides that lead from readers that know edit lists; the
+    others find an untitled chapter, and all of the others in their places.
+    """
+    if not starts_late(chapters, format_name):
+        return chapters
+    first = chapters[0]
+    lead = {**first, "start": 0, "end": first["start"], "metadata": {"title": ""}}
+    return [{**chapter, "id": number} for number, chapter in enumerate([lead, *chapters], 1)]
+
+
+def starts_late(chapters: list[Any], format_name: str) -> bool:
+    """Whether a container of that format gets a lead before the chapters; see `with_lead`."""
+    return format_name in MOV_FAMILY and bool(chapters) and chapters[0]["start"] > 0
+
+
+def hide_lead(file: BinaryIO) -> None:
+    """Let the chapters of a complete MP4 or MOV begin with the second one, when that begins.
+
+    In the text track, which players read, an empty edit takes the place of the first one; from Nero's list it is taken.
+    No other byte moves, as the index comes last. A file without that is left alone.
+
+    Args:
+        file: opened for reading and writing.
+    """
+    place, kind, moov = _last_box(file)
+    if kind != b"moov":
+        return
+    boxes = list(_boxes(moov))
+    tracks = [body for kind, body in boxes if kind == b"trak"]
+    listed = b"".join(_child(track, b"tref", b"chap") for track in tracks)
+    chapter_ids = {number for (number,) in struct.iter_unpack(">I", listed)}
+    movie_scale = _timescale(_child(moov, b"mvhd"))
+    changed = b""
+    for kind, body in boxes:
+        if kind == b"trak" and _track_id(_child(body, b"tkhd")) in chapter_ids:
+            body = _without_first_sample(body, movie_scale)
+        elif kind == b"udta" and len(listing := _child(body, b"chpl")) > _CHPL_HEAD + 8:
+            body = _replaced(body, b"chpl", _without_first_name(listing))
+        changed += _box(kind, body)
+    file.seek(place)
+    file.write(_box(b"moov", changed))
+
+
+def _without_first_sample(track: bytes, movie_scale: int) -> bytes:
+    """The body of a track box whose edit list shows nothing while its first sample would be shown."""
+    header = _child(track, b"mdia", b"mdhd")
+    times = _child(track, b"mdia", b"minf", b"stbl", b"stts")
+    lengths = list(struct.iter_unpack(">II", times[8:]))
+    lead = lengths[0][1]
+    rest = sum(count * length for count, length in lengths) - lead
+    ticks = Fraction(movie_scale, _timescale(header))
+    edits = struct.pack(">IIQqI", 1 << 24, 2, round(lead * ticks), _NO_MEDIA, _WHOLE_RATE)
+    edits += struct.pack(">QqI", round(rest * ticks), lead, _WHOLE_RATE)
+    edited = b""
+    for kind, body in _boxes(track):
+        edited += _box(kind, body) if kind != b"edts" else b""
+        edited += _box(b"edts", _box(b"elst", edits)) if kind == b"tkhd" else b""
+    return edited
+
+
+def _without_first_name(listing: bytes) -> bytes:
+    """Nero's list of chapters without its first: a count in a byte; a time, a length in a byte, a title for each."""
+    head, number = listing[: _CHPL_HEAD - 1], listing[_CHPL_HEAD - 1]
+    first = 9 + listing[_CHPL_HEAD + 8]
+    return head + bytes([number - 1]) + listing[_CHPL_HEAD + first :]
+
+
+def _last_box(file: BinaryIO) -> tuple[int, bytes, bytes]:
+    """Place, kind and body of the last of a file's boxes; the body is empty where it is none of the index."""
+    place, end = 0, file.seek(0, 2)
+    while place + 8 <= end:
+        file.seek(place)
+        size, kind = struct.unpack(">I4s", file.read(8))
+        head = 8
+        if size == 1:
+            (size,) = struct.unpack(">Q", file.read(8))
+            head = 16
+        if place + size >= end or size < head:
+            return place, kind, file.read(size - head) if kind == b"moov" and size >= head else b""
+        place += size
+    return end, b"", b""
+
+
+def _boxes(body: bytes) -> Iterator[tuple[bytes, bytes]]:
+    """Kind and body of each box in the body of another."""
+    place = 0
+    while place + 8 <= len(body):
+        size, kind = struct.unpack_from(">I4s", body, place)
+        if size < 8:
+            return
+        yield kind, body[place + 8 : place + size]
+        place += size
+
+
+def _box(kind: bytes, body: bytes) -> bytes:
+    return struct.pack(">I4s", len(body) + 8, kind) + body
+
+
+def _child(body: bytes, *kinds: bytes) -> bytes:
+    """The body of the first box at a path; empty if there is none."""
+    for kind in kinds:
+        body = next((inner for found, inner in _boxes(body) if found == kind), b"")
+    return body
+
+
+def _replaced(body: bytes, kind: bytes, new: bytes) -> bytes:
+    """The body of a box in which those of a kind have another one."""
+    return b"".join(_box(found, new if found == kind else old) for found, old in _boxes(body))
+
+
+def _timescale(header: bytes) -> int:
+    """Ticks per second, of the header of a movie or of a medium."""
+    return int(struct.unpack_from(">I", header, 20 if header[0] == 1 else 12)[0])
+
+
+def _track_id(header: bytes) -> int:
+    return int(struct.unpack_from(">I", header, 20 if header[0] == 1 else 12)[0])
