@@ -20,6 +20,7 @@ _RGB_TO_YCBCR = (
     (112.0, -93.786, -18.214),
 )
 _YCBCR_OFFSET = (16.0, 128.0, 128.0)
+_DEVICES_WITHOUT = frozenset({"mps"})
 _BLOCK = 32  # new samples that are resampled in one product
 _YCBCR_TO_RGB = np.linalg.inv(np.array(_RGB_TO_YCBCR)) * 255
 
@@ -53,16 +54,80 @@ def backward_warp(
     # Of a training that diverges: grid_sample's gradient at NaN ends the process (torch 2.13 on a CPU), and its value
     # hides it. What is finite stays as it is.
     is_differentiated = torch.is_grad_enabled() and grid.requires_grad
-    warped = F.grid_sample(
-        image.to(dtype),
-        grid.nan_to_num() if is_differentiated else grid,
-        mode=sampling,
-        padding_mode=outside,
-        align_corners=True,
-    )
+    if is_differentiated:
+        grid = grid.nan_to_num()
+    if not lacks_kernels(flow.device):
+        warped = F.grid_sample(
+            image.to(dtype), grid, mode=sampling, padding_mode=outside, align_corners=True
+        )
+    elif sampling == "bilinear" and not (torch.is_grad_enabled() or outside == "zeros"):
+        # at the edge and past it is one value, and inside no zero is near
+        warped = F.grid_sample(image.to(dtype), grid.clamp(-1, 1), align_corners=True)
+    else:
+        warped = _grid_sample_by_taps(image.to(dtype), grid, outside, sampling)
     if is_differentiated:
         warped = warped + 0 * (grid_x + grid_y)[:, None]
     return warped.to(image.dtype)
+
+
+def lacks_kernels(device: torch.device) -> bool:
+    """Whether torch has no kernel there for the gradient or border of `grid_sample`, `embedding_bag`, `cummax`.
+
+    On Apple's GPUs, as of torch 2.6 (tests/data/mps_operators.txt); what is made of `gather` instead runs anywhere.
+    """
+    return device.type in _DEVICES_WITHOUT
+
+
+def _grid_sample_by_taps(image: Tensor, grid: Tensor, outside: str, sampling: str) -> Tensor:
+    """`F.grid_sample` with align_corners=True, a `gather` for each of the 4 or 16 pixels around a position.
+
+    Args:
+        image: (B, C, H, W).
+        grid: (B, h, w, 2), -1 to 1 from the first pixel to the last, x then y.
+        outside: "border" or "zeros".
+        sampling: "bilinear" or "bicubic".
+
+    Returns:
+        (B, C, h, w).
+    """
+    channels, height, width = image.shape[1:]
+    columns = _axis_taps(grid[..., 0], width, outside, sampling)
+    rows = _axis_taps(grid[..., 1], height, outside, sampling)
+    pixels = image.flatten(2)  # (B, C, H * W)
+    sampled = image.new_zeros(())
+    for row, weight_y in rows:
+        for column, weight_x in columns:
+            index = (row * width + column).flatten(1)[:, None].expand(-1, channels, -1)
+            taken = pixels.gather(2, index).unflatten(2, grid.shape[1:3])
+            sampled = sampled + taken * (weight_x * weight_y)[:, None]
+    return sampled
+
+
+def _axis_taps(
+    grid: Tensor, length: int, outside: str, sampling: str
+) -> list[tuple[Tensor, Tensor]]:
+    """For each pixel around a position along one axis its index and its weight, both (B, h, w)."""
+    position = (grid + 1) / 2 * (length - 1)
+    first = position.detach().floor()
+    offset = position - first
+    if sampling == "bilinear":
+        taps = [(0, 1 - offset), (1, offset)]
+    else:
+        taps = [(tap, _cubic_weight(offset - tap)) for tap in (-1, 0, 1, 2)]
+    found = []
+    for tap, weight in taps:
+        place = (first + tap).nan_to_num()
+        inside = place.clamp(0, length - 1)
+        found.append((inside.long(), weight * (place == inside) if outside == "zeros" else weight))
+    return found
+
+
+def _cubic_weight(x: Tensor) -> Tensor:
+    """Keys' cubic kernel with a = -0.75, that of torch, for |x| up to 2."""
+    x = x.abs()
+    inner = (1.25 * x - 2.25) * x * x + 1
+    outer = ((-0.75 * x + 3.75) * x - 6) * x + 3
+    return torch.where(x <= 1, inner, outer)
 
 
 def _cubic(x: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -88,7 +153,7 @@ def _symmetric(index: NDArray[np.int64], length: int) -> NDArray[np.int64]:
 def _constant(values: NDArray[np.float64], dtype: torch.dtype, device: torch.device) -> Tensor:
     """A tensor to keep: usable for training even when it is first needed in inference mode."""
     with torch.inference_mode(False):
-        return torch.from_numpy(values).to(device, dtype)
+        return torch.from_numpy(values).to(dtype).to(device)  # some have no float64
 
 
 @lru_cache(maxsize=64)
@@ -214,7 +279,7 @@ def rgb_to_ycbcr(image: Tensor) -> Tensor:
 
 def ycbcr_to_rgb(image: Tensor) -> Tensor:
     """The inverse of `rgb_to_ycbcr`; not clamped."""
-    matrix = torch.from_numpy(_YCBCR_TO_RGB).to(image)
+    matrix = image.new_tensor(_YCBCR_TO_RGB.tolist())
     offset = image.new_tensor(_YCBCR_OFFSET)[:, None, None] / 255
     return torch.einsum("ij,bjhw->bihw", matrix, image - offset)
 

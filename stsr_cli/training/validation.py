@@ -21,7 +21,7 @@ _TITLES = {"t2s": "T->S", "s2t": "S->T", "spatial": "f_S", "temporal_hr": "f_T",
 
 
 def _psnr(prediction: Tensor, target: Tensor) -> float:
-    error = (prediction.clamp(0, 1) - target).double().square().mean().item()
+    error = (prediction.clamp(0, 1) - target).cpu().double().square().mean().item()
     return float(-10 * np.log10(max(error, 1e-10)))
 
 

@@ -248,3 +248,43 @@ def test_lanczos_of_the_same_size_copies_nothing_and_half_precision_is_computed_
     half = ops.lanczos(image.half(), (16, 5))
     assert half.dtype == torch.float32
     torch.testing.assert_close(half, ops.lanczos(image.half().float(), (16, 5)))
+
+
+@pytest.mark.parametrize("outside", ["border", "zeros"])
+@pytest.mark.parametrize("sampling", ["bilinear", "bicubic"])
+@pytest.mark.parametrize("size", [(7, 9), (1, 5), (4, 1)])
+@pytest.mark.parametrize("is_training", [False, True])
+def test_a_device_without_kernels_warps_to_the_same(
+    outside, sampling, size, is_training, monkeypatch
+) -> None:
+    image = torch.rand(2, 3, *size, dtype=torch.float64, requires_grad=is_training)
+    motion = (6 * torch.rand(2, 2, *size, dtype=torch.float64) - 3).requires_grad_(is_training)
+    with torch.set_grad_enabled(is_training):
+        expected = ops.backward_warp(image, motion, outside, sampling)
+        monkeypatch.setattr(ops, "_DEVICES_WITHOUT", frozenset({"cpu"}))
+        warped = ops.backward_warp(image, motion, outside, sampling)
+    torch.testing.assert_close(warped, expected, rtol=0, atol=1e-12)
+    if is_training:
+        weight = torch.rand_like(warped)
+        for ours, theirs in zip(
+            torch.autograd.grad((warped * weight).sum(), (image, motion)),
+            torch.autograd.grad((expected * weight).sum(), (image, motion)),
+            strict=True,
+        ):
+            torch.testing.assert_close(ours, theirs, rtol=0, atol=1e-11)
+
+
+def test_a_device_without_kernels_bears_positions_that_are_no_numbers(monkeypatch) -> None:
+    monkeypatch.setattr(ops, "_DEVICES_WITHOUT", frozenset({"cpu"}))
+    motion = torch.zeros(1, 2, 3, 4)
+    motion[0, :, 0, 0] = float("nan")
+    motion[0, :, 1, 1] = float("inf")
+    for sampling in ("bilinear", "bicubic"):
+        for is_training in (False, True):
+            image = torch.rand(1, 3, 3, 4)
+            given = motion.clone().requires_grad_(is_training)
+            with torch.set_grad_enabled(is_training):
+                warped = ops.backward_warp(image, given, sampling=sampling)
+            is_finite = torch.ones(3, 4, dtype=torch.bool)
+            is_finite[0, 0] = is_finite[1, 1] = False
+            assert torch.equal(warped[..., is_finite], image[..., is_finite])

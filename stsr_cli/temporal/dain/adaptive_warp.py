@@ -24,6 +24,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from stsr_cli.ops import lacks_kernels
+
 _SIZE = 4  # taps a side, from one before to two after the pixel left (above) of the position
 
 
@@ -47,9 +49,13 @@ def adaptive_warp(image: Tensor, flow: Tensor, kernel: Tensor) -> Tensor:
     index, weight = _taps(flow.to(dtype), kernel.to(dtype))
     index = index + torch.arange(batch, device=index.device)[:, None, None] * (height * width)
     table = image.to(dtype).movedim(1, -1).reshape(-1, channels)
-    warped = F.embedding_bag(
-        index.flatten(0, 1), table, mode="sum", per_sample_weights=weight.flatten(0, 1)
-    )
+    index, weight = index.flatten(0, 1), weight.flatten(0, 1)
+    if lacks_kernels(image.device):
+        warped = table.new_zeros(())
+        for tap, tap_weight in zip(index.unbind(1), weight.unbind(1), strict=True):
+            warped = warped + table.index_select(0, tap) * tap_weight[:, None]
+    else:
+        warped = F.embedding_bag(index, table, mode="sum", per_sample_weights=weight)
     return warped.view(batch, height, width, channels).movedim(-1, 1).to(image.dtype)
 
 

@@ -3,6 +3,8 @@
 import torch
 from torch import Tensor
 
+from stsr_cli.ops import lacks_kernels
+
 
 def project_flow(flow: Tensor, weight: Tensor, fill_holes: bool) -> Tensor:
     """Turn flow around: where pixels of a frame arrive, the flow leads back to them.
@@ -51,11 +53,24 @@ def _fill(flow: Tensor, is_hole: Tensor) -> Tensor:
     y = torch.arange(height, device=flow.device)[:, None].expand_as(is_hole)
     total, count = torch.zeros_like(flow), torch.zeros_like(flow[:, :1])
     for position, length, dim in ((x, width, -1), (y, height, -2)):
-        before = torch.where(is_hole, -1, position).cummax(dim).values
-        after = torch.where(is_hole, length, position).flip(dim).cummin(dim).values.flip(dim)
+        before = _running_max(torch.where(is_hole, -1, position), dim)
+        after = -_running_max(torch.where(is_hole, -length, -position).flip(dim), dim).flip(dim)
         for nearest in (before, after):
             is_there = (nearest >= 0) & (nearest < length)
             index = nearest.clamp(0, length - 1).expand_as(flow)
             total = total + torch.where(is_there, flow.gather(dim, index), 0)
             count = count + is_there
     return torch.where(is_hole, total / count.clamp(min=1), flow)
+
+
+def _running_max(values: Tensor, dim: int) -> Tensor:
+    """The largest value up to each place along a dimension."""
+    if not lacks_kernels(values.device):
+        return values.cummax(dim).values
+    step, length = 1, values.shape[dim]
+    while step < length:
+        later = values.narrow(dim, step, length - step)
+        earlier = values.narrow(dim, 0, length - step)
+        values = torch.cat((values.narrow(dim, 0, step), torch.maximum(later, earlier)), dim)
+        step *= 2
+    return values
