@@ -33,6 +33,7 @@ from stsr_cli.video.oversize import check_log, check_size
 from stsr_cli.video.pipes.pipe import InputPipe
 from stsr_cli.video.salvage import Salvage, decoder_of, salvaged
 from stsr_cli.video.side_data.decoded import display_matrix
+from stsr_cli.video.side_data.immersive import FLAT, Immersive, read_immersive
 from stsr_cli.video.timing.clock import dts_delay, jumps_of
 from stsr_cli.video.timing.timeline import Jumps
 
@@ -78,6 +79,7 @@ class SourceInfo:
         images: of an image sequence, its files in order; `path` is their folder or pattern then.
         pipe: what there is of a source that can be read only once; `path` is `-` then.
         has_alpha: whether there is alpha to keep, see `alpha.carries_alpha`.
+        immersive: what is said of stereo and spherical pictures.
         hdr: what comes with its colours, if they are HDR.
         tone_mapping: how frames are mapped to SDR as they are read, or None; `colour` is what they are afterwards.
         options: how it is opened, and how much damage is borne.
@@ -114,6 +116,7 @@ class SourceInfo:
     pipe: InputPipe | None = field(default=None, repr=False, compare=False)
     has_alpha: bool = False
     hdr: HdrMetadata = field(default_factory=HdrMetadata)
+    immersive: Immersive = FLAT
     tone_mapping: ToneMapping | None = None
     options: SourceOptions = WHOLE_SOURCE
 
@@ -200,6 +203,7 @@ def _info(
         nominal_rate=stream.base_rate or None,
         has_alpha=carries_alpha(frame, stream),
         hdr=read_hdr(frame),
+        immersive=read_immersive(frame),
     )
 
 

@@ -61,30 +61,27 @@ def track_description(stream: Stream) -> TrackDescription | None:
     return found[stream.index] if is_there else None
 
 
-def change_descriptions(path: Path, changes: Mapping[int, Change]) -> None:
+def change_descriptions(file: BinaryIO, changes: Mapping[int, Change]) -> None:
     """Describe tracks in another way, in a file with `moov` behind its data, as FFmpeg writes it.
 
     Args:
-        path: the file.
+        file: opened for reading and writing.
         changes: what makes the new description of the old one, by the index of the track.
 
     Raises:
         OSError: it cannot be written.
     """
-    with path.open("r+b") as file:
-        start, movie = _movie(file)
-        file.seek(start + len(movie))
-        rest = file.read()
-        tracks = _tracks(movie)
-        changed = b"".join(
-            _rewritten(box, changes[tracks.index(box)])
-            if box in tracks and tracks.index(box) in changes
-            else box
-            for box in _boxes(movie[8:])
-        )
-        file.seek(start)
-        file.write(_box(b"moov", changed) + rest)
-        file.truncate()
+    start, movie = _movie(file)
+    file.seek(start + len(movie))
+    rest = file.read()
+    tracks = _tracks(movie)
+    boxes = []
+    for box in _boxes(movie[8:]):
+        change = changes.get(tracks.index(box)) if box in tracks else None
+        boxes.append(_rewritten(box, change) if change else box)
+    file.seek(start)
+    file.write(_box(b"moov", b"".join(boxes)) + rest)
+    file.truncate()
 
 
 @functools.lru_cache(maxsize=8)

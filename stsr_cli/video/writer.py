@@ -25,9 +25,10 @@ from stsr_cli.options import EncodeOptions, TrackOptions
 from stsr_cli.video.check.picture import try_picture
 from stsr_cli.video.check.verify import Check, Expected, verify
 from stsr_cli.video.colour.convert import Pixels
-from stsr_cli.video.encode.encoder import EncoderPlan, add_video, open_encoder, plan_encoder
+from stsr_cli.video.encode.encoder import EncoderPlan, open_encoder, plan_encoder
 from stsr_cli.video.encode.frame_encoder import FrameEncoder
 from stsr_cli.video.encode.geometry import Size
+from stsr_cli.video.encode.immersive import add_saying, describing
 from stsr_cli.video.images.sequence_writer import SequenceWriter, plan_images
 from stsr_cli.video.pipes.output_pipe import EvenTimes, OutputPipe, plan_pipe
 from stsr_cli.video.pipes.pipe import FORMATS, PIPE
@@ -144,12 +145,12 @@ class VideoWriter:
         self._tracks = TrackCopier(source, tracks)
         try:
             self._output = pipe.open() if pipe else new_container(self._partial, target)
-            self._video = add_video(self._output, source, plan, time_scale)
+            self._video, self._coder = add_saying(self._output, source, plan, time_scale)
             self._tracks.add_to(self._output, self._video)
             self._is_exact = self._output.format.name in MOV_FAMILY
             self._write_header()
-            self._encoder = FrameEncoder(self._video, plan, self.time_base)
-            self._picture, self._lost = try_picture(self._video, source, plan, time_scale)
+            self._encoder = FrameEncoder(self._coder, plan, self.time_base)
+            self._picture, self._lost = try_picture(self._coder, source, plan, time_scale)
             refuse_loss(self._lost, tracks)
         except BaseException:
             self.abort()
@@ -261,7 +262,7 @@ class VideoWriter:
             if self._pipe:
                 self._pipe.close()
             else:
-                self._tracks.describe(self._partial)
+                self._tracks.describe(self._partial, describing(self.plan, muxer))
                 sync(self._partial)
                 self._checks = verify(self._partial, expected, shown(self.target), muxer)
                 replace(self._partial, self.target)
@@ -289,7 +290,7 @@ class VideoWriter:
 
     def _write_header(self) -> None:
         """Open the encoder and write the header, so that what cannot work fails now."""
-        open_encoder(self._video, self.plan)
+        open_encoder(self._coder, self.plan)
         if self._is_exact:
             clocks = [self.time_base, *self._tracks.time_bases()]
             self._output.container_options["movie_timescale"] = str(common_timescale(clocks))

@@ -14,9 +14,13 @@ from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
 from stsr_cli.video.colour.meaning import MATRIX_RGB, MATRIX_UNSPECIFIED, RANGE_LIMITED
-from stsr_cli.video.encode.encoder import EncoderPlan, add_video
+from stsr_cli.video.encode.encoder import EncoderPlan
+from stsr_cli.video.encode.frame_encoder import with_messages
+from stsr_cli.video.encode.immersive import add_saying, describing
 from stsr_cli.video.encode.restraint import restrained
 from stsr_cli.video.probe import SourceInfo
+from stsr_cli.video.side_data.immersive import Spherical, packing_message, read_immersive
+from stsr_cli.video.track_boxes import change_descriptions
 from stsr_cli.video.trial import blank_frame, opened_trial, trial_container
 
 _TRIAL_SIZE = 256  # large enough for every encoder, a multiple of every subsampling
@@ -40,6 +44,7 @@ class PictureTraits:
         matrix, range, primaries, transfer: integers of FFmpeg's AVCOL_* enums.
         sample_aspect_ratio: width / height of one pixel; 1 when nothing is said.
         display_matrix: the four integers that turn and mirror, 65536 for 1; None for those that do nothing.
+        stereo, spherical: as in `Immersive`.
         light: mastering display and content light level, as FFmpeg stores them.
     """
 
@@ -51,6 +56,8 @@ class PictureTraits:
     sample_aspect_ratio: Fraction = Fraction(1)
     display_matrix: tuple[int, ...] | None = None
     light: tuple[str, ...] = ()
+    stereo: tuple[int, bool] | None = None
+    spherical: Spherical | None = None
 
     def differences(self, other: PictureTraits, width: int) -> list[str]:
         """Names of the attributes that differ by more than containers round, in a picture `width` pixels wide."""
@@ -71,6 +78,7 @@ class PictureTraits:
 def traits_of(frame: VideoFrame, stream: VideoStream) -> PictureTraits:
     """What is said of a decoded frame and of the stream that it is from."""
     side_data: Any = frame.side_data
+    immersive = read_immersive(frame)
     light = (SideDataType.MASTERING_DISPLAY_METADATA, SideDataType.CONTENT_LIGHT_LEVEL)
     matrix = None
     if SideDataType.DISPLAYMATRIX in side_data:
@@ -84,6 +92,8 @@ def traits_of(frame: VideoFrame, stream: VideoStream) -> PictureTraits:
         sample_aspect_ratio=stream.sample_aspect_ratio or Fraction(1),
         display_matrix=matrix,
         light=tuple(bytes(side_data[kind]).hex() for kind in light if kind in side_data),
+        stereo=immersive.stereo,
+        spherical=immersive.spherical,
     )
 
 
@@ -129,13 +139,20 @@ def _written_and_read(
     plan = replace(plan, width=_TRIAL_SIZE, height=_TRIAL_SIZE)
     try:
         with restrained(), trial_container(data, format_name) as output:
-            stream = add_video(output, source, plan, time_scale)
+            video, stream = add_saying(output, source, plan, time_scale)
             frame = blank_frame(_TRIAL_SIZE, _TRIAL_SIZE, plan.pix_fmt)
             frame.pts, frame.time_base = 0, stream.codec_context.time_base
             # ProRes is tagged with what the frames say, others with what the encoder was told.
             frame.colorspace, frame.color_range = plan.tags.matrix, plan.tags.range
             frame.color_primaries, frame.color_trc = plan.tags.primaries, plan.tags.transfer
-            output.mux([*stream.encode(frame), *stream.encode(None)])
+            packets = [*stream.encode(frame), *stream.encode(None)]
+            for packet in packets:
+                packet = with_messages(packet, packing_message(plan.immersive), stream)
+                packet.stream = video
+                output.mux(packet)
+        change = describing(plan, format_name)
+        if change is not None:
+            change_descriptions(data, {0: change})
         with opened_trial(data, format_name) as back:
             return traits_of(next(iter(back.decode(video=0))), back.streams.video[0])
     except (av.FFmpegError, OSError, ValueError, StopIteration, IndexError):
@@ -154,6 +171,10 @@ def _lost(given: PictureTraits, different: list[str]) -> list[str]:
             lost.append(f"the colour {name} ({value} in FFmpeg's numbers)")
         elif name == "sample_aspect_ratio":
             lost.append(f"the pixels' shape of {value.numerator}:{value.denominator}")
+        elif name == "stereo":
+            lost.append("that the picture holds two eyes (stereo 3D)")
+        elif name == "spherical":
+            lost.append("that the picture is spherical")
         elif name == "display_matrix":
             lost.append("how the picture is turned or mirrored")
     return lost
@@ -170,4 +191,6 @@ def _given(video: VideoStream, plan: EncoderPlan) -> PictureTraits:
         transfer=int(context.color_trc),
         sample_aspect_ratio=context.sample_aspect_ratio or Fraction(1),
         display_matrix=turn(plan.display_matrix),
+        stereo=plan.immersive.stereo,
+        spherical=plan.immersive.spherical,
     )

@@ -30,6 +30,7 @@ from stsr_cli.video.encode.orientation import keeps_display_matrix, swaps_axes, 
 from stsr_cli.video.encode.restraint import restrained
 from stsr_cli.video.hardware import PLANAR
 from stsr_cli.video.probe import SourceInfo, reason, shown
+from stsr_cli.video.side_data.immersive import FLAT, Immersive, settle_immersive
 from stsr_cli.video.target import MOV_FAMILY
 
 _COMPLAINTS = ("Error parsing option", "Unknown option", "Invalid value")
@@ -52,6 +53,7 @@ class EncoderPlan:
         turn: display matrix that frames are turned by before they are encoded, since the container cannot say it, or
             None. Width, height and sample aspect ratio are those after it.
         has_alpha: whether frames are written with the source's alpha.
+        immersive: what is said of stereo and spherical pictures.
         is_grey: whether the source is grey, so that the output's chroma is neutral.
         notes: what a user should know that loses nothing, a sentence each.
         warnings: what of the source it cannot keep, a sentence each.
@@ -69,6 +71,7 @@ class EncoderPlan:
     turn: tuple[int, ...] | None = None
     has_alpha: bool = False
     is_grey: bool = False
+    immersive: Immersive = FLAT
     notes: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
 
@@ -136,6 +139,7 @@ def plan_encoder(
     tags = settle_tags(source, codec.name, pix_fmt, height)
     kept = settle_colour(source, codec.name, pix_fmt, format_name)
     options = appended(options | tag_options(tags.chroma_location), kept.options)
+    immersive, not_immersive = settle_immersive(source.immersive, is_turned=turn is not None)
     return EncoderPlan(
         codec=codec.name,
         pix_fmt=pix_fmt,
@@ -149,8 +153,9 @@ def plan_encoder(
         turn=turn,
         has_alpha=kept.has_alpha,
         is_grey=is_grey(VideoFormat(source.pix_fmt, 8, 8)),
+        immersive=immersive.scaled(width / source.width),
         notes=(*notes, *geometry.notes, *kept.notes),
-        warnings=(*warnings, *kept.warnings),
+        warnings=(*warnings, *kept.warnings, *not_immersive),
     )
 
 

@@ -65,14 +65,20 @@ class FrameEncoder:
 
     def _with_messages(self, packet: Packet[VideoStream]) -> Packet[VideoStream]:
         messages = self._messages.pop(packet.pts, ()) if packet.pts is not None else ()
-        context = self._video.codec_context
-        coding = context.codec.canonical_name
-        if not messages or coding not in CODINGS:
-            return packet
-        data = embed(bytes(packet), messages, coding, context.extradata)
-        with_messages: Packet[VideoStream] = Packet(data)  # type: ignore[assignment]
-        with_messages.stream, with_messages.time_base = packet.stream, packet.time_base
-        with_messages.pts, with_messages.dts = packet.pts, packet.dts
-        with_messages.duration = packet.duration
-        with_messages.is_keyframe = packet.is_keyframe
-        return with_messages
+        return with_messages(packet, messages, self._video)
+
+
+def with_messages(
+    packet: Packet[VideoStream], messages: Sequence[Message], video: VideoStream
+) -> Packet[VideoStream]:
+    """A packet of a stream's encoder with messages in it, as far as the coding holds them."""
+    context = video.codec_context
+    coding = context.codec.canonical_name
+    if not messages or coding not in CODINGS:
+        return packet
+    data = embed(bytes(packet), messages, coding, context.extradata)
+    filled: Packet[VideoStream] = Packet(data)  # type: ignore[assignment]
+    filled.stream, filled.time_base = packet.stream, packet.time_base
+    filled.pts, filled.dts, filled.duration = packet.pts, packet.dts, packet.duration
+    filled.is_keyframe = packet.is_keyframe
+    return filled

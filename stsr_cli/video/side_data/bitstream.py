@@ -14,7 +14,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 CODINGS = ("h264", "hevc", "mpeg2video", "av1")
-REGISTERED, UNREGISTERED, AMBIENT = 4, 5, 148  # payload types of SEI messages
+REGISTERED, UNREGISTERED, FRAME_PACKING, AMBIENT = 4, 5, 45, 148  # types of SEI messages
 ENCODER_IDS = (  # begin the settings of x264 and x265, which tell of one encoding
     bytes.fromhex("dc45e9bde6d948b7962cd820d923eeef"),
     bytes.fromhex("2ca2de09b51747dbbb55a4fe7fc2fc4e"),
@@ -206,7 +206,7 @@ def _sei_messages(unit: bytes, coding: str) -> Iterator[Message]:
             values.append(value + body[at])
             at += 1
         kind, size = values
-        if kind in (REGISTERED, UNREGISTERED, AMBIENT):
+        if kind in (REGISTERED, UNREGISTERED, FRAME_PACKING, AMBIENT):
             yield Message(kind, body[at : at + size])
         at += size
 

@@ -15,6 +15,7 @@ from stsr_cli.video.side_data.bitstream import (
     Message,
     format_message,
 )
+from stsr_cli.video.side_data.immersive import packing_message, read_immersive
 
 VIEW_ID, EXIF = 29, 31  # of FFmpeg's AVFrameSideDataType, which PyAV 18.1 has no names for
 _AMBIENT = struct.Struct("=6i")  # AVAmbientViewingEnvironment: illuminance, x, y as fractions
@@ -73,6 +74,7 @@ def messages_of(frame: VideoFrame) -> FrameMessages:
             others.append(Message(UNREGISTERED, content))
         elif kind == SideDataType.AMBIENT_VIEWING_ENVIRONMENT:
             others += _ambient(content)
+    others += packing_message(read_immersive(frame))
     return FrameMessages(captions, tuple(others))
 
 

@@ -186,19 +186,20 @@ class TrackCopier:
             for muxed in lane.converted(None):
                 lane.mux(output, muxed)
 
-    def describe(self, path: Path) -> None:
+    def describe(self, path: Path, video: Change | None = None) -> None:
         """Give the data tracks of a finished MP4 or QuickTime file the descriptions that they have in the source.
 
-        And its chapters the start that they have there.
+        And its chapters the start that they have there. `video`: what changes the description of the video.
         """
         lanes = [lane for lane in self._lanes.values() if not lane.is_left_out]
-        changes: dict[int, Change] = {}
+        changes: dict[int, Change] = {} if video is None else {0: video}
         for index, lane in enumerate(lanes, 1):
             description = self._described.get(lane.output.index)
             if description is not None:
                 changes[index] = functools.partial(_other, description)
         if changes:
-            change_descriptions(path, changes)
+            with path.open("r+b") as file:
+                change_descriptions(file, changes)
         if starts_late(self.chapters, self._format):
             with path.open("r+b") as file:
                 hide_lead(file)
