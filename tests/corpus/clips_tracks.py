@@ -63,6 +63,16 @@ def own_tags(folder: Path) -> Path:
     return write(folder / "in.mp4", PLAIN, Sound(), metadata=tags, options=options)
 
 
+def phone(folder: Path) -> Path:
+    """QuickTime as phones write it, but for the spelling of its time of creation."""
+    apple = {"make": "Apple", "model": "iPhone 14", "creationdate": "2023-05-06T09:08:09+0200"}
+    apple["location.ISO6709"] = "+52.5000+013.4000+034.000/"
+    tags = {f"com.apple.quicktime.{key}": value for key, value in apple.items()}
+    tags |= {"creation_time": "2023-05-06T09:08:09+02:00", "title": "Gärten"}
+    options = {"movflags": "use_metadata_tags"}
+    return write(folder / "in.mov", PLAIN, Sound(), metadata=tags, options=options)
+
+
 def many_tags(folder: Path) -> Path:
     """Matroska with tags of its own on the file and on tracks."""
     sound = Sound(metadata={"title": "Sound 音", "MIXER": "Someone", "language": "jpn"})

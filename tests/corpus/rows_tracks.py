@@ -6,6 +6,7 @@ from .checks import exact_sync, frames, refused, says, sync, times
 from .clips_tracks import ASS, SRT, Subs
 from .track_checks import (
     codecs,
+    created,
     general,
     languages,
     mkv_attachments,
@@ -305,9 +306,32 @@ ROWS = [
         "tags-mp4",
         "the same into MP4",
         clips.many_tags,
-        "what MP4 has no key for is said to be lost",
-        (*RIGHT, says("CUSTOM_KEY"), general({"Title": "Tïtle 日本"}), languages("audio", ["jpn"])),
+        "what MP4 has a box for is in it, what it has none for under its name; a track's tag is told",
+        (
+            *RIGHT,
+            same_tags(),
+            says("tag 1 (MIXER)"),
+            general({"Title": "Tïtle 日本"}),
+            languages("audio", ["jpn"]),
+        ),
         output="out.mp4",
+    ),
+    *(
+        Row(
+            f"tags-phone-{ending}",
+            f"a phone's tags under Apple's keys, a time of creation with a time zone, into {ending}",
+            clips.phone,
+            "all are kept and none is told to be lost; the title stays where players look for it",
+            (
+                *RIGHT,
+                same_tags(),
+                created("2023-05-06T07:08:09.000000Z"),
+                general({"Title": "Gärten"}),
+            ),
+            ("--strict",),
+            f"out.{ending}",
+        )
+        for ending in ("mov", "mp4", "mkv")
     ),
     Row(
         "flags",

@@ -173,6 +173,11 @@ def same_tags(case: Case) -> None:
     assert {k: both[1].get(k) for k in both[0]} == both[0]
 
 
+@check("created at {time}", "ffprobe")
+def created(case: Case, time: str) -> None:
+    assert readers.ffprobe(case.output)["format"]["tags"]["creation_time"] == time
+
+
 @check("sound: {wanted}", "MediaInfo")
 def described_sound(case: Case, wanted: dict[str, str]) -> None:
     found = next(t for t in readers.mediainfo(case.output) if t["@type"] == "Audio")

@@ -6,13 +6,13 @@ Source: ISO/IEC 14496-12 (boxes, edit lists); QuickTime File Format (chapter lis
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator
 from fractions import Fraction
 from itertools import pairwise
 from typing import Any, BinaryIO
 
 from av.container import InputContainer
 
+from stsr_cli.video.boxes import as_box, boxes_in, change_index, child, replaced
 from stsr_cli.video.probe import SourceInfo
 from stsr_cli.video.target import MOV_FAMILY
 from stsr_cli.video.timing.excerpt import Window
@@ -71,29 +71,28 @@ def hide_lead(file: BinaryIO) -> None:
     Args:
         file: opened for reading and writing.
     """
-    place, kind, moov = _last_box(file)
-    if kind != b"moov":
-        return
-    boxes = list(_boxes(moov))
-    tracks = [body for kind, body in boxes if kind == b"trak"]
-    listed = b"".join(_child(track, b"tref", b"chap") for track in tracks)
+    change_index(file, _without_lead)
+
+
+def _without_lead(index: bytes) -> bytes:
+    tracks = [body for kind, body in boxes_in(index) if kind == b"trak"]
+    listed = b"".join(child(track, b"tref", b"chap") for track in tracks)
     chapter_ids = {number for (number,) in struct.iter_unpack(">I", listed)}
-    movie_scale = _timescale(_child(moov, b"mvhd"))
+    movie_scale = _timescale(child(index, b"mvhd"))
     changed = b""
-    for kind, body in boxes:
-        if kind == b"trak" and _track_id(_child(body, b"tkhd")) in chapter_ids:
+    for kind, body in boxes_in(index):
+        if kind == b"trak" and _track_id(child(body, b"tkhd")) in chapter_ids:
             body = _without_first_sample(body, movie_scale)
-        elif kind == b"udta" and len(listing := _child(body, b"chpl")) > _CHPL_HEAD + 8:
-            body = _replaced(body, b"chpl", _without_first_name(listing))
-        changed += _box(kind, body)
-    file.seek(place)
-    file.write(_box(b"moov", changed))
+        elif kind == b"udta" and len(listing := child(body, b"chpl")) > _CHPL_HEAD + 8:
+            body = replaced(body, b"chpl", _without_first_name(listing))
+        changed += as_box(kind, body)
+    return changed
 
 
 def _without_first_sample(track: bytes, movie_scale: int) -> bytes:
     """The body of a track box whose edit list shows nothing while its first sample would be shown."""
-    header = _child(track, b"mdia", b"mdhd")
-    times = _child(track, b"mdia", b"minf", b"stbl", b"stts")
+    header = child(track, b"mdia", b"mdhd")
+    times = child(track, b"mdia", b"minf", b"stbl", b"stts")
     lengths = list(struct.iter_unpack(">II", times[8:]))
     lead = lengths[0][1]
     rest = sum(count * length for count, length in lengths) - lead
@@ -101,9 +100,9 @@ def _without_first_sample(track: bytes, movie_scale: int) -> bytes:
     edits = struct.pack(">IIQqI", 1 << 24, 2, round(lead * ticks), _NO_MEDIA, _WHOLE_RATE)
     edits += struct.pack(">QqI", round(rest * ticks), lead, _WHOLE_RATE)
     edited = b""
-    for kind, body in _boxes(track):
-        edited += _box(kind, body) if kind != b"edts" else b""
-        edited += _box(b"edts", _box(b"elst", edits)) if kind == b"tkhd" else b""
+    for kind, body in boxes_in(track):
+        edited += as_box(kind, body) if kind != b"edts" else b""
+        edited += as_box(b"edts", as_box(b"elst", edits)) if kind == b"tkhd" else b""
     return edited
 
 
@@ -112,49 +111,6 @@ def _without_first_name(listing: bytes) -> bytes:
     head, number = listing[: _CHPL_HEAD - 1], listing[_CHPL_HEAD - 1]
     first = 9 + listing[_CHPL_HEAD + 8]
     return head + bytes([number - 1]) + listing[_CHPL_HEAD + first :]
-
-
-def _last_box(file: BinaryIO) -> tuple[int, bytes, bytes]:
-    """Place, kind and body of the last of a file's boxes; the body is empty where it is none of the index."""
-    place, end = 0, file.seek(0, 2)
-    while place + 8 <= end:
-        file.seek(place)
-        size, kind = struct.unpack(">I4s", file.read(8))
-        head = 8
-        if size == 1:
-            (size,) = struct.unpack(">Q", file.read(8))
-            head = 16
-        if place + size >= end or size < head:
-            return place, kind, file.read(size - head) if kind == b"moov" and size >= head else b""
-        place += size
-    return end, b"", b""
-
-
-def _boxes(body: bytes) -> Iterator[tuple[bytes, bytes]]:
-    """Kind and body of each box in the body of another."""
-    place = 0
-    while place + 8 <= len(body):
-        size, kind = struct.unpack_from(">I4s", body, place)
-        if size < 8:
-            return
-        yield kind, body[place + 8 : place + size]
-        place += size
-
-
-def _box(kind: bytes, body: bytes) -> bytes:
-    return struct.pack(">I4s", len(body) + 8, kind) + body
-
-
-def _child(body: bytes, *kinds: bytes) -> bytes:
-    """The body of the first box at a path; empty if there is none."""
-    for kind in kinds:
-        body = next((inner for found, inner in _boxes(body) if found == kind), b"")
-    return body
-
-
-def _replaced(body: bytes, kind: bytes, new: bytes) -> bytes:
-    """The body of a box in which those of a kind have another one."""
-    return b"".join(_box(found, new if found == kind else old) for found, old in _boxes(body))
 
 
 def _timescale(header: bytes) -> int:

@@ -25,6 +25,7 @@ from stsr_cli.video.check.readback import payload
 from stsr_cli.video.check.verify import ExpectedTrack
 from stsr_cli.video.damage import demuxed
 from stsr_cli.video.probe import SourceInfo, open_source, reason, shown
+from stsr_cli.video.target import MOV_FAMILY
 from stsr_cli.video.timing.excerpt import Window
 from stsr_cli.video.track_boxes import (
     Change,
@@ -33,11 +34,12 @@ from stsr_cli.video.track_boxes import (
     track_description,
 )
 from stsr_cli.video.tracks.chapters import hide_lead, output_chapters, starts_late, with_lead
+from stsr_cli.video.tracks.keys import add_keys
 from stsr_cli.video.tracks.lane import KeptTags, Lane, is_hidden, kept_flags, kept_tags
 from stsr_cli.video.tracks.layout import add_copy
 from stsr_cli.video.tracks.plan import Track, carried, plan_tracks
 from stsr_cli.video.tracks.recode import AudioRecoder, Recoder, SubtitleRecoder
-from stsr_cli.video.tracks.tags import lasting, stream_tags, tags_in
+from stsr_cli.video.tracks.tags import lasting, lowered, stream_tags, tags_in
 
 _TICK = Fraction(1, 1000)  # of Matroska's clock
 _MIME_TYPES = {"mjpeg": "image/jpeg", "png": "image/png", "webp": "image/webp", "bmp": "image/bmp"}
@@ -71,6 +73,7 @@ class TrackCopier:
         self._error: Exception | None = None  # of the demuxer
         self._lanes: dict[int, Lane] = {}
         self._attached: list[str] = []
+        self._keys: dict[str, str] = {}  # tags that are added to the complete file
         self._described: dict[int, TrackDescription] = {}  # data, by index in the output
 
     @property
@@ -95,7 +98,7 @@ class TrackCopier:
         """Those that the output must hold."""
         lost = {track.codec for track in self.plan if track.kind == "tag"}
         tags = lasting(self._input.metadata)
-        return {key: value for key, value in tags.items() if key not in lost}
+        return lowered({key: value for key, value in tags.items() if key not in lost})
 
     def expected(self) -> dict[int, ExpectedTrack]:
         """What the output must hold of each track, by the index of its stream there."""
@@ -142,6 +145,7 @@ class TrackCopier:
         self._format = output.format.name
         self.plan, kept = plan_tracks(self._input, self._source, self._format, self._options)
         output.metadata.update(lasting(self._input.metadata))
+        self._keys = kept.keys
         if not self._has_chapters_last(output):
             output.set_chapters(with_lead(self.chapters, self._format))
         given = self._input.streams[self._source.stream_index]
@@ -189,7 +193,8 @@ class TrackCopier:
     def describe(self, path: Path, video: Change | None = None) -> None:
         """Give the data tracks of a finished MP4 or QuickTime file the descriptions that they have in the source.
 
-        And its chapters the start that they have there. `video`: what changes the description of the video.
+        And its chapters the start that they have there, and the file the tags that no muxer writes. `video`: what
+        changes the description of the video.
         """
         lanes = [lane for lane in self._lanes.values() if not lane.is_left_out]
         changes: dict[int, Change] = {} if video is None else {0: video}
@@ -197,12 +202,15 @@ class TrackCopier:
             description = self._described.get(lane.output.index)
             if description is not None:
                 changes[index] = functools.partial(_other, description)
-        if changes:
-            with path.open("r+b") as file:
+        if self._format not in MOV_FAMILY:
+            return
+        with path.open("r+b") as file:
+            if changes:
                 change_descriptions(file, changes)
-        if starts_late(self.chapters, self._format):
-            with path.open("r+b") as file:
+            if starts_late(self.chapters, self._format):
                 hide_lead(file)
+            if self._keys:
+                add_keys(file, self._keys)
 
     def place_chapters(self, output: OutputContainer, first: Fraction) -> None:
         """Write the chapters of Matroska, which come last, where their pictures are.

@@ -31,7 +31,7 @@ from stsr_cli.video.tracks.recode import (
     is_text,
     lost_by,
 )
-from stsr_cli.video.tracks.tags import Kept, kept, lasting, stream_tags, tags_in
+from stsr_cli.video.tracks.tags import Kept, is_lost, kept, lasting, lowered, stream_tags, tags_in
 from stsr_cli.video.trial import codec_of, comes_back, is_taken
 
 Kind = Literal[
@@ -206,13 +206,13 @@ def _lost_tags(
     why = f"{format_name} does not keep it"
     tags = lasting(container.metadata)
     lost: list[tuple[int | None, str, str]] = [
-        (None, key, why) for key, value in tags.items() if found.tags.get(key.lower()) != value
+        (None, key, why) for key, value in tags.items() if is_lost(key, value, found.tags)
     ]
     for number, stream in enumerate(streams):
         own_tags, own_flags = found.streams[number] if found.streams else ({}, 0)
         for key, value in stream_tags(stream).items():
-            is_lost = own_tags.get(key.lower()) != value and tags.get(key) != value
-            if is_lost and key.lower() not in ("language", "handler_name"):
+            is_missing = is_lost(key, value, own_tags) and is_lost(key, value, lowered(tags))
+            if is_missing and key.lower() not in ("language", "handler_name"):
                 lost.append((stream.index, key, why))
         language = stream.metadata.get("language", "und")
         if language != "und" and own_tags.get("language", "und") == "und":

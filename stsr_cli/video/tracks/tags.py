@@ -6,7 +6,8 @@ import contextlib
 import functools
 import io
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 from fractions import Fraction
 from typing import Any
 
@@ -18,6 +19,7 @@ from av.subtitles.subtitle import SubtitleSet
 
 from stsr_cli.video.target import MOV_FAMILY
 from stsr_cli.video.tracks.chapters import hide_lead, starts_late, with_lead
+from stsr_cli.video.tracks.keys import add_keys, holds_keys
 from stsr_cli.video.trial import blank_frame, opened_trial, trial_container
 
 # Describe the source's file or encoding, which the output does not share.
@@ -50,13 +52,14 @@ _SUBTITLE_HEADER = (
     b"Style: Default,Arial,16\n\n[Events]\nFormat: Layer, Start, End, Style, Name, MarginL, MarginR, MarginV, "
     b"Effect, Text\n"
 )
+_CREATION = "creation_time"  # the only tag that containers store as a time
 _CLOCK = Fraction(1, 1000)  # the coarsest in which a container states the time of a chapter
 
 
 def lasting(metadata: dict[str, str]) -> dict[str, str]:
-    """Metadata without what described the source's own file."""
+    """Metadata without what described the source's own file, a time of creation as muxers understand it."""
     return {
-        key: value
+        key: in_utc(value) if key.lower() == _CREATION else value
         for key, value in metadata.items()
         if key.lower() not in _STALE_METADATA
         and not key.upper().startswith(("_STATISTICS", "BPS", "NUMBER_OF_"))
@@ -130,11 +133,13 @@ class Kept:
         tags: the file's, by key in lower case.
         has_chapters: whether the chapters are the same.
         streams: (tags by key in lower case, FFmpeg's disposition) of each stream, in order.
+        keys: those of the file's tags that its muxer leaves out and `add_keys` adds.
     """
 
     tags: dict[str, str] = field(default_factory=dict)
     has_chapters: bool = False
     streams: tuple[tuple[dict[str, str], int], ...] = ()
+    keys: dict[str, str] = field(default_factory=dict)
 
 
 def kept(
@@ -164,22 +169,48 @@ def kept(
             out.mux([packet for double in doubles for packet in double.packets()])
         if starts_late(chapters, format_name):
             hide_lead(data)
-        with opened_trial(data, format_name, metadata_errors="surrogateescape") as back:
-            return Kept(
-                tags=lowered(back.metadata),
-                has_chapters=same_chapters(chapters, back.chapters()),
-                streams=tuple(
-                    (lowered(stream_tags(stream)), int(stream.disposition))
-                    for stream in back.streams
-                ),
-            )
+        found = _read_kept(data, format_name, chapters)
+        keys = {key: value for key, value in tags.items() if is_lost(key, value, found.tags)}
+        if not keys or not holds_keys(format_name):
+            return found
+        add_keys(data, keys)
+        return replace(_read_kept(data, format_name, chapters), keys=keys)
     except (av.FFmpegError, OSError, ValueError):
         return Kept()
 
 
+def _read_kept(data: io.BytesIO, format_name: str, chapters: list[Any]) -> Kept:
+    with opened_trial(data, format_name, metadata_errors="surrogateescape") as back:
+        return Kept(
+            tags=lowered(back.metadata),
+            has_chapters=same_chapters(chapters, back.chapters()),
+            streams=tuple(
+                (lowered(stream_tags(stream)), int(stream.disposition)) for stream in back.streams
+            ),
+        )
+
+
+def is_lost(key: str, value: str, found: dict[str, str]) -> bool:
+    """Whether a tag is not among those that `lowered` gives of a file."""
+    return any(found.get(name) != told for name, told in lowered({key: value}).items())
+
+
 def lowered(tags: dict[str, str]) -> dict[str, str]:
-    """Tags by key in lower case: Matroska writes them in capitals."""
-    return {key.lower(): value for key, value in tags.items()}
+    """Tags to be compared: by key in lower case, as Matroska writes capitals; a time of creation to whole seconds."""
+    found = {key.lower(): value for key, value in tags.items()}
+    if _CREATION in found:
+        found[_CREATION] = in_utc(found[_CREATION])[: len("2024-05-01T10:11:12")]
+    return found
+
+
+def in_utc(text: str) -> str:
+    """A time as ISO 8601 spells it, in UTC, which it is in if it does not say; another text as it is."""
+    try:
+        time = datetime.fromisoformat(text.strip())
+    except ValueError:
+        return text
+    time = time.replace(tzinfo=UTC) if time.tzinfo is None else time.astimezone(UTC)
+    return time.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 
 
 @dataclass(frozen=True)
