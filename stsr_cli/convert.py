@@ -37,6 +37,7 @@ class Architecture:
         parts: names of the state dicts in a checkpoint that holds several.
         module_globals: (module, class) names that a checkpoint of a whole pickled module may mention.
         adapt: what else published tensors need, under our names.
+        fold: makes tensors that have no counterpart here into ones that have, under the reference's names.
     """
 
     kind: Kind
@@ -47,6 +48,7 @@ class Architecture:
     parts: tuple[str, ...] = ()
     module_globals: tuple[tuple[str, str], ...] = ()
     adapt: Callable[[dict[str, Tensor]], None] = field(default=lambda tensors: None)
+    fold: Callable[[Tensors], Tensors] = field(default=lambda tensors: tensors)
 
     def rename(self, name: str) -> str:
         """Our name of an entry of the reference's state dict."""
@@ -129,18 +131,18 @@ def module_from(
         WeightsError: names or shapes do not fit; the message names some of them.
     """
     architecture = ARCHITECTURES[arch]
-    used = {
-        architecture.rename(name): tensor
-        for name, tensor in tensors.items()
-        if not re.fullmatch(architecture.unused, name)
-    }
     try:
         config = {**architecture.configure(tensors), **changes}
+        used = {
+            architecture.rename(name): tensor
+            for name, tensor in architecture.fold(tensors).items()
+            if not re.fullmatch(architecture.unused, name)
+        }
         with shapes_only():
             module = build(architecture.kind, arch, config)
     except KeyError as error:
         raise WeightsError(f"it has no tensor {error}, but {_some(tensors)}") from error
-    except (IndexError, ValueError, ZeroDivisionError, UsageError) as error:
+    except (IndexError, ValueError, RuntimeError, ZeroDivisionError, UsageError) as error:
         raise WeightsError(f"its tensors have impossible shapes ({error})") from error
     expected = module.state_dict()
     for name in expected.keys() - used.keys():
@@ -196,6 +198,88 @@ def _dbpn(tensors: Tensors) -> Config:
 
 def _dvf(tensors: Tensors) -> Config:
     return {"num_channels": tensors["conv1.weight"].shape[0]}
+
+
+def _span(tensors: Tensors) -> Config:
+    tail = "tail" if "tail.weight" in tensors else "upsampler.0"
+    num_shuffled = tensors[f"{tail}.weight"].shape[0]
+    blocks = {match[1] for name in tensors if (match := re.match(r"block(?:s\.|_)(\d+)\.", name))}
+    return {
+        "scale": round((num_shuffled / 3) ** 0.5),
+        "num_channels": tensors[f"{tail}.weight"].shape[1],
+        "num_blocks": len(blocks),
+        "form": "published",
+    }
+
+
+def _fold_span(tensors: Tensors) -> Tensors:
+    """The input's range of 0 to 255 goes into the first convolution, that of the output stays 0 to 1."""
+    head = "head.weight" if "head.weight" in tensors else "conv_1.eval_conv.weight"
+    return {**tensors, head: tensors[head].float() * 255}
+
+
+def _rife(tensors: Tensors) -> Config:
+    """RIFE 4.6 scales every convolution's result and adds its input to it; 4.0 adds once, over all of a body."""
+    blocks = sorted({match[1] for name in tensors if (match := re.match(r"block(\d+)\.", name))})
+    has_betas = "block0.convblock.0.beta" in tensors
+    convs = {
+        match[1] for name in tensors if (match := re.match(r"block0\.convblock\.(\d+)\.", name))
+    }
+    return {
+        "scales": [2 ** (len(blocks) - 1 - index) for index in range(len(blocks))],
+        "num_channels": [tensors[f"block{index}.conv0.1.0.weight"].shape[0] for index in blocks],
+        "num_convs": len(convs),
+        "num_refine_channels": 0,
+        "is_body_residual": not has_betas,
+        "tail_factor": 4 if has_betas else 2,
+    }
+
+
+def _fold_rife(tensors: Tensors) -> Tensors:
+    """Write scaled and added-to convolutions, leaky ones and transposed ones as the plain ones they are equal to."""
+    folded = {name: tensor.float() for name, tensor in tensors.items()}
+    for name in tensors:
+        if name.endswith(".beta"):  # conv(x) * beta + x
+            stem, beta = name.removesuffix("beta"), folded.pop(name).flatten()
+            weight = folded[f"{stem}conv.weight"] * beta[:, None, None, None]
+            weight[:, :, 1, 1] += torch.eye(len(beta))
+            folded[f"{stem}conv.weight"] = weight
+            folded[f"{stem}conv.bias"] = folded[f"{stem}conv.bias"] * beta
+            folded[f"{stem}slope"] = torch.full_like(beta, 0.2)
+    for name in tensors:
+        if (match := re.fullmatch(r"(block\d+\.conv0\.[01]\.)0\.bias", name)) is not None:
+            folded.setdefault(f"{match[1]}1.weight", torch.full_like(folded[name], 0.2))
+        if re.fullmatch(r"block[1-9]\d*\.conv0\.0\.0\.weight", name):
+            # ours see frame0 and frame1 too, before both warped ones, t, mask and flow
+            weight = folded[name]
+            folded[name] = torch.cat((torch.zeros_like(weight[:, :6]), weight), dim=1)
+        if re.fullmatch(r"block\d+\.lastconv\.(0\.)?weight", name):
+            stem = name.removesuffix("weight")
+            weight, bias = _phases(folded[name], folded[f"{stem}bias"])
+            if stem.endswith("0."):  # of what is shuffled once more, six channels: the last is not used
+                order = [
+                    4 * (4 * channel + 2 * (row % 2) + column % 2) + 2 * (row // 2) + column // 2
+                    for channel in range(5)
+                    for row in range(4)
+                    for column in range(4)
+                ]
+                weight, bias = weight[order], bias[order]
+            folded[name], folded[f"{stem}bias"] = weight, bias
+    return folded
+
+
+def _phases(weight: Tensor, bias: Tensor) -> tuple[Tensor, Tensor]:
+    """A transposed 4x4 convolution of stride 2 and padding 1, (C, N, 4, 4), as a 3x3 one before a pixel shuffle."""
+    num_in, num_out = weight.shape[:2]
+    phases = weight.new_zeros(num_out, 2, 2, num_in, 3, 3)
+    # output 2h + phase = sum over input h + tap - 1 of the transposed kernel's entry
+    rows = {0: ((0, 3), (1, 1)), 1: ((1, 2), (2, 0))}
+    for row, row_taps in rows.items():
+        for column, column_taps in rows.items():
+            for y, source_y in row_taps:
+                for x, source_x in column_taps:
+                    phases[:, row, column, :, y, x] = weight[:, :, source_y, source_x].T
+    return phases.flatten(0, 2), bias.repeat_interleave(4)
 
 
 def _superslomo(tensors: Tensors) -> Config:
@@ -282,6 +366,21 @@ ARCHITECTURES: Mapping[str, Architecture] = {
         configure=_vdsr,
         module_globals=(("vdsr", "Net"), ("vdsr", "Conv_ReLU_Block")),
     ),
+    "span": Architecture(
+        "spatial",
+        "hongyuanyu/SPAN, Apache-2.0",
+        rules=(
+            (r"^conv_1\.eval_conv\.", "head."),
+            (r"^block_(\d+)\.", _number("blocks.", -1)),
+            (r"\.c(\d)_r\.eval_conv\.", r".conv\1."),
+            (r"^conv_2\.eval_conv\.", "body_end."),
+            (r"^conv_cat\.", "fuse."),
+            (r"^upsampler\.0\.", "tail."),
+        ),
+        configure=_span,
+        unused=r".*\.(sk|conv\.\d+)\.(weight|bias)",
+        fold=_fold_span,
+    ),
     "espcn": Architecture(
         "spatial",
         "Lornatang/ESPCN-PyTorch, Apache-2.0, or leftthomas/ESPCN, no licence",
@@ -317,6 +416,21 @@ ARCHITECTURES: Mapping[str, Architecture] = {
         ),
         configure=_dvf,
         adapt=_bgr_to_rgb,
+    ),
+    "rife": Architecture(
+        "temporal",
+        "hzwer/Practical-RIFE, MIT",
+        rules=(
+            (r"^block(\d+)\.", r"blocks.\1."),
+            (r"\.conv0\.", ".head."),
+            (r"\.convblock\.(\d+)\.conv\.", r".body.\1.0."),
+            (r"\.convblock\.(\d+)\.slope$", r".body.\1.1.weight"),
+            (r"\.convblock\.", ".body."),
+            (r"\.lastconv\.(?:0\.)?(weight|bias)$", r".tail.\1"),
+        ),
+        configure=_rife,
+        unused=r"(?:block_tea|teacher|caltime|encode)\..*",
+        fold=_fold_rife,
     ),
     "superslomo": Architecture(
         "temporal",

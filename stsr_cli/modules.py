@@ -15,7 +15,7 @@ from torch.overrides import TorchFunctionMode
 
 from stsr_cli.errors import UsageError
 
-ConfigValue = int | float | bool | str | list[int]
+ConfigValue = int | float | bool | str | list[int] | list[float]
 Config = Mapping[str, ConfigValue]
 
 
@@ -84,7 +84,11 @@ class SpatialModule(nn.Module):
 
 
 class TemporalModule(nn.Module):
-    """f_T: two (B, 3, H, W) frames -> the (B, 3, H, W) frame at time t between them, at any resolution (Eq. 3)."""
+    """f_T: two (B, 3, H, W) frames -> the (B, 3, H, W) frame at time t between them, at any resolution (Eq. 3).
+
+    A module in two parts, of which `forward` is made, can follow motion that was found in smaller frames: `find_motion`
+    says where things move, and `render` shows it.
+    """
 
     card: Card
 
@@ -107,6 +111,29 @@ class TemporalModule(nn.Module):
         return 5 * self.card.multiple_of
 
     def forward(self, frame0: Tensor, frame1: Tensor, t: float = 0.5) -> Tensor:
+        raise NotImplementedError
+
+    def find_motion(self, frame0: Tensor, frame1: Tensor, t: float = 0.5) -> Tensor | None:
+        """Find where each pixel of the new frame comes from.
+
+        Returns:
+            (B, C, H, W), the first four channels in pixels, so that they grow with the frames: what `render` takes.
+            None: the module is not made of the two parts.
+        """
+        return None
+
+    def render(
+        self, frame0: Tensor, frame1: Tensor, motion: Tensor, t: float = 0.5, ratio: int = 1
+    ) -> Tensor:
+        """Make the new frame, (B, 3, H, W), of two and the motion between them.
+
+        Args:
+            frame0: (B, 3, H, W).
+            frame1: likewise.
+            motion: (B, C, H, W) of `find_motion`, enlarged to these frames.
+            t: time of the new frame.
+            ratio: by which the frames in which it was found were smaller; beyond 1 it is made finer first.
+        """
         raise NotImplementedError
 
     def forward_tile(self, frame0: Tensor, frame1: Tensor, t: float, window: Window) -> Tensor:

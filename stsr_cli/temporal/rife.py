@@ -2,7 +2,14 @@
 
 The IFNet idea at a size for a CPU: coarse-to-fine flow from time t to both frames and a fusion mask, each scale
 refining the last one's, any t. Deviations from the paper: reduced widths; no privileged teacher (its distillation
-needs a second network); the context and refinement U-Nets give way to three convolutions at half resolution.
+needs a second network); the context and refinement U-Nets give way to a few convolutions at half resolution, or to
+nothing.
+
+Motion is found at one resolution and shown at that or a higher one: flow and mask are enlarged, and the last block
+looks at the larger frames once more (Dutta et al., CVPR Workshops 2021, enlarge them by a small network).
+
+The authors' later networks fit: RIFE 4.0 as `scales=(8, 4, 2, 1), num_channels=(192, 128, 96, 64), num_convs=8,
+num_refine_channels=0`, and 4.6 with `is_body_residual=False, tail_factor=4` besides.
 """
 
 from collections.abc import Sequence
@@ -15,6 +22,9 @@ from torch import Tensor, nn
 
 from stsr_cli.modules import Card, TemporalModule, refuse_to_grow
 from stsr_cli.ops import backward_warp
+
+# Of larger frames than the motion comes from, the last block sees half the size: the whole was measured to give no more.
+_ENLARGED_SCALE = 2
 
 
 def _resize(image: Tensor, factor: float) -> Tensor:
@@ -35,9 +45,17 @@ class ConvBlock(nn.Sequential):
 class IFBlock(nn.Module):
     """One scale: estimates flow and mask at a quarter of the image shrunk by `scale`, returned at full size."""
 
-    def __init__(self, in_channels: int, num_channels: int, num_convs: int, scale: int) -> None:
+    def __init__(
+        self,
+        in_channels: int,
+        num_channels: int,
+        num_convs: int,
+        scale: float,
+        is_residual: bool,
+        tail_factor: int,
+    ) -> None:
         super().__init__()
-        self.scale = scale
+        self.scale, self.is_residual, self.tail_factor = scale, is_residual, tail_factor
         self.head = nn.Sequential(
             ConvBlock(in_channels, num_channels // 2, stride=2),
             ConvBlock(num_channels // 2, num_channels, stride=2),
@@ -45,20 +63,35 @@ class IFBlock(nn.Module):
         self.body = nn.Sequential(
             *(ConvBlock(num_channels, num_channels) for _ in range(num_convs))
         )
-        self.tail = nn.Conv2d(num_channels, 5 * 4, 3, padding=1)
+        self.tail = nn.Conv2d(num_channels, 5 * tail_factor**2, 3, padding=1)
         nn.init.normal_(self.tail.weight, std=1e-3)
         nn.init.zeros_(self.tail.bias)  # type: ignore[arg-type]
 
-    def forward(self, images: Tensor, flow: Tensor | None) -> tuple[Tensor, Tensor]:
-        """(B, C, H, W) images and mask, (B, 4, H, W) flow so far -> changes of flow (B, 4, H, W) and mask logit."""
-        inputs = _resize(images, 1 / self.scale)
+    def forward(
+        self, images: Tensor, flow: Tensor | None, scale: float | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """Estimate how flow and mask change.
+
+        Args:
+            images: (B, C, H, W), the frames and what is known beside the flow.
+            flow: (B, 4, H, W) so far, in pixels.
+            scale: by which the images are shrunk; None is the block's own.
+
+        Returns:
+            Changes of the flow, (B, 4, H, W), and of the mask's logit, (B, 1, H, W).
+        """
+        scale = scale or self.scale
+        inputs = _resize(images, 1 / scale)
         if flow is not None:
-            inputs = torch.cat((inputs, _resize(flow, 1 / self.scale) / self.scale), dim=1)
+            inputs = torch.cat((inputs, _resize(flow, 1 / scale) / scale), dim=1)
         features = self.head(inputs)
-        features = self.body(features) + features
-        delta = F.pixel_shuffle(self.tail(features), 2)  # (B, 5, H / 2 scale, W / 2 scale)
-        delta = _resize(delta, 2 * self.scale)
-        return delta[:, :4] * (2 * self.scale), delta[:, 4:]
+        body = self.body(features)
+        features = body + features if self.is_residual else body
+        delta = F.pixel_shuffle(self.tail(features), self.tail_factor)
+        shrunk = 4 * scale / self.tail_factor  # by which delta is smaller than the images
+        # in full precision: half of it would be a quarter of a pixel off at 64
+        delta = _resize(delta.to(images.dtype), shrunk)
+        return delta[:, :4] * shrunk, delta[:, 4:]
 
 
 class Refine(nn.Module):
@@ -80,9 +113,10 @@ class Refine(nn.Module):
 
 
 class RIFE(TemporalModule):
-    """Three-scale IFNet and a small refinement; any t in (0, 1).
+    """IFNet of three or more scales and a small refinement; any t in (0, 1).
 
-    Flow is (B, 4, H, W) in pixels: from time t to frame0 (x, y), then to frame1 (x, y).
+    Motion is (B, 5, H, W): the flow in pixels from time t to frame0 (x, y), then to frame1 (x, y), and the logit of
+    frame0's share.
     """
 
     card = Card(
@@ -97,13 +131,27 @@ class RIFE(TemporalModule):
 
     def __init__(
         self,
-        scales: Sequence[int] = (4, 2, 1),
+        scales: Sequence[float] = (4, 2, 1),
         num_channels: Sequence[int] = (96, 64, 48),
         num_convs: int = 4,
         num_refine_channels: int = 32,
         num_refine_convs: int = 1,
         sampling: Literal["bilinear", "bicubic"] = "bilinear",
+        is_body_residual: bool = True,
+        tail_factor: int = 2,
     ) -> None:
+        """Set up a network of random weights.
+
+        Args:
+            scales: by which each block shrinks the frames, coarse first; below 1 it enlarges them.
+            num_channels: of each block.
+            num_convs: in the body of each block.
+            num_refine_channels: of the refinement; 0: there is none.
+            num_refine_convs: between its first and its last.
+            sampling: of the frames that are fused.
+            is_body_residual: the body of a block adds to its input.
+            tail_factor: by which a block's last convolution enlarges, 2 or 4.
+        """
         super().__init__(
             {
                 "scales": list(scales),
@@ -112,16 +160,21 @@ class RIFE(TemporalModule):
                 "num_refine_channels": num_refine_channels,
                 "num_refine_convs": num_refine_convs,
                 "sampling": sampling,
+                "is_body_residual": is_body_residual,
+                "tail_factor": tail_factor,
             }
         )
         # the coarsest block halves its image four times: twice, and by its scale
-        self.card = replace(RIFE.card, multiple_of=4 * max(scales), min_size=8 * max(scales))
+        coarsest = max(1, int(max(scales)))
+        self.card = replace(RIFE.card, multiple_of=4 * coarsest, min_size=8 * coarsest)
         self.sampling = sampling
         self.blocks = nn.ModuleList(
-            IFBlock(7 if index == 0 else 18, width, num_convs, scale)
+            IFBlock(
+                7 if index == 0 else 18, width, num_convs, scale, is_body_residual, tail_factor
+            )
             for index, (scale, width) in enumerate(zip(scales, num_channels, strict=True))
         )
-        self.refine = Refine(num_refine_channels, num_refine_convs)
+        self.refine = Refine(num_refine_channels, num_refine_convs) if num_refine_channels else None
 
     @torch.no_grad()
     def take_over(self, smaller: TemporalModule) -> None:
@@ -142,41 +195,82 @@ class RIFE(TemporalModule):
                 wide[:, :6], wide[:, 12] = weight[:, :6], weight[:, 6]
             assert isinstance(own, IFBlock)
             assert isinstance(theirs, IFBlock)
-            if own.scale != theirs.scale or state["tail.weight"].shape != own.tail.weight.shape:
+            if (
+                own.scale != theirs.scale
+                or own.is_residual != theirs.is_residual
+                or {name: value.shape for name, value in state.items()}
+                != {name: value.shape for name, value in own.state_dict().items()}
+            ):
                 return refuse_to_grow(self, smaller)
             own.load_state_dict(state)
-        if self.config["num_refine_channels"] == smaller.config["num_refine_channels"] and (
-            self.config["num_refine_convs"] == smaller.config["num_refine_convs"]
+        if (
+            self.refine
+            and smaller.refine
+            and self.config["num_refine_channels"] == smaller.config["num_refine_channels"]
+            and self.config["num_refine_convs"] == smaller.config["num_refine_convs"]
         ):
             self.refine.load_state_dict(smaller.refine.state_dict())
 
-    def estimate(
-        self, frame0: Tensor, frame1: Tensor, t: float = 0.5
-    ) -> tuple[list[Tensor], Tensor]:
-        """The fused frame after every scale, coarse first (each (B, 3, H, W)), the last refined; and the flow."""
+    def find_motion(self, frame0: Tensor, frame1: Tensor, t: float = 0.5) -> Tensor:
         time = torch.full_like(frame0[:, :1], t)
-        flow, mask = self.blocks[0](torch.cat((frame0, frame1, time), dim=1), None)
-        fused = []
-        for block in [*self.blocks[1:], None]:
-            # what the blocks look at need not be sharp
-            sampling = self.sampling if block is None else "bilinear"
-            warped0 = backward_warp(frame0, flow[:, :2], sampling=sampling)
-            warped1 = backward_warp(frame1, flow[:, 2:], sampling=sampling)
-            weight0 = torch.sigmoid(mask)
-            fused.append(weight0 * warped0 + (1 - weight0) * warped1)
-            if block is None:
-                break
-            images = torch.cat((frame0, frame1, warped0, warped1, time, mask), dim=1)
-            flow_change, mask_change = block(images, flow)
-            flow, mask = flow + flow_change, mask + mask_change
-        fused[-1] = fused[-1] + self.refine(warped0, warped1, weight0)
-        return fused, flow
+        motion = torch.cat(self.blocks[0](torch.cat((frame0, frame1, time), dim=1), None), dim=1)
+        for block in self.blocks[1:]:
+            motion = self._improve(block, frame0, frame1, motion, time)
+        return motion
+
+    def render(
+        self, frame0: Tensor, frame1: Tensor, motion: Tensor, t: float = 0.5, ratio: int = 1
+    ) -> Tensor:
+        if ratio > 1:
+            time = torch.full_like(frame0[:, :1], t)
+            motion = self._improve(
+                self.blocks[-1], frame0, frame1, motion, time, scale=_ENLARGED_SCALE
+            )
+        return self._fuse(frame0, frame1, motion, self.sampling, self.refine)
 
     def forward(self, frame0: Tensor, frame1: Tensor, t: float = 0.5) -> Tensor:
-        return self.estimate(frame0, frame1, t)[0][-1]
+        return self.render(frame0, frame1, self.find_motion(frame0, frame1, t), t)
 
     def training_outputs(self, frame0: Tensor, frame1: Tensor, t: float = 0.5) -> list[Tensor]:
-        return self.estimate(frame0, frame1, t)[0]
+        """The fused frame after every scale, coarse first (each (B, 3, H, W)), the last refined."""
+        time = torch.full_like(frame0[:, :1], t)
+        motion = torch.cat(self.blocks[0](torch.cat((frame0, frame1, time), dim=1), None), dim=1)
+        outputs = []
+        for block in self.blocks[1:]:
+            outputs.append(self._fuse(frame0, frame1, motion, "bilinear"))
+            motion = self._improve(block, frame0, frame1, motion, time)
+        return [*outputs, self.render(frame0, frame1, motion, t)]
+
+    @staticmethod
+    def _improve(
+        block: nn.Module,
+        frame0: Tensor,
+        frame1: Tensor,
+        motion: Tensor,
+        time: Tensor,
+        scale: float | None = None,
+    ) -> Tensor:
+        """The motion after one more block has seen what it makes of the frames."""
+        flow, mask = motion[:, :4], motion[:, 4:]
+        # what the blocks look at need not be sharp
+        warped0, warped1 = backward_warp(frame0, flow[:, :2]), backward_warp(frame1, flow[:, 2:])
+        images = torch.cat((frame0, frame1, warped0, warped1, time, mask), dim=1)
+        return motion + torch.cat(block(images, flow, scale), dim=1)
+
+    @staticmethod
+    def _fuse(
+        frame0: Tensor,
+        frame1: Tensor,
+        motion: Tensor,
+        sampling: Literal["bilinear", "bicubic"],
+        refine: Refine | None = None,
+    ) -> Tensor:
+        """The frame that motion makes of two: both warped, each with its share."""
+        warped0 = backward_warp(frame0, motion[:, :2], sampling=sampling)
+        warped1 = backward_warp(frame1, motion[:, 2:4], sampling=sampling)
+        weight0 = torch.sigmoid(motion[:, 4:])
+        fused = weight0 * warped0 + (1 - weight0) * warped1
+        return fused if refine is None else fused + refine(warped0, warped1, weight0)
 
 
 MODULE = RIFE
