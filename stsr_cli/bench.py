@@ -19,10 +19,12 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, replace
+from fractions import Fraction
 from functools import cache
 from typing import Any
 
 import torch
+from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
 from stsr_cli.cdca import CDCA
@@ -31,7 +33,7 @@ from stsr_cli.errors import StsrError, WeightsError
 from stsr_cli.options import ModelOptions
 from stsr_cli.pairs import System, load_pair, load_system, to_device
 from stsr_cli.registry import build
-from stsr_cli.streams import TwoStream
+from stsr_cli.streams import Interval, TwoStream
 
 # The paper's Sec. 4.3, two frames of 64x112 to one of 256x448, on a GTX 1080 Ti.
 PAPER_MS = 60
@@ -175,8 +177,14 @@ def count_macs(models: Sequence[ModelOptions], height: int, width: int) -> list[
 
     @cache
     def temporal(name: str, scale: int) -> int:
-        model = _build(ModelOptions("bicubic", name))
-        return _macs(model, TwoStream.interpolate, scale * height, scale * width)
+        def interpolate(model: TwoStream, frame0: Tensor, frame1: Tensor) -> None:
+            hr_frames = [
+                frame.repeat_interleave(scale, -1).repeat_interleave(scale, -2)
+                for frame in (frame0, frame1)
+            ]
+            Interval(model, frame0, frame1, *hr_frames).s2t(Fraction(1, 2))
+
+        return _macs(_build(ModelOptions("bicubic", name)), interpolate, height, width)
 
     def macs(options: ModelOptions) -> int:
         if options.system == "cdca":
@@ -231,7 +239,7 @@ def measure(case: Case) -> Result:
         elif case.model.stream == "t2s":
             model.t2s(lr_frame0, lr_frame1)
         else:
-            model.s2t(model.upscale(lr_frame0), model.upscale(lr_frame1))
+            model(lr_frame0, lr_frame1, "s2t")
 
     with torch.inference_mode():
         warm_until = time.perf_counter() + _WARMUP_LIMIT_SECONDS

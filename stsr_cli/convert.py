@@ -238,6 +238,7 @@ def _rife(tensors: Tensors) -> Config:
 def _fold_rife(tensors: Tensors) -> Tensors:
     """Write scaled and added-to convolutions, leaky ones and transposed ones as the plain ones they are equal to."""
     folded = {name: tensor.float() for name, tensor in tensors.items()}
+    has_betas = any(name.endswith(".beta") for name in tensors)
     for name in tensors:
         if name.endswith(".beta"):  # conv(x) * beta + x
             stem, beta = name.removesuffix("beta"), folded.pop(name).flatten()
@@ -249,14 +250,16 @@ def _fold_rife(tensors: Tensors) -> Tensors:
     for name in tensors:
         if (match := re.fullmatch(r"(block\d+\.conv0\.[01]\.)0\.bias", name)) is not None:
             folded.setdefault(f"{match[1]}1.weight", torch.full_like(folded[name], 0.2))
-        if re.fullmatch(r"block[1-9]\d*\.conv0\.0\.0\.weight", name):
-            # ours see frame0 and frame1 too, before both warped ones, t, mask and flow
+        if re.fullmatch(r"block[1-9]\d*\.conv0\.0\.0\.weight", name) and has_betas:
+            # of the images they see 4.6 leaves out frame0 and frame1, the first six channels
             weight = folded[name]
             folded[name] = torch.cat((torch.zeros_like(weight[:, :6]), weight), dim=1)
         if re.fullmatch(r"block\d+\.lastconv\.(0\.)?weight", name):
             stem = name.removesuffix("weight")
             weight, bias = _phases(folded[name], folded[f"{stem}bias"])
-            if stem.endswith("0."):  # of what is shuffled once more, six channels: the last is not used
+            if stem.endswith(
+                "0."
+            ):  # of what is shuffled once more, six channels: the last is not used
                 order = [
                     4 * (4 * channel + 2 * (row % 2) + column % 2) + 2 * (row // 2) + column // 2
                     for channel in range(5)

@@ -88,9 +88,13 @@ class TemporalModule(nn.Module):
 
     A module in two parts, of which `forward` is made, can follow motion that was found in smaller frames: `find_motion`
     says where things move, and `render` shows it.
+
+    Attributes:
+        finds_motion: whether this is such a module.
     """
 
     card: Card
+    finds_motion = False
 
     def __init__(self, config: Config) -> None:
         """Keep `config`, the keyword arguments that rebuild this module; it travels inside the weights file."""
@@ -113,14 +117,13 @@ class TemporalModule(nn.Module):
     def forward(self, frame0: Tensor, frame1: Tensor, t: float = 0.5) -> Tensor:
         raise NotImplementedError
 
-    def find_motion(self, frame0: Tensor, frame1: Tensor, t: float = 0.5) -> Tensor | None:
+    def find_motion(self, frame0: Tensor, frame1: Tensor, t: float = 0.5) -> Tensor:
         """Find where each pixel of the new frame comes from.
 
         Returns:
             (B, C, H, W), the first four channels in pixels, so that they grow with the frames: what `render` takes.
-            None: the module is not made of the two parts.
         """
-        return None
+        raise NotImplementedError
 
     def render(
         self, frame0: Tensor, frame1: Tensor, motion: Tensor, t: float = 0.5, ratio: int = 1

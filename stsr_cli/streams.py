@@ -9,6 +9,9 @@ Lin, Hsiu, Kuo, Lin: Spatiotemporal Super-Resolution with Cross-Task Consistency
 | `interpolate` | f_T with padding (Eq. 3), applied k times for 2^k in `between` |
 | `t2s`, `s2t` | F_T->S, F_S->T (Eq. 4) |
 
+Both streams follow one motion, which f_T finds between the low-resolution frames, where it can tell motion apart from
+the frames that show it (`TemporalModule.finds_motion`); else it looks at the frames of each stream.
+
 Padding to what a module needs happens here and nowhere else; nothing is clamped, so gradients live.
 """
 
@@ -18,6 +21,7 @@ from fractions import Fraction
 from typing import Literal
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from stsr_cli.errors import UsageError
@@ -67,50 +71,64 @@ class TwoStream(nn.Module):
             frames = frames[..., : height * self.spatial.scale, : width * self.spatial.scale]
         return frames
 
-    def interpolate(self, frame0: Tensor, frame1: Tensor, t: float = 0.5) -> Tensor:
-        """Two (B, 3, H, W) frames of any resolution -> the (B, 3, H, W) frame at t between them (Eq. 3)."""
+    def find_motion(self, frame0: Tensor, frame1: Tensor, t: float = 0.5) -> Tensor:
+        """Two (B, 3, H, W) frames -> where the frame at t between them comes from, (B, C, H, W)."""
         height, width = frame0.shape[-2:]
+        padded0, padded1 = self._padded(frame0, frame1)
+        return self.temporal.find_motion(padded0, padded1, t)[..., :height, :width]
+
+    def interpolate(
+        self, frame0: Tensor, frame1: Tensor, t: float = 0.5, motion: Tensor | None = None
+    ) -> Tensor:
+        """Two (B, 3, H, W) frames of any resolution -> the (B, 3, H, W) frame at t between them (Eq. 3).
+
+        Args:
+            frame0: (B, 3, H, W).
+            frame1: likewise.
+            t: in (0, 1).
+            motion: of `find_motion`, between these frames or smaller ones; None: f_T finds its own.
+        """
+        height, width = frame0.shape[-2:]
+        if motion is None:
+            padded0, padded1 = self._padded(frame0, frame1)
+            return self.temporal(padded0, padded1, t)[..., :height, :width]
+        ratio = height // motion.shape[-2]
+        padded0, padded1, motion = self._padded(frame0, frame1, _enlarged(motion, ratio))
+        return self.temporal.render(padded0, padded1, motion, t, ratio)[..., :height, :width]
+
+    def _padded(self, *images: Tensor) -> list[Tensor]:
         card = self.temporal.card
-        padded0 = pad_to_multiple(frame0, card.multiple_of, card.min_size)
-        padded1 = pad_to_multiple(frame1, card.multiple_of, card.min_size)
-        return self.temporal(padded0, padded1, t)[..., :height, :width]
+        return [pad_to_multiple(image, card.multiple_of, card.min_size) for image in images]
 
     def between(
         self, frame0: Tensor, frame1: Tensor, *, times: Times | None = None
     ) -> list[Tensor]:
-        """The frames between two at `times`: f_T halves the interval around each until it is there (Eq. 3, below).
-
-        f_T runs at t = 1/2 alone, which it was trained for; asked for another t at once it does worse
-        (docs/results/dedup.md).
-
-        Args:
-            frame0: (B, 3, H, W), of any resolution.
-            frame1: likewise.
-            times: in (0, 1), multiples of a power of 1/2; None: the time_scale - 1 evenly spaced ones.
-        """
-        known = {Fraction(0): frame0, Fraction(1): frame1}
-
-        def at(t: Fraction) -> Tensor:
-            if t not in known:
-                step = Fraction(1, t.denominator)
-                known[t] = self.interpolate(at(t - step), at(t + step))
-            return known[t]
-
-        return [at(t) for t in (even_times(self.time_scale) if times is None else times)]
+        """The frames between two (B, 3, H, W), at `times`; None: at the time_scale - 1 evenly spaced ones."""
+        interval = Interval(self, frame0, frame1)
+        return [interval.lr_frame(t) for t in self._times(times)]
 
     def t2s(
         self, lr_frame0: Tensor, lr_frame1: Tensor, *, times: Times | None = None
     ) -> list[Tensor]:
         """F_T->S: interpolate, then upscale (Eq. 4, first line); the new HR frames at `times`, as of `between`."""
-        return [
-            self.upscale(lr_frame) for lr_frame in self.between(lr_frame0, lr_frame1, times=times)
-        ]
+        interval = Interval(self, lr_frame0, lr_frame1)
+        return [interval.t2s(t) for t in self._times(times)]
 
     def s2t(
-        self, hr_frame0: Tensor, hr_frame1: Tensor, *, times: Times | None = None
+        self,
+        lr_frame0: Tensor,
+        lr_frame1: Tensor,
+        hr_frame0: Tensor,
+        hr_frame1: Tensor,
+        *,
+        times: Times | None = None,
     ) -> list[Tensor]:
-        """F_S->T from frames that f_S has already upscaled (Eq. 4, second line); times as of `between`."""
-        return self.between(hr_frame0, hr_frame1, times=times)
+        """F_S->T of two frames and what f_S has made of them (Eq. 4, second line); times as of `between`."""
+        interval = Interval(self, lr_frame0, lr_frame1, hr_frame0, hr_frame1)
+        return [interval.s2t(t) for t in self._times(times)]
+
+    def _times(self, times: Times | None) -> Times:
+        return even_times(self.time_scale) if times is None else times
 
     def extend(
         self,
@@ -155,7 +173,7 @@ class TwoStream(nn.Module):
 
         A frame that equals the one before is not computed again, and the frames between the two are its f_S.
         """
-        times = even_times(self.time_scale) if times is None else times
+        times = self._times(times)
         is_new = _differ_from_before(lr_frames, previous and previous[0])
         if is_new.all():
             return self._extend_moving(lr_frames, streams, previous, times)
@@ -190,13 +208,8 @@ class TwoStream(nn.Module):
             return hr_frames, []
         lr_all = _joined(previous and previous[0], lr_frames)
         hr_all = _joined(previous and previous[1], hr_frames)
-        of_streams = [
-            self.t2s(lr_all[:-1], lr_all[1:], times=times)
-            if stream == "t2s"
-            else self.s2t(hr_all[:-1], hr_all[1:], times=times)
-            for stream in streams
-        ]
-        return hr_frames, list(zip(*of_streams, strict=True))
+        interval = Interval(self, lr_all[:-1], lr_all[1:], hr_all[:-1], hr_all[1:])
+        return hr_frames, [tuple(interval.new(t, stream) for stream in streams) for t in times]
 
     def forward(
         self,
@@ -219,9 +232,74 @@ class TwoStream(nn.Module):
         if hr_frame0 is None:
             hr_frame0 = self.upscale(lr_frame0)
         hr_frame1 = self.upscale(lr_frame1)
-        if stream == "t2s":
-            return (hr_frame0, *self.t2s(lr_frame0, lr_frame1), hr_frame1)
-        return (hr_frame0, *self.s2t(hr_frame0, hr_frame1), hr_frame1)
+        interval = Interval(self, lr_frame0, lr_frame1, hr_frame0, hr_frame1)
+        new_frames = [interval.new(t, stream) for t in even_times(self.time_scale)]
+        return (hr_frame0, *new_frames, hr_frame1)
+
+
+class Interval:
+    """The frames between two given ones, through both streams (Eq. 4), each made once, when it is asked for.
+
+    f_T halves the interval around each time until it is there (Eq. 3, below). It runs at t = 1/2 alone, which it was
+    trained for; asked for another t at once it does worse (docs/results/dedup.md).
+    """
+
+    def __init__(
+        self,
+        model: TwoStream,
+        lr_frame0: Tensor,
+        lr_frame1: Tensor,
+        hr_frame0: Tensor | None = None,
+        hr_frame1: Tensor | None = None,
+    ) -> None:
+        """Between a pair, or the pairs of a batch.
+
+        Args:
+            model: both modules.
+            lr_frame0: (B, 3, H, W), [0, 1].
+            lr_frame1: likewise.
+            hr_frame0: f_S(lr_frame0), which S->T needs.
+            hr_frame1: f_S(lr_frame1), likewise.
+        """
+        self._model = model
+        self._lr_frames = {Fraction(0): lr_frame0, Fraction(1): lr_frame1}
+        self._hr_frames: dict[Fraction, Tensor] = {}
+        if hr_frame0 is not None and hr_frame1 is not None:
+            self._hr_frames = {Fraction(0): hr_frame0, Fraction(1): hr_frame1}
+        self._motions: dict[Fraction, Tensor] = {}
+
+    def new(self, t: Fraction, stream: Stream) -> Tensor:
+        """The (B, 3, sH, sW) frames at t, a multiple of a power of 1/2 in (0, 1), through one stream."""
+        return self.t2s(t) if stream == "t2s" else self.s2t(t)
+
+    def t2s(self, t: Fraction) -> Tensor:
+        """f_S(f_T(x0, x1))."""
+        return self._model.upscale(self.lr_frame(t))
+
+    def s2t(self, t: Fraction) -> Tensor:
+        """f_T(f_S(x0), f_S(x1))."""
+        return self._at(t, self._hr_frames)
+
+    def lr_frame(self, t: Fraction) -> Tensor:
+        """f_T(x0, x1), (B, 3, H, W)."""
+        return self._at(t, self._lr_frames)
+
+    def _at(self, t: Fraction, frames: dict[Fraction, Tensor]) -> Tensor:
+        if t not in frames:
+            step = Fraction(1, t.denominator)
+            frame0, frame1 = self._at(t - step, frames), self._at(t + step, frames)
+            frames[t] = self._model.interpolate(frame0, frame1, motion=self._motion(t))
+        return frames[t]
+
+    def _motion(self, t: Fraction) -> Tensor | None:
+        """Where the frames at t come from, found at low resolution for both streams."""
+        if not self._model.temporal.finds_motion:
+            return None
+        if t not in self._motions:
+            step = Fraction(1, t.denominator)
+            frames = self.lr_frame(t - step), self.lr_frame(t + step)
+            self._motions[t] = self._model.find_motion(*frames)
+        return self._motions[t]
 
 
 def even_times(time_scale: int) -> Times:
@@ -242,6 +320,14 @@ def _differ_from_before(frames: Tensor, before: Tensor | None) -> Tensor:
 
 def _differ(frames0: Tensor, frames1: Tensor) -> Tensor:
     return (frames0 != frames1).flatten(1).any(dim=1)
+
+
+def _enlarged(motion: Tensor, ratio: int) -> Tensor:
+    """(B, C, H, W) -> (B, C, ratio*H, ratio*W): motion between frames that are `ratio` times as large."""
+    if ratio == 1:
+        return motion
+    larger = F.interpolate(motion, scale_factor=ratio, mode="bilinear", align_corners=False)
+    return torch.cat((larger[:, :4] * ratio, larger[:, 4:]), dim=1)
 
 
 def _passes(factor: int, base: int, what: str) -> int:

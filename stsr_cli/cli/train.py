@@ -36,6 +36,12 @@ _MODULES = ("spatial", "temporal", "spatial_config", "temporal_config")
     help="D_U: low-resolution footage, for L_C in the joint stage (repeatable).",
 )
 @click.option(
+    "--held-out",
+    type=PATH,
+    multiple=True,
+    help="High-resolution footage to choose the best weights by [default: one clip in sixteen of D_L] (repeatable).",
+)
+@click.option(
     "--stage",
     type=click.Choice(["all", *get_args(Stage)]),
     default="all",

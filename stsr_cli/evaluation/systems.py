@@ -19,7 +19,7 @@ from stsr_cli.ops import to_pixels, to_tensor
 from stsr_cli.options import EvalOptions, ModelOptions, System
 from stsr_cli.pairs import load_system, to_device
 from stsr_cli.registry import load
-from stsr_cli.streams import TwoStream
+from stsr_cli.streams import Interval, Stream, TwoStream, even_times
 
 BASELINE = ModelOptions(spatial="bicubic", temporal="blend")
 NO_STREAM = "-"
@@ -63,12 +63,14 @@ class Network:
         if len(frames) == 1:
             return dict.fromkeys(self.streams, to_pixels(self._upscale(frames[0])[0]))
         made: dict[str, Tensor] = {}
-        if not isinstance(self._model, TwoStream):
-            made[NO_STREAM] = self._model.between(*frames)[0]
-        if {"t2s", "mean"} & set(self.streams) and isinstance(self._model, TwoStream):
-            (made["t2s"],) = self._model.t2s(*frames)
-        if {"s2t", "mean"} & set(self.streams) and isinstance(self._model, TwoStream):
-            (made["s2t"],) = self._model.s2t(*(self._upscale(frame) for frame in frames))
+        if isinstance(self._model, TwoStream):
+            needs_s2t = bool({"s2t", "mean"} & set(self.streams))
+            hr_frames = [self._upscale(frame) for frame in frames] if needs_s2t else ()
+            interval, (t,) = Interval(self._model, *frames, *hr_frames), even_times(2)
+            for stream in ("t2s", "s2t") if "mean" in self.streams else self.streams:
+                made[stream] = interval.new(t, cast(Stream, stream))
+        else:
+            (made[NO_STREAM],) = self._model.between(*frames)
         if "mean" in self.streams:
             made["mean"] = (made["t2s"] + made["s2t"]) / 2
         return {stream: to_pixels(made[stream][0]) for stream in self.streams}

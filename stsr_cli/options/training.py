@@ -8,7 +8,7 @@ from typing import Literal
 from stsr_cli.options.upscale import DEFAULT_SPATIAL, DEFAULT_TEMPORAL, Precision
 
 Stage = Literal["spatial", "temporal", "joint", "cdca"]
-Config = Mapping[str, int | float | bool | str | list[int]]
+Config = Mapping[str, int | float | bool | str | list[int] | list[float]]
 
 
 @dataclass(frozen=True)
@@ -71,6 +71,7 @@ class TrainOptions:
         unlabeled: D_U, the same; low-resolution footage used as it is, in the joint stage only.
         clips: footage without an original to adapt to (`stsr finetune CLIP`): used as it is in L_C and, degraded
             once more, in L_R; its last part is held out, and weights that do worse there are never saved.
+        held_out: high-resolution footage to choose the best weights by, never trained on; (): a part of `labeled`.
         spatial, temporal: module names.
         spatial_config, temporal_config, cdca_config: keyword arguments that differ from the networks' defaults.
         init: weights to start from, names or paths; later ones win.
@@ -97,6 +98,7 @@ class TrainOptions:
     labeled: tuple[Path, ...] = ()
     unlabeled: tuple[Path, ...] = ()
     clips: tuple[Path, ...] = ()
+    held_out: tuple[Path, ...] = ()
     spatial: str = DEFAULT_SPATIAL
     temporal: str = DEFAULT_TEMPORAL
     spatial_config: Config = field(default_factory=dict)

@@ -23,7 +23,7 @@ from torch import Tensor, nn
 from stsr_cli.modules import Card, TemporalModule, refuse_to_grow
 from stsr_cli.ops import backward_warp
 
-# Of larger frames than the motion comes from, the last block sees half the size: the whole was measured to give no more.
+# Of frames that are larger than those of the motion, the last block sees half the size: the whole gave no more.
 _ENLARGED_SCALE = 2
 
 
@@ -128,6 +128,7 @@ class RIFE(TemporalModule):
         min_size=32,
         any_t=True,
     )
+    finds_motion = True
 
     def __init__(
         self,
@@ -169,16 +170,17 @@ class RIFE(TemporalModule):
         self.card = replace(RIFE.card, multiple_of=4 * coarsest, min_size=8 * coarsest)
         self.sampling = sampling
         self.blocks = nn.ModuleList(
-            IFBlock(
-                7 if index == 0 else 18, width, num_convs, scale, is_body_residual, tail_factor
-            )
+            IFBlock(7 if index == 0 else 18, width, num_convs, scale, is_body_residual, tail_factor)
             for index, (scale, width) in enumerate(zip(scales, num_channels, strict=True))
         )
         self.refine = Refine(num_refine_channels, num_refine_convs) if num_refine_channels else None
 
     @torch.no_grad()
     def take_over(self, smaller: TemporalModule) -> None:
-        """More coarse scales, which start by moving nothing; the refinement starts anew unless it has the same size."""
+        """More coarse scales, which start by moving nothing, or as many of other sizes, which see motion as smaller.
+
+        The refinement starts anew unless it has the same size.
+        """
         if not isinstance(smaller, RIFE) or len(smaller.blocks) > len(self.blocks):
             return refuse_to_grow(self, smaller)
         added = len(self.blocks) - len(smaller.blocks)
@@ -196,7 +198,7 @@ class RIFE(TemporalModule):
             assert isinstance(own, IFBlock)
             assert isinstance(theirs, IFBlock)
             if (
-                own.scale != theirs.scale
+                (added and own.scale != theirs.scale)
                 or own.is_residual != theirs.is_residual
                 or {name: value.shape for name, value in state.items()}
                 != {name: value.shape for name, value in own.state_dict().items()}

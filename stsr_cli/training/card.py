@@ -14,6 +14,7 @@ _FOOTAGE = {
     "labeled": "labeled: original in high resolution, reduced to make the input",
     "unlabeled": "unlabeled: low resolution, as it is",
     "clips": "adapted to: as it is, and reduced once more",
+    "held_out": "not trained on: the best weights were chosen by it",
 }
 # What is said elsewhere in the card, and what leaves no trace in the weights.
 _NOT_OF_THE_RECIPE = {
@@ -34,8 +35,8 @@ def run_card(options: Mapping[str, Any], weights: Weights, status: TrainStatus) 
     """The card of a run's best weights, as Markdown.
 
     Args:
-        options: of the run, flat: "out", its folder; "stage"; "labeled", "unlabeled" and "clips", the footage; what
-            else there is belongs to the recipe.
+        options: of the run, flat: "out", its folder; "stage"; "labeled", "unlabeled", "clips" and "held_out", the
+            footage; what else there is belongs to the recipe.
         weights: what the run has saved.
         status: the validation that found them the best.
     """

@@ -33,7 +33,8 @@ def load_training_data(
     """Read the footage that `options` names, decoded once.
 
     Clips to adapt to are labeled and unlabeled at once: their frames, degraded, stand for low-resolution pairs, and
-    count as much as all of `options.labeled`; as they are, they are D_U. The held-out part is theirs alone.
+    count as much as all of `options.labeled`; as they are, they are D_U. The held-out part is theirs alone. A clip that
+    is named as labeled and as held out, by whatever path, is held out.
 
     Raises:
         InputError: see `load_clips`.
@@ -42,7 +43,8 @@ def load_training_data(
     def load(paths: Sequence[Path], is_labeled: bool) -> list[Clip]:
         return read(paths, is_labeled=is_labeled) if paths else []
 
-    num_groups = sum(map(bool, (options.labeled, options.unlabeled, options.clips, options.clips)))
+    groups = (options.labeled, options.unlabeled, options.clips, options.clips, options.held_out)
+    num_groups = sum(map(bool, groups))
     read = partial(
         load_clips,
         scale=scale,
@@ -53,6 +55,12 @@ def load_training_data(
         on_broken=on_note,
     )
     labeled, unlabeled = load(options.labeled, True), load(options.unlabeled, False)
+    if options.held_out:
+        held_out = load(options.held_out, True)
+        names = {clip.name for clip in held_out}
+        return TrainingData(
+            [clip for clip in labeled if clip.name not in names], held_out, unlabeled
+        )
     if not options.clips:
         training, held_out = split(labeled)
         return TrainingData(training, held_out, unlabeled)

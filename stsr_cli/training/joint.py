@@ -5,7 +5,7 @@ from typing import Self
 from torch import Tensor, nn
 
 from stsr_cli.losses import Objective
-from stsr_cli.streams import TwoStream
+from stsr_cli.streams import Interval, TwoStream, even_times
 from stsr_cli.training.sampling import Batch
 
 
@@ -31,9 +31,9 @@ class JointStage(nn.Module):
     def forward(self, batch: Batch, progress: float) -> dict[str, Tensor]:
         objective = self.objective
         lr0, lr_middle, lr1 = batch.lr_frames
-        hr0, s2t, hr1 = self.system(lr0, lr1, "s2t")
-        (lr_new,) = self.system.between(lr0, lr1)
-        t2s = self.system.upscale(lr_new)
+        hr0, hr1 = self.system.upscale(lr0), self.system.upscale(lr1)
+        interval, (t,) = Interval(self.system, lr0, lr1, hr0, hr1), even_times(2)
+        lr_new, t2s, s2t = interval.lr_frame(t), interval.t2s(t), interval.s2t(t)
         target0, target, target1 = batch.hr_frames
         reconstruction = objective.reconstruction_loss(t2s, s2t, target, batch.is_labeled)
         consistency = objective.consistency_loss(t2s, s2t)

@@ -60,7 +60,7 @@ def check_options(options: TrainOptions) -> None:
         raise UsageError(
             f"--batch-size {recipe.batch_size} holds no labeled and unlabeled sample; give 2 or more"
         )
-    for path in (*options.labeled, *options.unlabeled, *options.clips):
+    for path in (*options.labeled, *options.unlabeled, *options.clips, *options.held_out):
         if not path.exists():
             raise InputError(f"training data {path} does not exist")
 

@@ -176,8 +176,22 @@ class TiledTemporal(TemporalModule):
 
     def __init__(self, module: TemporalModule, room: Room) -> None:
         super().__init__(module.config)
-        self.card = module.card
+        self.card, self.finds_motion = module.card, module.finds_motion
         self.module, self.room = module, room
+
+    def find_motion(self, frame0: Tensor, frame1: Tensor, t: float = 0.5) -> Tensor:
+        def run(tiles: Sequence[Tensor], window: Window) -> Tensor:
+            return self.module.find_motion(tiles[0], tiles[1], t)
+
+        return self.room.run(run, [frame0, frame1], 1)
+
+    def render(
+        self, frame0: Tensor, frame1: Tensor, motion: Tensor, t: float = 0.5, ratio: int = 1
+    ) -> Tensor:
+        def run(tiles: Sequence[Tensor], window: Window) -> Tensor:
+            return self.module.render(tiles[0], tiles[1], tiles[2], t, ratio)
+
+        return self.room.run(run, [frame0, frame1, motion], 1)
 
     def forward(self, frame0: Tensor, frame1: Tensor, t: float = 0.5) -> Tensor:
         def run(tiles: Sequence[Tensor], window: Window) -> Tensor:

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from stsr_cli.checkpoint import Weights, load_weights, save_weights
 from stsr_cli.losses import Objective
 from stsr_cli.modules import SpatialModule, TemporalModule
+from stsr_cli.ops import upsample
 from stsr_cli.registry import Kind, available, build, load
 from stsr_cli.streams import TwoStream
 
@@ -239,6 +240,25 @@ def test_f_t_takes_any_size_through_the_streams(name: str, size: tuple[int, int]
         found = model.interpolate(*torch.rand(2, 1, 3, *size))
     assert found.shape == (1, 3, *size)
     assert found.isfinite().all()
+
+
+@every_temporal
+def test_motion_that_is_found_and_shown_is_f_t(name: str) -> None:
+    module = make("temporal", name)
+    if not module.finds_motion:
+        with pytest.raises(NotImplementedError):
+            module.find_motion(*torch.rand(2, 1, 3, 64, 64))
+        return
+    frame0, frame1 = torch.rand(2, 2, 3, 64, 96)
+    with torch.inference_mode():
+        motion = module.find_motion(frame0, frame1)
+        torch.testing.assert_close(
+            module.render(frame0, frame1, motion), module(frame0, frame1), rtol=0, atol=1e-5
+        )
+        # four times the size: the same frame, enlarged, where the frames are
+        larger = [upsample(frame, 4) for frame in (frame0, frame1)]
+        enlarged = upsample(torch.cat((motion[:, :4] * 4, motion[:, 4:]), dim=1), 4)
+        assert module.render(*larger, enlarged, 0.5, 4).shape == (2, 3, 256, 384)
 
 
 @pytest.mark.parametrize(("spatial", "temporal"), list(product(SPATIAL, TEMPORAL)))

@@ -67,7 +67,7 @@ def test_figures_are_those_of_the_papers_protocol(make_clip) -> None:
     lr0, lr1 = (to_tensor(degrade(frames[index], 4))[None] for index in (0, 2))
     model = TwoStream(Bicubic(), Large())
     (t2s,) = model.t2s(lr0, lr1)
-    (s2t,) = model.s2t(model.upscale(lr0), model.upscale(lr1))
+    (s2t,) = model.s2t(lr0, lr1, model.upscale(lr0), model.upscale(lr1))
     expected = {
         name: psnr_rgb(to_pixels(frame[0]), frames[1])
         for name, frame in {"t2s": t2s, "s2t": s2t, "mean": (t2s + s2t) / 2}.items()

@@ -7,7 +7,7 @@ from torch import Tensor
 from stsr_cli.errors import UsageError
 from stsr_cli.losses import Objective
 from stsr_cli.modules import Card, SpatialModule, TemporalModule
-from stsr_cli.ops import upsample
+from stsr_cli.ops import backward_warp, upsample
 from stsr_cli.spatial.bicubic import Bicubic
 from stsr_cli.streams import TwoStream
 from stsr_cli.temporal.blend import Blend
@@ -40,6 +40,36 @@ class First(TemporalModule):
     def forward(self, frame0: Tensor, frame1: Tensor, t: float = 0.5) -> Tensor:
         self.sizes.append(tuple(frame0.shape[-2:]))
         return frame0 / 2 + frame1**2
+
+
+class Shift(TemporalModule):
+    """Finds that all moves by two pixels to the right in an interval; notes where it looks and what it shows."""
+
+    card = Card("Shift", 2000, "a test", scales=(1,), multiple_of=8, min_size=16)
+    finds_motion = True
+
+    def __init__(self) -> None:
+        super().__init__({})
+        self.found: list[tuple[int, ...]] = []
+        self.shown: list[tuple[tuple[int, ...], int]] = []
+
+    def find_motion(self, frame0: Tensor, frame1: Tensor, t: float = 0.5) -> Tensor:
+        self.found.append(tuple(frame0.shape[-2:]))
+        flow = torch.tensor([-1.0, 0, 1, 0, 0], dtype=frame0.dtype)[:, None, None]
+        return flow.expand(len(frame0), 5, *frame0.shape[-2:])
+
+    def render(
+        self, frame0: Tensor, frame1: Tensor, motion: Tensor, t: float = 0.5, ratio: int = 1
+    ) -> Tensor:
+        self.shown.append((tuple(frame0.shape[-2:]), ratio))
+        warped = (
+            backward_warp(frame, flow)
+            for frame, flow in zip((frame0, frame1), motion[:, :4].split(2, 1), strict=True)
+        )
+        return sum(warped) / 2
+
+    def forward(self, frame0: Tensor, frame1: Tensor, t: float = 0.5) -> Tensor:
+        return self.render(frame0, frame1, self.find_motion(frame0, frame1, t), t)
 
 
 def pair(height: int = 6, width: int = 9, batch: int = 2) -> tuple[Tensor, Tensor]:
@@ -79,6 +109,33 @@ def test_streams_are_the_two_orders_of_the_modules() -> None:
     assert temporal.sizes == [(16, 16), (64, 64)]
     torch.testing.assert_close(t2s, spatial(temporal(frame0, frame1)))
     torch.testing.assert_close(s2t, temporal(spatial(frame0), spatial(frame1)))
+
+
+def test_both_streams_follow_the_motion_between_small_frames() -> None:
+    """It is looked for once, at low resolution, and is four times as far between frames four times as large."""
+    frames = torch.rand(3, 3, 20, 24, dtype=torch.float64)
+    spatial, temporal = Repeat(), Shift()
+    model = TwoStream(spatial, temporal)
+    hr_frames, ((t2s, s2t),) = model.extend_both(frames)
+    assert temporal.found == [(24, 24)], "padded to a multiple of 8"
+    assert temporal.shown == [((24, 24), 1), ((80, 96), 4)]
+    middle = (hr_frames[:-1].roll(4, -1) + hr_frames[1:].roll(-4, -1)) / 2
+    inner = slice(8, -8)
+    torch.testing.assert_close(s2t[..., inner], middle[..., inner])
+    torch.testing.assert_close(t2s[..., inner], middle[..., inner])
+    for stream, found in (("t2s", t2s), ("s2t", s2t)):
+        assert torch.equal(model.extend(frames, stream)[1][0], found)
+
+
+def test_motion_of_later_passes_is_found_between_new_small_frames() -> None:
+    frame0, frame1 = pair(16, 16)
+    spatial, temporal = Repeat(), Shift()
+    model = TwoStream(spatial, temporal, 16, 4)
+    _, *new, _ = model(frame0, frame1, "s2t")
+    assert [frame.shape[-1] for frame in new] == [256] * 3
+    assert temporal.found == [(16, 16)] * 3
+    # of the small frames only the middle one is needed, of the large ones all
+    assert sorted(temporal.shown) == [((16, 16), 1), *[((256, 256), 16)] * 3]
 
 
 @pytest.mark.parametrize(("scale", "num_passes"), [(1, 0), (4, 1), (16, 2), (64, 3)])
