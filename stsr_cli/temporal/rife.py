@@ -5,14 +5,14 @@ refining the last one's, any t. Deviations from the paper: reduced widths; no pr
 needs a second network); the context and refinement U-Nets give way to a few convolutions at half resolution, or to
 nothing.
 
-Motion is found at one resolution and shown at that or a higher one: flow and mask are enlarged, and the last block
-looks at the larger frames once more (Dutta et al., CVPR Workshops 2021, enlarge them by a small network).
+All blocks but the last find motion, the last one looks at the frames that are to show it: the same, or larger ones,
+for which flow and mask are enlarged (Dutta et al., CVPR Workshops 2021, enlarge them by a small network).
 
 The authors' later networks fit: RIFE 4.0 as `scales=(8, 4, 2, 1), num_channels=(192, 128, 96, 64), num_convs=8,
 num_refine_channels=0`, and 4.6 with `is_body_residual=False, tail_factor=4` besides.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Literal
 
@@ -24,13 +24,18 @@ from stsr_cli.modules import Card, TemporalModule, refuse_to_grow
 from stsr_cli.ops import backward_warp
 
 # Of frames that are larger than those of the motion, the last block sees half the size: the whole gave no more.
-_ENLARGED_SCALE = 2
+_HALF = 2
 
 
 def _resize(image: Tensor, factor: float) -> Tensor:
     if factor == 1:
         return image
     return F.interpolate(image, scale_factor=factor, mode="bilinear", align_corners=False)
+
+
+def _scaled(motion: Tensor, factor: float) -> Tensor:
+    """The same motion of the same pixels, in pixels that are smaller by a factor."""
+    return torch.cat((motion[:, :4] * factor, motion[:, 4:]), dim=1)
 
 
 class ConvBlock(nn.Sequential):
@@ -115,8 +120,8 @@ class Refine(nn.Module):
 class RIFE(TemporalModule):
     """IFNet of three or more scales and a small refinement; any t in (0, 1).
 
-    Motion is (B, 5, H, W): the flow in pixels from time t to frame0 (x, y), then to frame1 (x, y), and the logit of
-    frame0's share.
+    Motion, as the blocks but the last find it, is (B, 5, H, W): the flow in pixels from time t to frame0 (x, y), then to
+    frame1 (x, y), and the logit of frame0's share.
     """
 
     card = Card(
@@ -214,34 +219,45 @@ class RIFE(TemporalModule):
             self.refine.load_state_dict(smaller.refine.state_dict())
 
     def find_motion(self, frame0: Tensor, frame1: Tensor, t: float = 0.5) -> Tensor:
-        time = torch.full_like(frame0[:, :1], t)
-        motion = torch.cat(self.blocks[0](torch.cat((frame0, frame1, time), dim=1), None), dim=1)
-        for block in self.blocks[1:]:
-            motion = self._improve(block, frame0, frame1, motion, time)
+        *_, motion = self._motions(frame0, frame1, t)
         return motion
+
+    def _motions(self, frame0: Tensor, frame1: Tensor, t: float) -> Iterator[Tensor]:
+        """The motion after every block but the last."""
+        time = torch.full_like(frame0[:, :1], t)
+        first, *others = self.blocks
+        motion = torch.cat(first(torch.cat((frame0, frame1, time), dim=1), None), dim=1)
+        yield motion
+        for block in others[:-1]:
+            motion = self._improve(block, frame0, frame1, motion, t)
+            yield motion
 
     def render(
         self, frame0: Tensor, frame1: Tensor, motion: Tensor, t: float = 0.5, ratio: int = 1
     ) -> Tensor:
-        if ratio > 1:
-            time = torch.full_like(frame0[:, :1], t)
-            motion = self._improve(
-                self.blocks[-1], frame0, frame1, motion, time, scale=_ENLARGED_SCALE
-            )
+        if len(self.blocks) > 1:
+            motion = self._finish(frame0, frame1, motion, t, ratio)
         return self._fuse(frame0, frame1, motion, self.sampling, self.refine)
+
+    def _finish(
+        self, frame0: Tensor, frame1: Tensor, motion: Tensor, t: float, ratio: int
+    ) -> Tensor:
+        if ratio == 1:
+            return self._improve(self.blocks[-1], frame0, frame1, motion, t)
+        half0, half1, motion = (
+            _resize(image, 1 / _HALF) for image in (frame0, frame1, _scaled(motion, 1 / _HALF))
+        )
+        motion = self._improve(self.blocks[-1], half0, half1, motion, t, scale=1)
+        return _scaled(_resize(motion, _HALF), _HALF)
 
     def forward(self, frame0: Tensor, frame1: Tensor, t: float = 0.5) -> Tensor:
         return self.render(frame0, frame1, self.find_motion(frame0, frame1, t), t)
 
     def training_outputs(self, frame0: Tensor, frame1: Tensor, t: float = 0.5) -> list[Tensor]:
         """The fused frame after every scale, coarse first (each (B, 3, H, W)), the last refined."""
-        time = torch.full_like(frame0[:, :1], t)
-        motion = torch.cat(self.blocks[0](torch.cat((frame0, frame1, time), dim=1), None), dim=1)
-        outputs = []
-        for block in self.blocks[1:]:
-            outputs.append(self._fuse(frame0, frame1, motion, "bilinear"))
-            motion = self._improve(block, frame0, frame1, motion, time)
-        return [*outputs, self.render(frame0, frame1, motion, t)]
+        motions = list(self._motions(frame0, frame1, t))
+        coarse = [self._fuse(frame0, frame1, motion, "bilinear") for motion in motions]
+        return [*coarse, self.render(frame0, frame1, motions[-1], t)]
 
     @staticmethod
     def _improve(
@@ -249,13 +265,14 @@ class RIFE(TemporalModule):
         frame0: Tensor,
         frame1: Tensor,
         motion: Tensor,
-        time: Tensor,
+        t: float,
         scale: float | None = None,
     ) -> Tensor:
         """The motion after one more block has seen what it makes of the frames."""
         flow, mask = motion[:, :4], motion[:, 4:]
         # what the blocks look at need not be sharp
         warped0, warped1 = backward_warp(frame0, flow[:, :2]), backward_warp(frame1, flow[:, 2:])
+        time = torch.full_like(mask, t)
         images = torch.cat((frame0, frame1, warped0, warped1, time, mask), dim=1)
         return motion + torch.cat(block(images, flow, scale), dim=1)
 
