@@ -120,7 +120,7 @@ class Refine(nn.Module):
 class RIFE(TemporalModule):
     """IFNet of three or more scales and a small refinement; any t in (0, 1).
 
-    Motion, as the blocks but the last find it, is (B, 5, H, W): the flow in pixels from time t to frame0 (x, y), then to
+    Motion, as all blocks but the last find it, is (B, 5, H, W): flow in pixels from time t to frame0 (x, y), then to
     frame1 (x, y), and the logit of frame0's share.
     """
 
