@@ -5,8 +5,9 @@ refining the last one's, any t. Deviations from the paper: reduced widths; no pr
 needs a second network); the context and refinement U-Nets give way to a few convolutions at half resolution, or to
 nothing.
 
-All blocks but the last find motion, the last one looks at the frames that are to show it: the same, or larger ones,
-for which flow and mask are enlarged (Dutta et al., CVPR Workshops 2021, enlarge them by a small network).
+The blocks find motion, and the last one looks at the frames that are to show it, too, if they are larger: flow and mask
+are enlarged for that (Dutta et al., CVPR Workshops 2021, enlarge them by a small network). A block of a scale below 1,
+which would have to enlarge the frames, looks only there.
 
 The authors' later networks fit: RIFE 4.0 as `scales=(8, 4, 2, 1), num_channels=(192, 128, 96, 64), num_convs=8,
 num_refine_channels=0`, and 4.6 with `is_body_residual=False, tail_factor=4` besides.
@@ -120,7 +121,7 @@ class Refine(nn.Module):
 class RIFE(TemporalModule):
     """IFNet of three or more scales and a small refinement; any t in (0, 1).
 
-    Motion, as all blocks but the last find it, is (B, 5, H, W): flow in pixels from time t to frame0 (x, y), then to
+    Motion is (B, 5, H, W): flow in pixels from time t to frame0 (x, y), then to
     frame1 (x, y), and the logit of frame0's share.
     """
 
@@ -174,6 +175,8 @@ class RIFE(TemporalModule):
         coarsest = max(1, int(max(scales)))
         self.card = replace(RIFE.card, multiple_of=4 * coarsest, min_size=8 * coarsest)
         self.sampling = sampling
+        # at least one, and at most one that waits for larger frames
+        self.num_coarse = len(scales) - (len(scales) > 1 and scales[-1] < 1)
         self.blocks = nn.ModuleList(
             IFBlock(7 if index == 0 else 18, width, num_convs, scale, is_body_residual, tail_factor)
             for index, (scale, width) in enumerate(zip(scales, num_channels, strict=True))
@@ -223,32 +226,28 @@ class RIFE(TemporalModule):
         return motion
 
     def _motions(self, frame0: Tensor, frame1: Tensor, t: float) -> Iterator[Tensor]:
-        """The motion after every block but the last."""
+        """The motion after every block that sees the frames no larger than they are."""
         time = torch.full_like(frame0[:, :1], t)
-        first, *others = self.blocks
+        first, *others = self.blocks[: self.num_coarse]
         motion = torch.cat(first(torch.cat((frame0, frame1, time), dim=1), None), dim=1)
         yield motion
-        for block in others[:-1]:
+        for block in others:
             motion = self._improve(block, frame0, frame1, motion, t)
             yield motion
 
     def render(
         self, frame0: Tensor, frame1: Tensor, motion: Tensor, t: float = 0.5, ratio: int = 1
     ) -> Tensor:
-        if len(self.blocks) > 1:
-            motion = self._finish(frame0, frame1, motion, t, ratio)
+        if ratio > 1 and len(self.blocks) > 1:
+            half0, half1, half = (
+                _resize(image, 1 / _HALF) for image in (frame0, frame1, _scaled(motion, 1 / _HALF))
+            )
+            half = self._improve(self.blocks[-1], half0, half1, half, t, scale=1)
+            motion = _scaled(_resize(half, _HALF), _HALF)
+        else:
+            for block in self.blocks[self.num_coarse :]:
+                motion = self._improve(block, frame0, frame1, motion, t)
         return self._fuse(frame0, frame1, motion, self.sampling, self.refine)
-
-    def _finish(
-        self, frame0: Tensor, frame1: Tensor, motion: Tensor, t: float, ratio: int
-    ) -> Tensor:
-        if ratio == 1:
-            return self._improve(self.blocks[-1], frame0, frame1, motion, t)
-        half0, half1, motion = (
-            _resize(image, 1 / _HALF) for image in (frame0, frame1, _scaled(motion, 1 / _HALF))
-        )
-        motion = self._improve(self.blocks[-1], half0, half1, motion, t, scale=1)
-        return _scaled(_resize(motion, _HALF), _HALF)
 
     def forward(self, frame0: Tensor, frame1: Tensor, t: float = 0.5) -> Tensor:
         return self.render(frame0, frame1, self.find_motion(frame0, frame1, t), t)
