@@ -90,7 +90,7 @@ def test_a_table_and_a_heat_map_of_the_streams(call, tiny, clip, tmp_path):
     assert max(heat[index].max() for index in (0, 2, 4, 6, 8, 9)) < 20, "given frames are dark"
     for image, doubt in zip(heat[1:-1:2], expected, strict=True):
         difference = np.abs(image.astype(float) - heat_map(doubt.levels))
-        assert difference.mean() < 20, "but for the encoder's loss"
+        assert difference.mean() < 30, "but for the encoder's loss"
 
 
 @pytest.mark.parametrize("time_scale", [2, 4])

@@ -324,7 +324,9 @@ def _reference(model, given, stream):
         if stream == "t2s":
             middle = model.upscale(model.interpolate(before, after))
         else:
-            middle = model.interpolate(model.upscale(before), model.upscale(after))
+            motion = model.find_motion(before, after) if model.temporal.finds_motion else None
+            hr_frames = model.upscale(before), model.upscale(after)
+            middle = model.interpolate(*hr_frames, motion=motion)
         frames += [middle, model.upscale(after)]
     levels = torch.cat(frames).clamp(0, 1).mul(255).round()
     return levels.movedim(1, -1).numpy().astype(int)
