@@ -100,6 +100,23 @@ MEASURES: dict[str, Measure] = {
 DEFAULT_MEASURES = ("psnr_rgb", "ssim_rgb", "psnr_y", "ssim_y", "ssim_3d")
 
 
+def sharpness(pixels: Pixels) -> float:
+    """Variance of the Laplacian of (H, W, 3) pixels, mean of the channels: how much of a frame is fine detail."""
+    image = torch.from_numpy(pixels.astype(np.float32)).movedim(-1, 0)[:, None]  # (3, 1, H, W)
+    kernel = torch.tensor([[0.0, 1, 0], [1, -4, 1], [0, 1, 0]])[None, None]
+    return float(F.conv2d(image, kernel).flatten(1).var(dim=1, correction=0).mean())
+
+
+def sharpness_ratio(new: Pixels, given: Sequence[Pixels]) -> float:
+    """How sharp a new frame is beside the given ones around it, 1: as sharp; 1 where there is no detail at all.
+
+    Played, frames that are softer every second time breathe, whatever their PSNR.
+    """
+    expected = float(np.mean([sharpness(pixels) for pixels in given]))
+    found = sharpness(new)
+    return found / expected if expected else float("inf") if found else 1.0
+
+
 def first_psnr(measures: Iterable[str]) -> str | None:
     """Return the PSNR that comes first among the names of measures: the one that gains are stated in; or None."""
     return next((name for name in measures if name.startswith("psnr")), None)

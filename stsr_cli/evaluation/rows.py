@@ -25,8 +25,9 @@ class EvalReport:
     Attributes:
         rows: one for every data set, system and stream, bicubic + blend first (its streams are equal; it runs as t2s):
             dataset, layout, system, stream ("-" of CDCA, command lines and stills), num_frames, the measures,
-            `gain_NAME` of the PSNR that comes first over bicubic + blend in dB, `clips`, the same by clip,
-            and `error`: None, or why a command line has no figures (they are None then).
+            `gain_NAME` of the PSNR that comes first over bicubic + blend in dB, `sharpness_ratio` of new frames to
+            given ones (None where a system made no new frame here), `clips`, the same by clip, and `error`: None, or
+            why a command line has no figures (they are None then).
         problems: a line for everything that was left out or failed; empty when all went well.
     """
 
@@ -48,12 +49,15 @@ def rows_of(
         if system in errors:
             continue
         clips = [
-            {"clip": clip, "num_frames": len(values)} | _mean(values, measures)
+            {"clip": clip, "num_frames": len(values)}
+            | _mean(values, measures)
+            | {"sharpness_ratio": _sharpness(values)}
             for clip, values in by_clip.items()
         ]
         frames = [value for values in by_clip.values() for value in values]
         mean = _mean(clips if protocol == "stvsr" else frames, measures)
         row = _head(dataset, system, stream) | {"num_frames": len(frames)} | mean
+        row["sharpness_ratio"] = _sharpness(frames)
         if gain_of is not None:
             first = rows[0][gain_of] if rows else mean[gain_of]
             row[f"gain_{gain_of}"] = mean[gain_of] - first if mean[gain_of] != first else 0.0
@@ -64,6 +68,7 @@ def rows_of(
 def failed_row(dataset: Dataset, system: str, error: str, measures: Sequence[str]) -> Row:
     """Return the row of a system that has no figures on a data set."""
     row = _head(dataset, system, "-") | {"num_frames": 0} | dict.fromkeys(measures)
+    row["sharpness_ratio"] = None
     gain_of = first_psnr(measures)
     gain = {} if gain_of is None else {f"gain_{gain_of}": None}
     return row | gain | {"clips": [], "error": error}
@@ -131,3 +136,8 @@ def _cell(value: Any) -> Any:
 
 def _mean(values: Sequence[Mapping[str, Any]], measures: Sequence[str]) -> dict[str, float]:
     return {name: float(np.mean([value[name] for value in values])) for name in measures}
+
+
+def _sharpness(values: Sequence[Mapping[str, float]]) -> float | None:
+    ratios = [value["sharpness_ratio"] for value in values if "sharpness_ratio" in value]
+    return float(np.mean(ratios)) if ratios else None

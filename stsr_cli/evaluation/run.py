@@ -17,7 +17,7 @@ from stsr_cli.evaluation.external import External, ExternalError, OutputFrames
 from stsr_cli.evaluation.rows import EvalReport, Key, Measured, Row, failed_row, rows_of
 from stsr_cli.evaluation.samples import SCALE, Sample, read_given, read_samples
 from stsr_cli.evaluation.systems import NO_STREAM, Network, find_systems
-from stsr_cli.metrics import DEFAULT_MEASURES, available_measures, measure
+from stsr_cli.metrics import DEFAULT_MEASURES, available_measures, measure, sharpness_ratio
 from stsr_cli.options import EvalOptions, ModelOptions, Protocol
 from stsr_cli.testsets import Clip, Dataset, Still, find_dataset
 from stsr_cli.video.lossless import write_lossless
@@ -35,10 +35,13 @@ class Prediction:
     Attributes:
         pixels: (4h, 4w, 3) uint8.
         measures: by their names.
+        sharpness_ratio: of a new frame to the given ones beside it, see `metrics.sharpness_ratio`; None of a given one,
+            and of a command line's.
     """
 
     pixels: Pixels
     measures: Mapping[str, float]
+    sharpness_ratio: float | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -171,9 +174,14 @@ def _measure_clip(
     with _outputs(clip, systems, errors) as outputs:
         for sample in read_samples(clip, run.protocol == "stvsr"):
             predicted: dict[Key, Pixels] = {}
+            ratios: dict[Key, float] = {}
             for system in systems:
                 if isinstance(system, Network):
                     made = system.predict(sample.given)
+                    if len(sample.given) > 1:
+                        beside = system.enlarged(sample.given)
+                        for stream, pixels in made.items():
+                            ratios[system.name, stream] = sharpness_ratio(pixels, beside)
                     if isinstance(clip, Still):
                         made = {NO_STREAM: made[system.streams[0]]}
                     predicted |= {(system.name, stream): pixels for stream, pixels in made.items()}
@@ -183,9 +191,12 @@ def _measure_clip(
                     except ExternalError as error:
                         errors[system.name] = str(error)
                         del outputs[system.name]
-            frame = _measured(run, dataset, clip, sample, predicted)
+            frame = _measured(run, dataset, clip, sample, predicted, ratios)
             for key, prediction in frame.predictions.items():
-                found.setdefault(key, []).append(dict(prediction.measures))
+                values = {**prediction.measures}
+                if prediction.sharpness_ratio is not None:
+                    values["sharpness_ratio"] = prediction.sharpness_ratio
+                found.setdefault(key, []).append(values)
             if run.on_measured is not None:
                 run.on_measured(frame)
             run.on_sample()
@@ -203,13 +214,14 @@ def _measured(
     clip: Clip | Still,
     sample: Sample,
     predicted: Mapping[Key, Pixels],
+    ratios: Mapping[Key, float],
 ) -> MeasuredFrame:
     known: dict[int, dict[str, float]] = {}  # a given frame is the same picture in every stream
     predictions: dict[Key, Prediction] = {}
     for key, pixels in predicted.items():
         if id(pixels) not in known:
             known[id(pixels)] = {name: _measure(run, name, pixels, sample) for name in run.measures}
-        predictions[key] = Prediction(pixels, known[id(pixels)])
+        predictions[key] = Prediction(pixels, known[id(pixels)], ratios.get(key))
     disagreement = {
         name: float(np.abs(pixels.astype(np.int16) - predicted[name, "s2t"]).mean())
         for (name, stream), pixels in predicted.items()

@@ -75,6 +75,11 @@ class Network:
             made["mean"] = (made["t2s"] + made["s2t"]) / 2
         return {stream: to_pixels(made[stream][0]) for stream in self.streams}
 
+    @torch.inference_mode()
+    def enlarged(self, given: Sequence[Pixels]) -> list[Pixels]:
+        """Return f_S of (h, w, 3) uint8 frames, as (4h, 4w, 3) uint8; frames of `predict` are known already."""
+        return [to_pixels(self._upscale(self._to_tensor(pixels))[0]) for pixels in given]
+
 
 class _Recent(Generic[_Key, _Value]):
     """A function that remembers what it made of the last two objects: neighbouring pairs share a frame."""

@@ -17,7 +17,10 @@ _TITLES: dict[Protocol, str] = {
     "paper": "the frame in between, 4x: mean over all truths",
     "stvsr": "all frames, 4x: mean over the clips' means",
 }
-_CAPTION = "PSNR in dB on 8-bit frames, no border cropped but of stills; gain: over bicubic+blend."
+_CAPTION = (
+    "PSNR in dB on 8-bit frames, no border cropped but of stills; gain: over bicubic+blend; "
+    "sharpness: variance of the Laplacian, new frames against given ones."
+)
 _BESIDE = ("PSNR", "SSIM")
 _BEST = "best PSNR (dB)"
 
@@ -102,7 +105,8 @@ def figures(report: "EvalReport", protocol: Protocol) -> list[Table]:
         for row in rows
     ]
     columns = ["data set", "system", "stream", "frames", *map(_title, names)]
-    measured = [index for index, name in enumerate(names, 4) if not name.startswith("gain")]
+    is_measure = [not name.startswith(("gain", "sharpness")) for name in names]
+    measured = [index for index, counts in enumerate(is_measure, 4) if counts]
     lowest = [index for index in measured if columns[index] == "LPIPS"]
     highest = [index for index in measured if index not in lowest]
     best = best_cells(cells, highest, lowest, group_by=0)
@@ -150,6 +154,8 @@ def _section(name: str, found: _Collected) -> Section:
 
 
 def _title(name: str) -> str:
+    if name == "sharpness_ratio":
+        return "sharpness"
     return "gain dB" if name.startswith("gain") else name.replace("_", " ").upper()
 
 
@@ -158,4 +164,6 @@ def _cell(name: str, value: float | None) -> str:
         return "failed" if "psnr" in name and "gain" not in name else "-"
     if "gain" in name:
         return f"{value:+.2f}"
-    return f"{value:.2f}" if "psnr" in name or name == "vmaf" else f"{value:.4f}"
+    return (
+        f"{value:.2f}" if "psnr" in name or name in ("vmaf", "sharpness_ratio") else f"{value:.4f}"
+    )

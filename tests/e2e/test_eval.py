@@ -18,8 +18,8 @@ from stsr_cli.errors import InputError, UsageError, WeightsError
 from stsr_cli.evaluation import EvalReport, MeasuredFrame, evaluate, systems
 from stsr_cli.evaluation.samples import read_image, read_samples
 from stsr_cli.files import sha256
-from stsr_cli.metrics import measure
-from stsr_cli.ops import imresize, to_pixels, to_tensor
+from stsr_cli.metrics import measure, sharpness_ratio
+from stsr_cli.ops import imresize, to_pixels, to_tensor, upsample
 from stsr_cli.options import EvalOptions, ModelOptions
 from stsr_cli.pairs import load_pair
 from stsr_cli.registry import build
@@ -173,6 +173,10 @@ def test_frames_of_a_video_are_read_one_by_one(make_clip, tmp_path: Path) -> Non
         run(short)
 
 
+def imresized(lr_frame: np.ndarray) -> np.ndarray:
+    return to_pixels(upsample(to_tensor(lr_frame)[None], 4)[0])
+
+
 def test_hook_is_told_pixels_measures_and_disagreement(write_frames, tmp_path: Path) -> None:
     folder = write_frames("set/a", [picture(i) for i in range(5)]).parent
     told: list[MeasuredFrame] = []
@@ -192,7 +196,13 @@ def test_hook_is_told_pixels_measures_and_disagreement(write_frames, tmp_path: P
         for frame in told:
             found = frame.predictions[key]
             assert found.measures == measure(found.pixels, frame.truth, 0, ("ssim_y", "psnr_rgb"))
+        ratios = [frame.predictions[key].sharpness_ratio for frame in told]
+        assert row["sharpness_ratio"] == pytest.approx(np.mean(ratios))
     first = told[0]
+    given = [imresized(lr_frame) for lr_frame in first.given]
+    softer = first.predictions["bicubic+blend", "t2s"]
+    assert softer.sharpness_ratio == pytest.approx(sharpness_ratio(softer.pixels, given))
+    assert softer.sharpness_ratio < 0.9, "a fade of two moving frames is soft"
     t2s, s2t = (
         first.predictions["bicubic+dvf", stream].pixels.astype(float) for stream in ("t2s", "s2t")
     )
@@ -292,7 +302,7 @@ def test_json_of_the_command(run_stsr, write_frames, tmp_path: Path) -> None:
     moving, still = json.loads(result.stdout, parse_constant=pytest.fail)
     assert moving.keys() == {
         *("dataset", "layout", "system", "stream", "num_frames", "psnr_rgb", "ssim_rgb", "psnr_y"),
-        *("ssim_y", "ssim_3d", "gain_psnr_rgb", "clips", "error"),
+        *("ssim_y", "ssim_3d", "sharpness_ratio", "gain_psnr_rgb", "clips", "error"),
     }
     assert (moving["dataset"], moving["system"]) == ("moving", "bicubic+blend")
     assert 5 < moving["psnr_rgb"] < 50

@@ -14,6 +14,8 @@ from stsr_cli.metrics import (
     measure,
     psnr_rgb,
     psnr_y,
+    sharpness,
+    sharpness_ratio,
     ssim_3d,
     ssim_rgb,
     ssim_y,
@@ -217,3 +219,15 @@ def test_images_that_cannot_be_compared_are_refused() -> None:
         ssim_rgb(constant(0, 0, 0, height=10), constant(0, 0, 0, height=10))
     with pytest.raises(UsageError, match="smaller crop_border"):
         psnr_rgb(constant(0, 0, 0), constant(0, 0, 0), crop_border=8)
+
+
+def test_sharpness_is_the_variance_of_the_laplacian() -> None:
+    y, x = np.mgrid[0:8, 0:10]
+    board = np.repeat(((x + y) % 2 * 40 + 50).astype(np.uint8)[..., None], 3, axis=-1)
+    # four neighbours 40 levels away, from both sides of a mean of zero
+    assert sharpness(board) == pytest.approx(160**2)
+    half = ((board.astype(int) - 70) // 2 + 70).astype(np.uint8)
+    assert sharpness_ratio(half, (board, board)) == pytest.approx(1 / 4)
+    flat = np.full_like(board, 90)
+    assert sharpness_ratio(board, (board, flat)) == pytest.approx(2)
+    assert (sharpness_ratio(flat, (flat, flat)), sharpness_ratio(board, (flat,))) == (1, math.inf)
