@@ -123,8 +123,8 @@ _what_is_computed = section(
     _option(
         "--stream",
         type=click.Choice(get_args(StreamChoice)),
-        help="t2s interpolates, then upscales; s2t the other way round: 16 times the pixels for f_T; both: their mean, "
-        "at the cost of both; auto measures both on pairs sampled from INPUT and takes the better one.",
+        help="t2s interpolates, then upscales; s2t the other way round, with finer detail; both: their mean, at the "
+        "cost of both; auto measures both on pairs sampled from INPUT and takes the better one.",
     ),
     _option(
         "--disagreement",

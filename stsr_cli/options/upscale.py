@@ -153,12 +153,12 @@ class OnDoubt:
     Attributes:
         action: "hold" shows the given frame before it again, "blend" fades from that to the one after it.
         threshold: mean absolute difference of the streams, in levels of 255, above which a frame is replaced. The
-            default lies below that of every cut and above that of nearly all other footage that was measured
+            default lies above that of all uncut footage that was measured, and below that of most cuts
             (docs/results/disagreement.md).
     """
 
     action: DoubtAction
-    threshold: float = 18.0
+    threshold: float = 9.0
 
 
 @dataclass(frozen=True)
