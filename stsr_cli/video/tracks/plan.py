@@ -21,6 +21,7 @@ from stsr_cli.video.pipes.pipe import FORMATS, PIPE
 from stsr_cli.video.probe import SourceInfo, open_input, open_source, shown
 from stsr_cli.video.target import MOV_FAMILY, image_pattern, new_container
 from stsr_cli.video.track_boxes import track_description
+from stsr_cli.video.tracks import captions
 from stsr_cli.video.tracks.chapters import output_chapters
 from stsr_cli.video.tracks.layout import add_copy
 from stsr_cli.video.tracks.recode import (
@@ -44,6 +45,7 @@ _AUDIO_CODECS = ("aac", "libopus")
 _LOSSLESS_CODECS = ("flac", "alac")  # before those, for sound that is stored without loss
 _TEXT_CODECS = ("srt", "mov_text", "webvtt")
 _EVERYWHERE = frozenset({"aac", "mp2", "mp3", "mp3float", "ac3", "eac3", "dca", "dvbsub"})
+_NAMES = {captions.CODEC: "eia_608"}  # of decoders that are called otherwise than what they read
 PICTURES_ALONE = {"image2": "images have no room for it", "yuv4mpegpipe": "y4m has no room for it"}
 
 
@@ -241,6 +243,7 @@ def _describe(stream: Stream) -> Track:
         kind="cover" if is_cover(stream) else stream.type,
         index=stream.index,
         codec=("timecode" if stream.type == "data" and "timecode" in metadata else None)
+        or _NAMES.get(codec_of(stream) or "")
         or codec_of(stream)
         or metadata.get("mimetype")
         or _tag(stream)

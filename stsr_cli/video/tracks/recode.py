@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any, Protocol
 
@@ -15,9 +14,13 @@ from av.stream import Stream
 from av.subtitles.stream import SubtitleStream
 from av.subtitles.subtitle import AssSubtitle, SubtitleSet
 
+from stsr_cli.video.tracks import captions
+from stsr_cli.video.tracks.captions import CaptionText, Line
 from stsr_cli.video.tracks.layout import layout_name, name_layout, num_channels, usual_layout
 
-_TEXT_CODECS = frozenset({"srt", "subrip", "ass", "ssa", "mov_text", "webvtt", "text"})
+_TEXT_CODECS = frozenset(
+    {"srt", "subrip", "ass", "ssa", "mov_text", "webvtt", "text", captions.CODEC}
+)
 # Bits per second and channel: of a source that does not tell, and the bounds for one that does.
 _USUAL, _LOWEST, _HIGHEST = 96_000, 48_000, 128_000
 _DEFAULT_RATE = 48_000
@@ -59,7 +62,8 @@ def lost_by(stream: Stream, codec: str) -> str | None:
         if not is_lossless(av.Codec(codec, "w")):
             return f"{_bit_rate(stream.codec_context) // 1000} kbit/s"
         return "without loss" if _bits(stream.codec_context) <= 24 else "rounded to 24 bits"
-    is_styled = stream.codec_context is not None and stream.codec_context.name in ("ass", "ssa")
+    styled = ("ass", "ssa", captions.CODEC)
+    is_styled = stream.codec_context is not None and stream.codec_context.name in styled
     return "without its styles and positions" if is_styled else None
 
 
@@ -120,15 +124,6 @@ class AudioRecoder:
         return packets if packet is not None else packets + self._output.encode(None)
 
 
-@dataclass(frozen=True)
-class _Line:
-    """A line of ASS without its time, shown from `start` to `end` (ms); None: to the next one."""
-
-    start: int
-    end: int | None
-    ass: bytes
-
-
 class SubtitleRecoder:
     """Subtitles of text in another codec; what it cannot say, such as positions, is lost.
 
@@ -140,21 +135,31 @@ class SubtitleRecoder:
         assert isinstance(stream, SubtitleStream)
         self._stream, self._codec = stream, codec
         self._output: SubtitleStream | None = None
-        self._lines: list[_Line] = []  # on the screen at `_now`
+        self._lines: list[Line] = []  # on the screen at `_now`
         self._now = 0
+        is_captions = stream.codec_context.name == captions.CODEC
+        self._captions = CaptionText(stream.codec_context) if is_captions else None
 
     def add_to(self, output: OutputContainer) -> Stream:
         """See `Recoder`."""
         decoder: Any = self._stream.codec_context
         decoder.open(strict=False)
         stream: Any = output.add_stream(self._codec)
-        stream.codec_context.subtitle_header = decoder.subtitle_header
+        header = decoder.subtitle_header
+        if self._captions:
+            header = captions.plain_header(header)
+        stream.codec_context.subtitle_header = header
         stream.codec_context.time_base = stream.time_base = _MILLISECOND
         self._output = stream
         return self._output
 
     def recode(self, packet: Packet[Any] | None) -> list[Packet[Any]]:
         """See `Recoder`."""
+        if self._captions:
+            packets = []
+            for line in self._captions.lines(packet):
+                packets += self._shown([line])
+            return packets + (self._show_until(None) if packet is None else [])
         if packet is None:
             return self._show_until(None)
         shown = self._stream.codec_context.decode2(packet)
@@ -163,13 +168,17 @@ class SubtitleRecoder:
         start = round(packet.pts * packet.time_base / _MILLISECOND)
         length = round((packet.duration or 0) * packet.time_base / _MILLISECOND)
         lines = [
-            _Line(start, start + length if length else None, rect.ass)
+            Line(start, start + length if length else None, rect.ass)
             for rect in shown
             if isinstance(rect, AssSubtitle)
         ]
+        return self._shown(lines) if lines else []
+
+    def _shown(self, lines: list[Line]) -> list[Packet[Any]]:
+        """Packets of lines that come on at one time."""
         if self._codec != "mov_text":
             return [self._encode(line.start, line.end or line.start, line.ass) for line in lines]
-        packets = self._show_until(start)
+        packets = self._show_until(lines[0].start)
         self._lines += lines
         return packets
 
