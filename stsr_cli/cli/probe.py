@@ -61,6 +61,7 @@ def command(
     from stsr_cli.video.describe import describe
     from stsr_cli.video.pipes.pipe import PIPE
     from stsr_cli.video.probe import probe
+    from stsr_cli.video.size_changes import find_size_changes
     from stsr_cli.video.timing.excerpt import excerpt
     from stsr_cli.video.tracks.plan import list_tracks, plan_output
 
@@ -68,7 +69,7 @@ def command(
     tracks = list_tracks(info)
     if is_planned:
         tracks = plan_output(info, options.target, options.tracks, options.encode.format)
-    video = describe(info)
+    video = describe(info, find_size_changes(info))
     if not is_json:
         _print_tracks(video, tracks, options, is_planned)
     shots = _find_cuts(info, options.scene_threshold) if is_decoded else None

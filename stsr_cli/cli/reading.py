@@ -6,7 +6,7 @@ import click
 
 from stsr_cli.cli.fields import option_of, section
 from stsr_cli.cli.units import PROTOCOLS, RATE, TIME
-from stsr_cli.options import DEFAULT_IMAGE_RATE, Deinterlace, SourceOptions
+from stsr_cli.options import DEFAULT_IMAGE_RATE, Deinterlace, SizeAction, SourceOptions
 
 _option = option_of(SourceOptions)
 
@@ -45,6 +45,12 @@ source_options = section(
         type=click.IntRange(0),
         help="In the place of a frame that cannot be decoded the one before is shown, which is said and makes the exit "
         "code 3. More than N damaged frames are an error; 0: the first one that cannot be decoded is.",
+    ),
+    _option(
+        "--on-size-change",
+        type=click.Choice(get_args(SizeAction)),
+        help="Of pictures whose size changes on the way: refuse them (stop), before a network is loaded where the file "
+        "says so, or scale all into the first one's size, with black bars where their shape differs (fit).",
     ),
     _option(
         "--max-pixels",

@@ -19,6 +19,7 @@ DEFAULT_IMAGE_NAME = "%06d.png"
 
 
 Deinterlace = Literal["auto", "off", "bwdif", "fields"]
+SizeAction = Literal["stop", "fit"]
 
 
 @dataclass(frozen=True)
@@ -36,6 +37,8 @@ class SourceOptions:
         keep_start: whether times stay as the file's clock has them; else the earliest track starts at 0.
         max_bad_frames: damaged frames above which reading ends with an error, 0: at the first that cannot be decoded.
             The default is four seconds of a film: scattered damage passes, what is mostly broken ends early.
+        on_size_change: what becomes of pictures whose size is not the first one's: an error (stop), or they are scaled
+            into it, with black bars where their shape differs (fit).
         max_pixels: of a frame, above which it is refused; the default is 8192x8192, twice the pixels of 8K.
         protocols: by which the file may be an address, and may name others, as FFmpeg spells them; none: it is a plain
             file, and opens no other.
@@ -49,6 +52,7 @@ class SourceOptions:
     end: Fraction | None = None
     keep_start: bool = False
     max_bad_frames: int = 100
+    on_size_change: SizeAction = "stop"
     max_pixels: int = 8192 * 8192
     protocols: tuple[str, ...] = ()
 

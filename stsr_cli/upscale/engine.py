@@ -4,6 +4,8 @@ Time is the timeline's business, colour and tracks are `video/`'s, padding is th
 rounding are in `outputs`, between the network and the encoder.
 """
 
+from dataclasses import replace
+
 from stsr_cli.disagreement import DisagreementFiles
 from stsr_cli.options import UpscaleOptions
 from stsr_cli.upscale.job import Job, load, open_output, settle, warnings_of
@@ -17,6 +19,7 @@ from stsr_cli.upscale.segment_task import Runner, here
 from stsr_cli.upscale.segmented import in_segments, plan_segments
 from stsr_cli.upscale.totals import Totals, output_counts
 from stsr_cli.video.hardware import decoder_note
+from stsr_cli.video.size_changes import check_sizes
 
 
 def upscale(
@@ -40,6 +43,7 @@ def upscale(
     """
     listener = listener or Silent()
     job = settle(options)
+    job = replace(job, source_notes=check_sizes(job.source))
     segments = plan_segments(job)
     if segments is None:
         if runner is not here:

@@ -24,7 +24,7 @@ _NO_MATTER = frozenset(
     }
 )
 _NO_MATTER_INSIDE = {
-    "read": frozenset({"hwaccel", "max_bad_frames", "max_pixels", "protocols"}),
+    "read": frozenset({"hwaccel", "max_bad_frames", "max_pixels", "on_size_change", "protocols"}),
     "model": frozenset({"weights", "offline", "device", "stream"}),
     "tracks": frozenset({"strict"}),
 }

@@ -56,6 +56,7 @@ class Job:
         dtype: what it computes in.
         batch_size: frame pairs a network call.
         scale: factor of the network, which Lanczos brings to that of the options.
+        source_notes: what is worth to know of the source, a sentence each.
     """
 
     options: UpscaleOptions
@@ -66,14 +67,16 @@ class Job:
     dtype: torch.dtype
     batch_size: int
     scale: int
+    source_notes: tuple[str, ...] = ()
 
     @property
     def notes(self) -> tuple[str, ...]:
         """What a user should know of what was settled, a sentence each."""
         asked = self.options.scale
         if self.scale == asked or self.options.size is not None:
-            return ()
+            return self.source_notes
         return (
+            *self.source_notes,
             f"--scale {asked}: the networks make x{self.scale}, which Lanczos brings to x{asked}; "
             "--height or --size name any other size",
         )

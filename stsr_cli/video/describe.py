@@ -1,5 +1,7 @@
 """What a source is, in words and for programs."""
 
+from collections.abc import Sequence
+from dataclasses import asdict
 from fractions import Fraction
 from typing import Any
 
@@ -8,6 +10,7 @@ import av
 from stsr_cli.errors import InputError
 from stsr_cli.video.damage import demuxed
 from stsr_cli.video.probe import SourceInfo, open_source
+from stsr_cli.video.size_changes import SizeChange, in_words
 
 _HDR = {16: "HDR (PQ)", 18: "HDR (HLG)"}  # transfer characteristics of ITU-T H.273
 
@@ -56,7 +59,7 @@ def _ends_of_file(source: SourceInfo, end: Fraction) -> tuple[Fraction, Fraction
     return stated, end
 
 
-def describe(source: SourceInfo) -> dict[str, Any]:
+def describe(source: SourceInfo, size_changes: Sequence[SizeChange] = ()) -> dict[str, Any]:
     """A source's video for programs, as JSON's types; "text" has the same on a line."""
     seconds = None if source.duration is None else float(source.duration * source.time_base)
     if seconds is None:  # Matroska knows the whole file's duration alone
@@ -64,6 +67,8 @@ def describe(source: SourceInfo) -> dict[str, Any]:
             seconds = container.duration / av.time_base if container.duration else None
     rate = source.frame_rate
     size = f"{source.width}x{source.height}"
+    if size_changes:
+        size = in_words(source, tuple(size_changes))
     text = [size, f"{float(rate):.3f} fps" if rate else "", source.pix_fmt]
     text += [f"{seconds:.3f} s" if seconds is not None else ""]
     text += ["cropped by the container" if any(source.cropping) else ""]
@@ -89,6 +94,7 @@ def describe(source: SourceInfo) -> dict[str, Any]:
         "rotation": source.rotation,
         "sample_aspect_ratio": str(shape) if shape else None,
         "is_interlaced": source.is_interlaced,
+        "size_changes": [asdict(change) for change in size_changes],
         "num_images": len(source.images) or None,
         "text": ", ".join(filter(None, text)),
     }

@@ -31,6 +31,7 @@ from stsr_cli.video.probe import (
 from stsr_cli.video.salvage import Salvage, decoder_of, salvaged
 from stsr_cli.video.side_data.decoded import messages_of
 from stsr_cli.video.side_data.queue import SideDataQueue
+from stsr_cli.video.size_changes import Fitter, advice
 from stsr_cli.video.timing.deinterlace import FrameFlags, deinterlace
 from stsr_cli.video.timing.timeline import Jumps, PtsRepair
 
@@ -47,12 +48,14 @@ class Frame:
         pts: when it is shown, in ticks of `time_base`; strictly increasing within a file.
         duration: for how long, in ticks, or None when the file does not tell.
         time_base: seconds per tick.
+        fitted_from: width and height as decoded, where that was another size than the first frame's.
     """
 
     pixels: Pixels
     pts: int
     duration: int | None
     time_base: Fraction
+    fitted_from: tuple[int, int] | None = None
 
 
 def read_frames(
@@ -81,7 +84,8 @@ def read_frames(
         side_data: gets what lies beside each decoded frame, in the clock of the frames that are given.
 
     Raises:
-        InputError: the file cannot be read, is damaged more than allowed, or changes its frame size on the way.
+        InputError: the file cannot be read, is damaged more than allowed, or changes its frame size on the way, unless
+            `source.options` have that fitted.
     """
     if not isinstance(source, SourceInfo):
         source = probe(Path(source))
@@ -94,7 +98,8 @@ def read_frames(
         first_pts = start_pts + source.shift
     if source.deinterlace == "fields":  # the file counts in ticks of twice the length
         first_pts, time_base = first_pts and first_pts // 2, 2 * time_base
-    decoded = _decode(source, first_pts, time_base, flags)
+    fitter = Fitter(source)
+    decoded = _decode(source, first_pts, time_base, flags, fitter)
     timed = _timed(decoded, repair, source.jumps, time_base)
     if side_data is not None:
         start = source.shift * source.time_base
@@ -105,20 +110,26 @@ def read_frames(
     width, height = source.width + crop.left + crop.right, source.height + crop.top + crop.bottom
     rows, columns = slice(crop.top, height - crop.bottom), slice(crop.left, width - crop.right)
     for index, frame in enumerate(frames):
-        if (frame.width, frame.height) != (width, height):
-            raise InputError(
-                f"{shown(source.path)} changes its size from {width}x{height} to "
-                f"{frame.width}x{frame.height} at frame {index}; cut it there and run the parts"
-            )
         assert frame.pts is not None
         pts, is_made = frame.pts - source.shift, frame.pts in made
         made.discard(frame.pts)
         if source.end_pts is not None and pts >= source.end_pts:
             return
-        if start_pts is None or pts >= start_pts:
-            flags.count(frame, is_made)
+        if start_pts is not None and pts < start_pts:
+            continue
+        flags.count(frame, is_made)
+        size = (frame.width, frame.height)
+        if size == (width, height):
             pixels: Any = np.ascontiguousarray(to_rgb(frame)[rows, columns])
             yield Frame(pixels, pts, frame.duration or None, source.time_base)
+        elif source.options.on_size_change == "fit":
+            fitted = fitter.fit(to_rgb(frame))
+            yield Frame(fitted, pts, frame.duration or None, source.time_base, size)
+        else:
+            raise InputError(
+                f"{shown(source.path)} changes its size from {width}x{height} to {frame.width}x{frame.height} at frame "
+                f"{index}; {advice(source)}"
+            )
 
 
 def _converter(source: SourceInfo, *, with_alpha: bool) -> Callable[[VideoFrame], Pixels]:
@@ -171,7 +182,11 @@ def _timed(
 
 
 def _decode(
-    source: SourceInfo, first_pts: int | None, time_base: Fraction, flags: FrameFlags
+    source: SourceInfo,
+    first_pts: int | None,
+    time_base: Fraction,
+    flags: FrameFlags,
+    fitter: Fitter,
 ) -> Iterator[VideoFrame]:
     """Every frame of the stream from some keyframe on, at or before `first_pts`.
 
@@ -186,7 +201,7 @@ def _decode(
     for margin in _SEEK_SECONDS if first_pts is not None else ():
         assert first_pts is not None
         seek_pts = first_pts - round(margin / time_base)
-        frames = _decode_from(source, seek_pts, first_pts, time_base, flags)
+        frames = _decode_from(source, seek_pts, first_pts, time_base, flags, fitter)
         first = None
         with suppress(InputError):  # what cannot be decoded from there on can be from further back
             first = next(frames, None)
@@ -195,7 +210,7 @@ def _decode(
             yield from frames
             return
         frames.close()
-    yield from _decode_from(source, None, first_pts, time_base, flags)
+    yield from _decode_from(source, None, first_pts, time_base, flags, fitter)
 
 
 def _decode_from(
@@ -204,6 +219,7 @@ def _decode_from(
     first_pts: int | None,
     time_base: Fraction,
     flags: FrameFlags,
+    fitter: Fitter,
 ) -> Generator[VideoFrame]:
     """Every frame of the stream after a seek, the decoder drained; those before `first_pts` only lead there."""
     with open_input(source.path, accelerator(source), source.options) as container:
@@ -223,6 +239,7 @@ def _decode_from(
             can_go_back=True,
         )
         for frame in salvaged(container, stream, salvage):
+            fitter.learn(frame, stream)
             yield on_host(frame, source)
     if salvage.is_short:
         frames, first = _decode_end(source, salvage), None

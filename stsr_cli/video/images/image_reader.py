@@ -45,10 +45,11 @@ def decode_images(source: SourceInfo, start: int, counted: Counted) -> Iterator[
             continue
         frame = found
         counted.num_corrupt += frame.is_corrupt
-        if (frame.width, frame.height) != (source.width, source.height):
+        is_other = (frame.width, frame.height) != (source.width, source.height)
+        if is_other and source.options.on_size_change == "stop":
             raise InputError(
                 f"{shown(path)} is {frame.width}x{frame.height} and {shown(source.images[0])} is "
-                f"{source.width}x{source.height}; images of a sequence have one size"
+                f"{source.width}x{source.height}; --on-size-change fit scales all images into the first one's size"
             )
         if frame.format.name != source.pix_fmt:
             _check_alike(frame, source, path)

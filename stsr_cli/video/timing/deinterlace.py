@@ -107,7 +107,7 @@ def _filtered(
     graph: Graph | None = None
     halves = 1 if mode == "fields" else 2  # bwdif counts in halves of a tick
     last_pts: int | None = None
-    for frame in itertools.chain(frames, [None]):
+    for frame in _with_ends(frames):
         if graph is None:
             if frame is None:
                 return
@@ -132,6 +132,20 @@ def _filtered(
             frame_out.duration = (frame_out.duration or 0) // halves
             frame_out.time_base = time_base * halves / 2
             yield frame_out
+        if frame is None:
+            graph = None
+
+
+def _with_ends(frames: Iterable[VideoFrame]) -> Iterator[VideoFrame | None]:
+    """Frames, and None behind the last one of each size and format: a graph takes but one."""
+    before: tuple[int, int, str] | None = None
+    for frame in frames:
+        layout = (frame.width, frame.height, frame.format.name)
+        if before not in (None, layout):
+            yield None
+        before = layout
+        yield frame
+    yield None
 
 
 def _graph(frame: VideoFrame, mode: Deinterlace, time_base: Fraction) -> Graph:

@@ -17,6 +17,7 @@ from av.packet import Packet
 
 from stsr_cli.errors import UsageError
 from stsr_cli.options import SourceOptions
+from stsr_cli.video.cropping import NO_CROPPING
 from stsr_cli.video.probe import SourceInfo, shown
 from stsr_cli.video.reader import read_frames
 from stsr_cli.video.timing.deinterlace import deinterlaced
@@ -49,13 +50,17 @@ def excerpt(source: SourceInfo, options: SourceOptions) -> SourceInfo:
     start_pts = None if start is None else math.ceil((zero + start) / time_base)
     first_pts, begin_pts = source.start_pts, None
     if start is not None and start_pts is not None:
-        with_first = read_frames(source, start_pts=start_pts)
+        fitting = replace(source, options=replace(source.options, on_size_change="fit"))
+        with_first = read_frames(fitting, start_pts=start_pts)
         first = next(with_first, None)
         with_first.close()
         if first is None:
             raise UsageError(
                 f"{shown(source.path)} ends before --start {float(start):g} s; choose an earlier time"
             )
+        if first.fitted_from:  # the size of the part is that of its first frame
+            width, height = first.fitted_from
+            source = replace(source, width=width, height=height, cropping=NO_CROPPING)
         first_pts = first.pts
         interval = 1 / (source.frame_rate * time_base) if source.frame_rate else 0
         shift = begin_pts = first_pts if first_pts - start_pts <= interval else start_pts
