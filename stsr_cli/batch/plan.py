@@ -29,9 +29,9 @@ from stsr_cli.video.encode.encoder import EncoderPlan, plan_encoder
 from stsr_cli.video.encode.orientation import swaps_axes
 from stsr_cli.video.pipes.pipe import PIPE
 from stsr_cli.video.probe import SourceInfo, shown
+from stsr_cli.video.rehearsal import rehearse
 from stsr_cli.video.target import new_container
 from stsr_cli.video.timing.retime import output_rate
-from stsr_cli.video.tracks.plan import plan_output
 
 OnProbe = Callable[[int, int], None]
 _SHOWN_CONFLICTS = 3
@@ -134,7 +134,7 @@ def _settle(
         format_name = container.format.name
     plan = plan_encoder(source, run.encode, scale=run.scale, format_name=format_name, size=run.size)
     if run.tracks.strict:
-        plan_output(source, draft, run.tracks)
+        rehearse(job.timed, plan, run.tracks, format_name, job.ticks)
     values["w"], values["h"] = _shown_size(plan)
     return replace(run, target=base / output_name(pattern, values))
 

@@ -83,6 +83,9 @@ def engine(
     options: DistributeOptions | None, *, is_shown: bool
 ) -> "Callable[[UpscaleOptions, Listener], UpscaleReport]":
     """What makes a run: `upscale`, with the processes or machines that were asked for; `is_shown`: as of `loading`."""
+    from stsr_cli.video import trial_process
+
+    trial_process.start()  # it gets ready while torch is imported
     with loading(is_shown=is_shown):
         from stsr_cli.upscale import upscale
 

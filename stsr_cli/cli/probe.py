@@ -58,17 +58,19 @@ def command(
     if not is_decoded and not is_planned:
         refuse_given("without --scenes and OUTPUT: no cuts are looked for", "scene_threshold")
     options = take_run({**values, "target": values["target"] or values["source"]})
+    from stsr_cli.video import trial_process
+
+    if is_planned:
+        trial_process.start()
     from stsr_cli.video.describe import describe
     from stsr_cli.video.pipes.pipe import PIPE
     from stsr_cli.video.probe import probe
     from stsr_cli.video.size_changes import find_size_changes
     from stsr_cli.video.timing.excerpt import excerpt
-    from stsr_cli.video.tracks.plan import list_tracks, plan_output
+    from stsr_cli.video.tracks.plan import list_tracks
 
     info = excerpt(probe(options.source, options.read), options.read)
-    tracks = list_tracks(info)
-    if is_planned:
-        tracks = plan_output(info, options.target, options.tracks, options.encode.format)
+    tracks = _plan_tracks(options, info) if is_planned else list_tracks(info)
     video = describe(info, find_size_changes(info))
     if not is_json:
         _print_tracks(video, tracks, options, is_planned)
@@ -87,6 +89,22 @@ def command(
         if needed:
             found["estimate"] = {**asdict(needed), "output_bytes": needed.output_bytes}
         click.echo(json.dumps(found, indent=1))
+
+
+def _plan_tracks(options: UpscaleOptions, source: "SourceInfo") -> "tuple[Track, ...]":
+    """As the run does: by a trial with the first packets of each track."""
+    from stsr_cli.video.colour.keeping import tone_mapped
+    from stsr_cli.video.rehearsal import rehearse
+    from stsr_cli.video.timing.retime import on_output_clock, with_time_scale
+    from stsr_cli.video.writer import plan_video
+
+    if options.encode.hdr == "tonemap":
+        source = tone_mapped(source)
+    timed, ticks = on_output_clock(source, with_time_scale(options, source))
+    plan, format_name = plan_video(
+        options.target, timed, options.encode, scale=options.scale, size=options.size
+    )
+    return rehearse(timed, plan, options.tracks, format_name, ticks).tracks
 
 
 def _find_cuts(source: "SourceInfo", threshold: float) -> "Shots":

@@ -59,7 +59,7 @@ def upscale(
 
 def _in_one_go(job: Job, listener: Listener) -> UpscaleReport:
     options, source = job.options, job.source
-    passage, times, totals = Passage(job), job.times(), Totals()
+    times, totals = job.times(), Totals()
     with open_output(job) as writer, DisagreementFiles(job.network_options, source) as doubts:
 
         def receive(output: Output) -> None:
@@ -67,7 +67,8 @@ def _in_one_go(job: Job, listener: Listener) -> UpscaleReport:
                 write_frame(writer, image, slots, passage.side_data)
             doubts.write(output.doubt, output.slots)
 
-        warnings = warnings_of(job, writer)
+        job = replace(job, tick=writer.tick)
+        passage, warnings = Passage(job), warnings_of(job, writer)
         notes = (*job.notes, *decoder_note(source, options.read.hwaccel), *writer.plan.notes)
         listener.on_plan(writer.tracks, warnings, notes)
         loaded = load(job, listener.on_pair, listener.on_note)

@@ -3,6 +3,8 @@
 import copy
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from fractions import Fraction
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -23,19 +25,20 @@ from stsr_cli.upscale.transparency import AlphaNetwork
 from stsr_cli.video.colour.keeping import tone_mapped
 from stsr_cli.video.hardware import accelerated
 from stsr_cli.video.pipes.pipe import PIPE
-from stsr_cli.video.probe import SourceInfo, estimate_num_frames, probe
-from stsr_cli.video.reader import read_frames
+from stsr_cli.video.probe import SourceInfo, estimate_num_frames, probe, shown
+from stsr_cli.video.reader import early_times, read_frames
 from stsr_cli.video.sizes import disk_warning
+from stsr_cli.video.target import refuse_loss
 from stsr_cli.video.timing.excerpt import excerpt
 from stsr_cli.video.timing.retime import (
     ConstantTimes,
     SourceTimes,
     Times,
-    at_rate,
+    on_output_clock,
     output_rate,
     with_time_scale,
 )
-from stsr_cli.video.timing.timeline import Jumps
+from stsr_cli.video.timing.timeline import Jumps, own_ticks, slots
 from stsr_cli.video.writer import open_writer
 from stsr_cli.video.written import Writer
 
@@ -57,6 +60,7 @@ class Job:
         batch_size: frame pairs a network call.
         scale: factor of the network, which Lanczos brings to that of the options.
         source_notes: what is worth to know of the source, a sentence each.
+        tick: of the output's clock in seconds, where it is too coarse for all times of the plan; None: it is not.
     """
 
     options: UpscaleOptions
@@ -68,6 +72,7 @@ class Job:
     batch_size: int
     scale: int
     source_notes: tuple[str, ...] = ()
+    tick: Fraction | None = None
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -85,6 +90,13 @@ class Job:
     def network_options(self) -> UpscaleOptions:
         """The options, with the factor of the network."""
         return replace(self.options, scale=self.scale)
+
+    @property
+    def ticks_a_tick(self) -> Fraction | None:
+        """Ticks of the output's plan in one of its clock, where frames must share one; None: there is room for all."""
+        if self.tick is None or output_rate(self.source, self.options) is not None:
+            return None
+        return self.tick * self.options.time_scale / self.source.time_base
 
     def times(self, first_pts: int | None = None) -> Times[Any]:
         """What settles when frames are shown; `first_pts`: of the video's first frame, where reading begins later."""
@@ -124,12 +136,10 @@ def settle(options: UpscaleOptions) -> Job:
     scale = network_scale(options)
     check_disagreement(options)
     check_manifest(options)
-    rate = output_rate(source, options)
-    timed = source if rate is None else at_rate(source, rate)
+    timed, ticks = on_output_clock(source, options)
     device = resolve_device(options.model.device)
     dtype = resolve_dtype(options.model.precision, device)
     batch_size = options.batch_size or (_GPU_BATCH if device.type == "cuda" else 1)
-    ticks = options.time_scale if rate is None else 1
     return Job(options, source, timed, ticks, device, dtype, batch_size, scale)
 
 
@@ -176,9 +186,44 @@ def open_output(job: Job) -> Writer:
 def warnings_of(job: Job, writer: Writer, copies: int = 1) -> list[str]:
     """What is known beforehand to be lost, or to go wrong; `copies`: as of `disk_warning`."""
     num_frames = (estimate_num_frames(job.source) or 0) * job.options.time_scale
+    crowded = crowding(job)
+    refuse_loss(crowded, job.options.tracks)
     return [
+        *crowded,
         *writer.warnings,
         *disk_warning(job.options.target, writer.plan, num_frames, copies),
+    ]
+
+
+def crowding(job: Job) -> list[str]:
+    """What the output's clock has no room for, a sentence each: by the frame rate, and by the first frames' times.
+
+    Raises:
+        UsageError: not even for the source's own frames.
+    """
+    tick, ticks = job.tick, job.ticks_a_tick
+    if tick is None:
+        return []
+    rate, name = job.timed.frame_rate, shown(job.options.target)
+    least = rate * tick * (1 if ticks else job.ticks) if rate else 0
+    clock = f"{name} has a clock of {float(tick * 1000):g} ms"
+    if least > 1:
+        raise UsageError(
+            f"{clock}, too coarse for {float(least / tick):g} frames a second; write a .mp4 or .mov"
+        )
+    if ticks is None:
+        return []
+    scale = job.options.time_scale
+    early = [pts - job.source.shift for pts in early_times(job.source)]
+    num_new = num_left = 0
+    for one, other in pairwise(early):
+        num_new += scale - 1
+        num_left += scale - len(own_ticks(slots(one, other, scale), other * scale, ticks))
+    if not num_left:
+        return []
+    return [
+        f"{clock}: of the first {num_new} new frames {num_left} would share a tick with another "
+        "and are left out; a .mp4 or .mov has room for all"
     ]
 
 

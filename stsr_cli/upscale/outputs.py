@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 
 import numpy as np
 import torch
@@ -15,7 +16,7 @@ from stsr_cli.streams import even_times
 from stsr_cli.upscale.network import Network
 from stsr_cli.video.probe import SourceInfo
 from stsr_cli.video.timing.repeats import Step
-from stsr_cli.video.timing.timeline import Slot, last_duration, slots
+from stsr_cli.video.timing.timeline import Slot, joined, last_duration, own_ticks, slots
 
 
 @dataclass(frozen=True)
@@ -39,11 +40,13 @@ def outputs(
     dtype: torch.dtype,
     size: tuple[int, int] | None = None,
     is_last: Callable[[], bool] = lambda: True,
+    ticks: Fraction | None = None,
 ) -> Iterator[Output]:
     """Every output frame in order, with its time: each source frame, then those between it and the next.
 
     They are resized to `size`, (height, width), by Lanczos, or left as the network makes them. `is_last`, asked at the
-    end, says whether the last frame is the video's: else it only leads on, and is not among them.
+    end, says whether the last frame is the video's: else it only leads on, and is not among them. `ticks`: of the
+    frames' times in one of the output's clock, where not all have one of their own.
     """
 
     def finish(image: Tensor, peak: int) -> Tensor:
@@ -86,7 +89,8 @@ def outputs(
     duration = last_duration(frame.duration, interval, source.frame_rate, source.time_base)
     if source.end_pts is not None:  # a picture that is held for long; a constant rate stays so
         duration = min(duration, max(source.end_pts - frame.pts, interval or 1))
-    yield Output(last_image, slots(frame.pts, frame.pts + duration, network.time_scale))
+    held = slots(frame.pts, frame.pts + duration, network.time_scale)
+    yield Output(last_image, joined(held, own_ticks(held, None, ticks)) if ticks else held)
 
 
 def _across_cut(

@@ -4,6 +4,7 @@ A pass may begin somewhere in the file. It reads some frames before, so that it 
 from the beginning does, and ends behind the frame that the segment after its own begins with.
 """
 
+import math
 import zlib
 from collections import deque
 from collections.abc import Iterable, Iterator
@@ -15,7 +16,7 @@ from stsr_cli.upscale.job import Job
 from stsr_cli.video.reader import Frame, read_frames
 from stsr_cli.video.side_data.queue import SideDataQueue
 from stsr_cli.video.timing.deinterlace import FrameFlags
-from stsr_cli.video.timing.repeats import Step, steps
+from stsr_cli.video.timing.repeats import Step, on_clock, steps
 from stsr_cli.video.timing.scenes import mark_cuts
 from stsr_cli.video.timing.timeline import PtsRepair, Slot, least_interval
 
@@ -95,7 +96,8 @@ class Passage:
         self._first, self._last = first, last
         self._start = grid.reading_start(first) if grid and is_sought and first else None
         least = least_interval(job.options.time_scale, job.source.time_base)
-        self._repair = PtsRepair(job.source.start_pts + job.source.shift, least)
+        gap = math.ceil(job.tick / job.source.time_base) if job.tick and job.ticks_a_tick else 1
+        self._repair = PtsRepair(job.source.start_pts + job.source.shift, least, gap)
         self._seen: deque[tuple[int, Counts]] = deque()
         self._before = Counts()  # what was counted before the frame that is looked at
         self._base = Counts()  # and before the segment
@@ -120,7 +122,9 @@ class Passage:
         is_asked = options.cut != "off" and (options.time_scale > 1 or options.dedup)
         unmarked = ((frame, False) for frame in frames)
         marked = mark_cuts(frames, options.scene_threshold) if is_asked else unmarked
-        return self._within(steps(marked, options.time_scale, dedup=options.dedup))
+        found = steps(marked, options.time_scale, dedup=options.dedup)
+        ticks = self._job.ticks_a_tick
+        return self._within(on_clock(found, options.time_scale, ticks) if ticks else found)
 
     def _counted(self, frames: Iterable[Frame]) -> Iterator[Frame]:
         for frame in frames:

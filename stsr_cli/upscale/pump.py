@@ -64,6 +64,7 @@ def pump(
                 job.dtype,
                 plan.frame_size,
                 is_last=lambda: passage.has_last,
+                ticks=job.ticks_a_tick,
             ):
                 sink.put(output)
     return Waits(frames.waited_seconds, sink.waited_seconds)

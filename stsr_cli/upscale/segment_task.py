@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from fractions import Fraction
 from functools import partial
 from pathlib import Path
 from typing import Protocol
@@ -45,6 +46,7 @@ class SegmentTask:
         first, last: which: from the first on, up to, not including, the last; None: to the end of the video.
         is_sought: whether reading begins shortly before the first, and not at the beginning.
         first_pts: of the video's first frame, where the output's frame rate is constant.
+        tick: of the output's clock, as in `Job`.
     """
 
     options: UpscaleOptions
@@ -57,6 +59,7 @@ class SegmentTask:
     last: int | None
     is_sought: bool
     first_pts: int | None
+    tick: Fraction | None = None
 
 
 class Runner(Protocol):
@@ -104,7 +107,7 @@ def make_segments(
         job: of the task's options, where it is settled already.
         loaded: its network, where it is loaded already.
     """
-    job = job or settle(replace(task.options, report=None))
+    job = replace(job or settle(replace(task.options, report=None)), tick=task.tick)
     loaded = loaded or load(job)
     passage = Passage(job, task.grid, task.first, task.last, is_sought=task.is_sought)
     network = loaded.network(job.options, has_alpha=task.plan.has_alpha)

@@ -55,6 +55,7 @@ def in_segments(job: Job, grid: Grid, listener: Listener, runner: Runner) -> Ups
     """
     options, source = job.options, job.source
     with open_output(job) as writer:  # what cannot work fails now
+        job = replace(job, tick=writer.tick)
         plan, warnings = writer.plan, warnings_of(job, writer, copies=2)
         notes = (*job.notes, *decoder_note(source, options.read.hwaccel), *plan.notes)
         listener.on_plan(writer.tracks, warnings, notes)
@@ -83,6 +84,7 @@ def in_segments(job: Job, grid: Grid, listener: Listener, runner: Runner) -> Ups
             last=None,
             is_sought=source.jumps is None and source.dts_delay is None,
             first_pts=first_pts,
+            tick=job.tick,
         )
         clock = Clock()
         try:

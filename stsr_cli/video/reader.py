@@ -18,6 +18,7 @@ from stsr_cli.errors import InputError
 from stsr_cli.video.colour.convert import Pixels, ToRgb
 from stsr_cli.video.colour.levels import to_depth
 from stsr_cli.video.colour.tonemap import ToneMapper
+from stsr_cli.video.damage import demuxed
 from stsr_cli.video.hardware import accelerator, on_host
 from stsr_cli.video.images.image_reader import decode_images
 from stsr_cli.video.probe import (
@@ -25,6 +26,7 @@ from stsr_cli.video.probe import (
     find_video,
     first_frame,
     open_input,
+    open_source,
     probe,
     shown,
 )
@@ -35,6 +37,7 @@ from stsr_cli.video.size_changes import Fitter, advice
 from stsr_cli.video.timing.deinterlace import FrameFlags, deinterlace
 from stsr_cli.video.timing.timeline import Jumps, PtsRepair
 
+_NUM_EARLY = 500  # packets
 _SEEK_SECONDS = (0, 2, 10, 60)
 
 
@@ -260,3 +263,13 @@ def _decode_end(source: SourceInfo, salvage: Salvage) -> Iterator[VideoFrame]:
         for frame in salvaged(container, stream, salvage.again(decoder_of(stream))):
             if end_pts is None or (frame.pts is not None and frame.pts > end_pts):
                 yield on_host(frame, source)
+
+
+def early_times(source: SourceInfo) -> list[int]:
+    """The pts of the first frames of a file in ticks of its clock, ascending, without decoding; none of a pipe."""
+    if source.pipe is not None or source.images or source.dts_delay is not None:
+        return []
+    with open_source(source) as container:
+        video = container.streams[source.stream_index]
+        packets = itertools.islice(demuxed(container, video), _NUM_EARLY)
+        return sorted({packet.pts for packet in packets if packet.size and packet.pts is not None})

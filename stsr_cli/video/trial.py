@@ -8,12 +8,10 @@ from typing import Any
 import av
 from av.container import InputContainer, OutputContainer
 from av.format import ContainerFormat, Flags
-from av.packet import Packet
 from av.stream import Stream
 from av.video.frame import VideoFrame
 
 from stsr_cli.video.opening import demuxer_of
-from stsr_cli.video.tracks.layout import add_copy
 
 
 def trial_container(data: io.BytesIO, format_name: str, **options: Any) -> OutputContainer:
@@ -53,23 +51,6 @@ def is_taken(format_name: str, add: Callable[[OutputContainer], object]) -> bool
         with contextlib.suppress(av.FFmpegError, OSError, ValueError):
             output.close()
     return True
-
-
-def comes_back(format_name: str, stream: Stream, data: bytes) -> bool:
-    """Whether a packet of a stream that is muxed, in memory, is read back with the same codec and bytes."""
-    file = io.BytesIO()
-    try:
-        with trial_container(file, format_name) as output:
-            packet: Any = Packet(data)
-            packet.stream = add_copy(output, stream)
-            packet.pts = packet.dts = 0
-            packet.duration, packet.time_base, packet.is_keyframe = 1, stream.time_base, True
-            output.mux(packet)
-        with opened_trial(file, format_name) as back:
-            is_same = codec_of(back.streams[0]) == codec_of(stream)
-            return is_same and any(bytes(found) == data for found in back.demux() if found.size)
-    except (av.FFmpegError, OSError, ValueError, IndexError):
-        return False
 
 
 def codec_of(stream: Stream) -> str | None:

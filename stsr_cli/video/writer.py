@@ -22,7 +22,6 @@ from av.video.stream import VideoStream
 from stsr_cli.errors import StsrError, UsageError
 from stsr_cli.files import replace, sync
 from stsr_cli.options import EncodeOptions, TrackOptions
-from stsr_cli.video.check.picture import try_picture
 from stsr_cli.video.check.verify import Check, Expected, verify
 from stsr_cli.video.colour.convert import Pixels
 from stsr_cli.video.encode.encoder import EncoderPlan, open_encoder, plan_encoder
@@ -33,6 +32,7 @@ from stsr_cli.video.images.sequence_writer import SequenceWriter, plan_images
 from stsr_cli.video.pipes.output_pipe import EvenTimes, OutputPipe, plan_pipe
 from stsr_cli.video.pipes.pipe import FORMATS, PIPE
 from stsr_cli.video.probe import SourceInfo, reason, shown
+from stsr_cli.video.rehearsal import rehearse
 from stsr_cli.video.side_data.bitstream import Message, checksum
 from stsr_cli.video.target import (
     MOV_FAMILY,
@@ -45,7 +45,7 @@ from stsr_cli.video.target import (
     refuse_loss,
 )
 from stsr_cli.video.timing.coding_order import dts_of, stretch
-from stsr_cli.video.timing.timeline import Slot
+from stsr_cli.video.timing.timeline import Slot, ticks_at
 from stsr_cli.video.tracks.copier import TrackCopier
 from stsr_cli.video.tracks.plan import Track
 from stsr_cli.video.written import GONE, Writer, WrittenReport, encoding_advice, removing_on_failure
@@ -88,19 +88,37 @@ def open_writer(
     pattern, pipe = image_pattern(target), None
     if target == PIPE:
         pipe = OutputPipe(FORMATS[encode.format])
-        plan = plan_pipe(source, encode, scale=scale, size=size)
     elif pattern:
         check_image_target(pattern, source, overwrite=overwrite)
-        plan = plan_images(source, encode, pattern, scale=scale, size=size)
     else:
         check_target(target, source.path, overwrite=overwrite)
-        with new_container(target, target) as container:
-            format_name = container.format.name
-        plan = plan_encoder(source, encode, scale=scale, format_name=format_name, size=size)
+    plan, _ = plan_video(target, source, encode, scale=scale, size=size)
     refuse_loss(plan.warnings, tracks)
     if pattern:
         return SequenceWriter(pattern, source, plan, tracks, time_scale=time_scale)
     return VideoWriter(target, source, plan, tracks, time_scale=time_scale, pipe=pipe)
+
+
+def plan_video(
+    target: Path,
+    source: SourceInfo,
+    encode: EncodeOptions,
+    *,
+    scale: int,
+    size: Size | None = None,
+) -> tuple[EncoderPlan, str]:
+    """How the pictures of an output are encoded, and FFmpeg's name of its container; arguments as of `open_writer`.
+
+    Raises:
+        UsageError: the name stands for no container, or they cannot be encoded like that.
+    """
+    pattern = image_pattern(target)
+    if target == PIPE:
+        return plan_pipe(source, encode, scale=scale, size=size), FORMATS[encode.format]
+    if pattern:
+        return plan_images(source, encode, pattern, scale=scale, size=size), "image2"
+    name = _format_of(target)
+    return plan_encoder(source, encode, scale=scale, format_name=name, size=size), name
 
 
 class VideoWriter:
@@ -112,6 +130,7 @@ class VideoWriter:
         target: the file to be.
         plan: what the encoder is opened with.
         time_base: seconds per tick of the pts and durations that `write` takes.
+        tick: see `Writer`.
     """
 
     def __init__(
@@ -142,16 +161,22 @@ class VideoWriter:
         self._durations: dict[int, int] = {}
         self._all_pts = array("q")
         self._messages: dict[int, int] = {}  # checksums by pts
-        self._tracks = TrackCopier(source, tracks)
+        self.tick: Fraction | None = None
+        self._moved: dict[int, int] = {}
+        format_name = pipe.format_name if pipe else _format_of(target)
+        rehearsal = rehearse(source, plan, tracks, format_name, time_scale)
+        self._picture, self._lost = rehearsal.picture, rehearsal.lost
+        refuse_loss(self._lost, tracks)
+        self._tracks = TrackCopier(source)
         try:
             self._output = pipe.open() if pipe else new_container(self._partial, target)
             self._video, self._coder = add_saying(self._output, source, plan, time_scale)
-            self._tracks.add_to(self._output, self._video)
+            self._tracks.add_to(self._output, self._video, rehearsal.tracks, rehearsal.kept)
             self._is_exact = self._output.format.name in MOV_FAMILY
             self._write_header()
+            if self._video.time_base and self._video.time_base > self.time_base and not self._even:
+                self.tick = self._video.time_base
             self._encoder = FrameEncoder(self._coder, plan, self.time_base)
-            self._picture, self._lost = try_picture(self._coder, source, plan, time_scale)
-            refuse_loss(self._lost, tracks)
         except BaseException:
             self.abort()
             raise
@@ -199,7 +224,7 @@ class VideoWriter:
         """
         if self._even:
             pts, duration = self._even(pts, duration)
-        self._show(Slot(pts, duration))
+        pts = self._show(Slot(pts, duration))
         with removing_on_failure(self, self.target, encoding_advice):
             for packet in self._encoder.encode(pixels, pts, messages):
                 self._mux(packet)
@@ -222,6 +247,8 @@ class VideoWriter:
         num_before = self._num_coded
         with removing_on_failure(self, self.target, encoding_advice):
             for packet in packets:
+                assert packet.pts is not None
+                packet.pts = self._moved.pop(packet.pts, packet.pts)
                 if packet.pts not in self._durations:
                     break
                 packet.dts = dts_of(self._num_coded, self._all_pts, delay)
@@ -231,14 +258,25 @@ class VideoWriter:
             if self._num_coded - num_before != len(slots):
                 raise StsrError(f"a segment of {shown(self.target)} does not hold its frames")
 
-    def _show(self, slot: Slot) -> None:
-        """Take note of a frame's time."""
+    def _show(self, slot: Slot) -> int:
+        """Take note of a frame's time; return when it is shown, later than asked for if its tick is taken."""
+        pts = self._free(slot.pts) if self.tick and self._num_frames else slot.pts
+        if pts != slot.pts:
+            self._moved[slot.pts] = pts
         if not self._num_frames:
-            self._first_pts = slot.pts
-        self._durations[slot.pts] = slot.duration
-        self._all_pts.append(slot.pts)
-        self._last_pts, self._end_pts = slot.pts, slot.pts + slot.duration
+            self._first_pts = pts
+        self._durations[pts] = slot.duration
+        self._all_pts.append(pts)
+        self._last_pts, self._end_pts = pts, max(slot.pts + slot.duration, pts + 1)
         self._num_frames += 1
+        return pts
+
+    def _free(self, pts: int) -> int:
+        """The time itself, or that of the tick after the last frame's. Segments were made for a finer clock."""
+        assert self.tick is not None
+        ticks = self.tick / self.time_base
+        last = ticks_at(self._last_pts, ticks)
+        return pts if ticks_at(pts, ticks) > last else round((last + 1) * ticks)
 
     def close(self) -> WrittenReport:
         """Drain the encoder, copy the rest of the tracks, verify, and give the file its name.
@@ -262,7 +300,8 @@ class VideoWriter:
             if self._pipe:
                 self._pipe.close()
             else:
-                self._tracks.describe(self._partial, describing(self.plan, muxer))
+                with self._partial.open("r+b") as file:
+                    self._tracks.describe(file, describing(self.plan, muxer))
                 sync(self._partial)
                 self._checks = verify(self._partial, expected, shown(self.target), muxer)
                 replace(self._partial, self.target)
@@ -359,3 +398,9 @@ class VideoWriter:
             chapters=self._tracks.chapters,
             file_tags=self._tracks.tags,
         )
+
+
+def _format_of(target: Path) -> str:
+    """FFmpeg's name of the muxer that a file's name stands for."""
+    with new_container(target, target) as container:
+        return container.format.name

@@ -55,6 +55,10 @@ class Writer(Protocol):
         """How the frames are encoded; its width and height are those that `write` takes."""
 
     @property
+    def tick(self) -> Fraction | None:
+        """Seconds per tick of the output's clock, where it is coarser than that of the times that `write` takes."""
+
+    @property
     def tracks(self) -> tuple[Track, ...]:
         """What becomes of each other track of the source."""
 

@@ -2,28 +2,20 @@
 
 from __future__ import annotations
 
-import io
 import struct
 from dataclasses import dataclass, fields, replace
 from fractions import Fraction
 from typing import Any
 
-import av
 from av.sidedata.sidedata import Type as SideDataType
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
 from stsr_cli.video.colour.meaning import MATRIX_RGB, MATRIX_UNSPECIFIED, RANGE_LIMITED
 from stsr_cli.video.encode.encoder import EncoderPlan
-from stsr_cli.video.encode.frame_encoder import with_messages
-from stsr_cli.video.encode.immersive import add_saying, describing
-from stsr_cli.video.encode.restraint import restrained
-from stsr_cli.video.probe import SourceInfo
-from stsr_cli.video.side_data.immersive import Spherical, packing_message, read_immersive
-from stsr_cli.video.track_boxes import change_descriptions
-from stsr_cli.video.trial import blank_frame, opened_trial, trial_container
+from stsr_cli.video.side_data.immersive import Spherical, read_immersive
 
-_TRIAL_SIZE = 256  # large enough for every encoder, a multiple of every subsampling
+TRIAL_SIDE = 256  # pixels: large enough for every encoder, a multiple of every subsampling
 _MATRIX_ERROR = (
     256  # of 65536, which stands for 1: containers store an angle, or 16 bits after the point
 )
@@ -105,58 +97,22 @@ def turn(display_matrix: tuple[int, ...] | None) -> tuple[int, ...] | None:
     return None if (a, b, c, d) == (65536, 0, 0, 65536) else (a, b, c, d)
 
 
-def try_picture(
-    video: VideoStream, source: SourceInfo, plan: EncoderPlan, time_scale: int
-) -> tuple[PictureTraits | None, tuple[str, ...]]:
-    """Encode a small picture into memory as the output's will be, and read it back.
+def kept_traits(
+    given: PictureTraits, found: PictureTraits, format_name: str, codec: str
+) -> tuple[PictureTraits, tuple[str, ...]]:
+    """What must come back of an output's pictures, and what of the source's is lost, a sentence each.
 
     Args:
-        video: the stream of the output, its encoder open.
-        source: what it was made for.
-        plan: what its encoder was opened with.
-        time_scale: output ticks per source tick.
-
-    Returns:
-        What must come back of the output's pictures, and what of the source's is lost, a sentence each. None where the
-        encoder makes no picture of that size, or no decoder reads it.
+        given: what is said of them.
+        found: what came back of a small one.
+        format_name: FFmpeg's name of the container.
+        codec: of the encoder.
     """
-    given = _given(video, plan)
-    name = video.container.format.name
-    tried = _written_and_read(name, source, plan, time_scale)
-    if tried is None:
-        return None, ()
-    different = given.differences(tried, _TRIAL_SIZE)
-    lost = [f"{name} with {plan.codec} does not keep {what}" for what in _lost(given, different)]
+    different = given.differences(found, TRIAL_SIDE)
+    lost = [f"{format_name} with {codec} does not keep {what}" for what in _lost(given, different)]
     if "sample_aspect_ratio" not in different:  # rounded otherwise at another size
-        tried = replace(tried, sample_aspect_ratio=given.sample_aspect_ratio)
-    return tried, tuple(lost)
-
-
-def _written_and_read(
-    format_name: str, source: SourceInfo, plan: EncoderPlan, time_scale: int
-) -> PictureTraits | None:
-    data = io.BytesIO()
-    plan = replace(plan, width=_TRIAL_SIZE, height=_TRIAL_SIZE)
-    try:
-        with restrained(), trial_container(data, format_name) as output:
-            video, stream = add_saying(output, source, plan, time_scale)
-            frame = blank_frame(_TRIAL_SIZE, _TRIAL_SIZE, plan.pix_fmt)
-            frame.pts, frame.time_base = 0, stream.codec_context.time_base
-            # ProRes is tagged with what the frames say, others with what the encoder was told.
-            frame.colorspace, frame.color_range = plan.tags.matrix, plan.tags.range
-            frame.color_primaries, frame.color_trc = plan.tags.primaries, plan.tags.transfer
-            packets = [*stream.encode(frame), *stream.encode(None)]
-            for packet in packets:
-                packet = with_messages(packet, packing_message(plan.immersive), stream)
-                packet.stream = video
-                output.mux(packet)
-        change = describing(plan, format_name)
-        if change is not None:
-            change_descriptions(data, {0: change})
-        with opened_trial(data, format_name) as back:
-            return traits_of(next(iter(back.decode(video=0))), back.streams.video[0])
-    except (av.FFmpegError, OSError, ValueError, StopIteration, IndexError):
-        return None
+        found = replace(found, sample_aspect_ratio=given.sample_aspect_ratio)
+    return found, tuple(lost)
 
 
 def _lost(given: PictureTraits, different: list[str]) -> list[str]:
@@ -180,7 +136,7 @@ def _lost(given: PictureTraits, different: list[str]) -> list[str]:
     return lost
 
 
-def _given(video: VideoStream, plan: EncoderPlan) -> PictureTraits:
+def given_traits(video: VideoStream, plan: EncoderPlan) -> PictureTraits:
     """What is said of the pictures of a stream that is set up to be encoded."""
     context = video.codec_context
     return PictureTraits(

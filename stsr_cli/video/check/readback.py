@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import io
 from array import array
 from dataclasses import dataclass, field
 from fractions import Fraction
@@ -23,6 +24,7 @@ from stsr_cli.video.side_data.bitstream import checksum
 from stsr_cli.video.track_boxes import TrackDescription, track_description
 from stsr_cli.video.tracks.plan import is_cover
 from stsr_cli.video.tracks.tags import lowered, stream_tags
+from stsr_cli.video.trial import codec_of, opened_trial
 
 _BEFORE_END = (
     0,
@@ -45,12 +47,14 @@ class FoundTrack:
         tags: by key in lower case.
         flags: FFmpeg's disposition.
         description: of data in MP4 and QuickTime; else None.
+        codec: FFmpeg's name of what it is coded in, as of `codec_of`.
     """
 
     kind: str
     time_base: Fraction
     tags: dict[str, str]
     flags: int
+    codec: str | None = None
     pts: array[int] = field(default_factory=lambda: array("q"))
     num_packets: int = 0
     digest: Any = field(default_factory=hashlib.sha256)
@@ -93,14 +97,14 @@ def payload(packet: Packet[Any], stream: Stream) -> bytes:
     return b"" if name == "mov_text" and data == b"\0\0" else data
 
 
-def read_back(path: Path, muxer: str | None = None) -> Found:
-    """Read a whole file, written by a muxer of that name; None: its format is guessed.
+def read_back(file: Path | io.BytesIO, muxer: str | None = None) -> Found:
+    """Read a whole file, or one in memory, written by a muxer of that name; None: its format is guessed.
 
     Raises:
         InputError, FFmpegError, OSError, ValueError: it cannot be opened, demuxed or decoded.
     """
     found = Found()
-    with open_input(path, options=OWN_OUTPUT, muxer=muxer) as container:
+    with _opened(file, muxer) as container:
         _read_header(container, found)
         for packet in container.demux():
             if not packet.size:
@@ -112,11 +116,18 @@ def read_back(path: Path, muxer: str | None = None) -> Found:
             elif packet.stream.type == "video":
                 found.attached.append(hashlib.sha256(bytes(packet)).hexdigest())
     found.attached.sort()
-    with open_input(path, options=OWN_OUTPUT, muxer=muxer) as container:
+    with _opened(file, muxer) as container:
         first = _read_first(container, found)
     if first is not None:
-        _read_last(path, muxer, found, first)
+        _read_last(file, muxer, found, first)
     return found
+
+
+def _opened(file: Path | io.BytesIO, muxer: str | None) -> InputContainer:
+    if isinstance(file, Path):
+        return open_input(file, options=OWN_OUTPUT, muxer=muxer)
+    assert muxer is not None
+    return opened_trial(file, muxer, metadata_errors="surrogateescape")
 
 
 def _read_header(container: InputContainer, found: Found) -> None:
@@ -133,6 +144,7 @@ def _read_header(container: InputContainer, found: Found) -> None:
                 time_base=stream.time_base or Fraction(1),
                 tags=lowered(stream_tags(stream)),
                 flags=int(stream.disposition),
+                codec=codec_of(stream),
             )
             if stream.type == "data":
                 found.tracks[stream.index].description = track_description(stream)
@@ -167,13 +179,13 @@ def _read_first(container: InputContainer, found: Found) -> VideoFrame | None:
     return first
 
 
-def _read_last(path: Path, muxer: str | None, found: Found, first: VideoFrame) -> None:
+def _read_last(file: Path | io.BytesIO, muxer: str | None, found: Found, first: VideoFrame) -> None:
     """Decode from the last keyframe to the last picture."""
     end = max(found.tracks[0].pts)
     last = first
     # MPEG-TS is searched for a place and may give one behind the last keyframe; FLV has no index at all.
     for seconds in _BEFORE_END:
-        with open_input(path, options=OWN_OUTPUT, muxer=muxer) as container:
+        with _opened(file, muxer) as container:
             video = container.streams.video[0]
             video.codec_context.thread_type = ThreadType.AUTO
             if seconds is not None:

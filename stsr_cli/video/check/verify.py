@@ -91,6 +91,18 @@ class Check:
     actual: Any
 
 
+class Difference(StsrError):
+    """A file does not hold what was written into it.
+
+    Attributes:
+        text: what is different, without the advice.
+    """
+
+    def __init__(self, message: str, text: str = "") -> None:
+        super().__init__(message)
+        self.text = text
+
+
 class _Comparison:
     """Collects what is the same; what is not ends it."""
 
@@ -104,12 +116,13 @@ class _Comparison:
         """Take note of a comparison.
 
         Raises:
-            StsrError: they differ; by default if they are not equal.
+            Difference: they differ; by default if they are not equal.
         """
         if not (expected == actual if is_same is None else is_same):
-            raise StsrError(
-                f"written file does not verify: {self._name}: {what}: {_shown(actual)} instead of "
-                f"{_shown(expected)}{note}; check the disk and run again"
+            text = f"{what}: {_shown(actual)} instead of {_shown(expected)}{note}"
+            raise Difference(
+                f"written file does not verify: {self._name}: {text}; check the disk and run again",
+                text,
             )
         self.checks.append(Check(what, expected, actual))
 
@@ -138,10 +151,20 @@ def verify(
             f"written file does not verify: {name} cannot be read back ({reason(error)}); "
             "check the disk and run again"
         ) from error
+    return compare(found, expected, name)
+
+
+def compare(found: Found, expected: Expected, name: str) -> tuple[Check, ...]:
+    """Compare what was read back with what was written; see `verify`.
+
+    Raises:
+        Difference: something is missing or different.
+    """
     comparison = _Comparison(name)
     shift = _compare_video(found, expected, comparison)
     _compare_picture(found, expected, comparison)
-    _compare_tracks(found, expected, comparison, shift)
+    for index, track in expected.tracks.items():
+        _compare_track(found, index, track, comparison, shift)
     comparison.same("attachments", expected.attached, found.attached)
     comparison.same(
         "chapters",
@@ -153,6 +176,22 @@ def verify(
     for key, value in expected.file_tags.items():
         comparison.same(f"tag {key!r}", value, found.tags.get(key.lower()))
     return tuple(comparison.checks)
+
+
+def different_tracks(found: Found, expected: Expected) -> dict[int, str]:
+    """What is different of each track that is not as it was written, by its index; the video must be right.
+
+    Raises:
+        Difference: of the video.
+    """
+    comparison, different = _Comparison(""), {}
+    shift = _compare_video(found, expected, comparison)
+    for index, track in expected.tracks.items():
+        try:
+            _compare_track(found, index, track, comparison, shift)
+        except Difference as error:
+            different[index] = error.text.removeprefix(f"{track.name}: ")
+    return different
 
 
 def _compare_video(found: Found, expected: Expected, comparison: _Comparison) -> Fraction:
@@ -208,24 +247,21 @@ def _compare_picture(found: Found, expected: Expected, comparison: _Comparison) 
             comparison.same(what, _plain(given), _plain(read), is_same=name not in different)
 
 
-def _compare_tracks(
-    found: Found, expected: Expected, comparison: _Comparison, shift: Fraction
+def _compare_track(
+    found: Found, index: int, track: ExpectedTrack, comparison: _Comparison, shift: Fraction
 ) -> None:
-    nothing = FoundTrack("nothing", Fraction(1), {}, 0)
-    for index, track in expected.tracks.items():
-        actual = found.tracks.get(index, nothing)
-        digest = actual.digest.hexdigest()
-        # Demuxers cut PCM into other packets: what counts is the data in all of them.
-        comparison.same(
-            f"{track.name}: SHA-256 of its packets",
-            track.sha256,
-            digest,
-            note=f" ({actual.num_packets} packets instead of {track.num_packets})",
-        )
-        _compare_times(found.tracks[0].time_base, track, actual, comparison, shift)
-        if track.description is not None:
-            _compare_description(track.name, track.description, actual.description, comparison)
-        _compare_tags(track.name, actual, track.tags, track.flags, comparison)
+    actual = found.tracks.get(index, FoundTrack("nothing", Fraction(1), {}, 0))
+    # Demuxers cut PCM into other packets: what counts is the data in all of them.
+    comparison.same(
+        f"{track.name}: SHA-256 of its packets",
+        track.sha256,
+        actual.digest.hexdigest(),
+        note=f" ({actual.num_packets} packets instead of {track.num_packets})",
+    )
+    _compare_times(found.tracks[0].time_base, track, actual, comparison, shift)
+    if track.description is not None:
+        _compare_description(track.name, track.description, actual.description, comparison)
+    _compare_tags(track.name, actual, track.tags, track.flags, comparison)
 
 
 def _compare_description(

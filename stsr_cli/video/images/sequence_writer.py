@@ -41,13 +41,13 @@ from stsr_cli.video.probe import (
     find_video,
     first_frame,
     open_input,
-    open_source,
     reason,
     shown,
 )
+from stsr_cli.video.rehearsal import rehearse
 from stsr_cli.video.side_data.bitstream import Message
 from stsr_cli.video.target import IMAGE_ENCODERS
-from stsr_cli.video.tracks.plan import Track, plan_tracks
+from stsr_cli.video.tracks.plan import Track
 from stsr_cli.video.written import WrittenReport, removing_on_failure
 
 TIMESTAMPS = "timestamps.txt"
@@ -111,6 +111,7 @@ class SequenceWriter:
         target: pattern of their names.
         plan: how they are encoded.
         time_base: seconds per tick of the pts and durations that `write` takes.
+        tick: see `Writer`.
         tracks: what is lost of the source.
         warnings: likewise, beside whole tracks.
     """
@@ -132,6 +133,7 @@ class SequenceWriter:
         self.target = pattern
         self.time_base = source.time_base / time_scale
         self.plan, self.warnings = plan, plan.warnings
+        self.tick: Fraction | None = None
         self._time_scale = time_scale
         self._size = (plan.width, plan.height)
         name = parse_pattern(pattern.name)
@@ -142,8 +144,7 @@ class SequenceWriter:
         self._pts: list[int] = []
         self._end_pts = self._num_stored = 0
         self._sums: dict[int, int] = {}
-        with open_source(source) as container:
-            self.tracks: tuple[Track, ...] = plan_tracks(container, source, "image2", tracks)[0]
+        self.tracks: tuple[Track, ...] = rehearse(source, plan, tracks, "image2", time_scale).tracks
         self._encoder = _open_encoder(plan, *self._size, plan.sample_aspect_ratio)
         self._has_made_folder = not self._folder.exists()
         try:

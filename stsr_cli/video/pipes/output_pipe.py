@@ -82,7 +82,11 @@ class EvenTimes:
 
 
 class OutputPipe:
-    """The standard output as a container. Until it is closed, whatever else prints there prints on stderr."""
+    """The standard output as a container. Until it is closed, whatever else prints there prints on stderr.
+
+    Attributes:
+        format_name: FFmpeg's name of the muxer.
+    """
 
     def __init__(self, format_name: str) -> None:
         """Take the standard output for a muxer of that name.
@@ -92,13 +96,13 @@ class OutputPipe:
         """
         if os.isatty(1):
             raise UsageError("- writes a video to another program; write stsr ... - | PROGRAM")
-        self._format_name = format_name
+        self.format_name = format_name
         self._file: _Unseekable | None = None
 
     @property
     def is_even(self) -> bool:
         """Whether it has a frame rate and no times."""
-        return self._format_name == "yuv4mpegpipe"
+        return self.format_name == "yuv4mpegpipe"
 
     def open(self) -> OutputContainer:
         """A muxer that has written nothing yet."""
@@ -108,7 +112,7 @@ class OutputPipe:
         return av.open(
             self._file,
             mode="w",
-            format=self._format_name,
+            format=self.format_name,
             options=options,
             buffer_size=_BUFFER_BYTES,
             metadata_errors="surrogateescape",

@@ -8,7 +8,7 @@ Thresholds were chosen on drawn clips and on footage (docs/results/dedup.md). Kn
 """
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from itertools import pairwise
 
@@ -16,7 +16,7 @@ import numpy as np
 
 from stsr_cli.video.colour.convert import Pixels
 from stsr_cli.video.reader import Frame
-from stsr_cli.video.timing.timeline import Slot, slots
+from stsr_cli.video.timing.timeline import Slot, joined, own_ticks, slots
 
 _BLOCK = 16  # pixels
 _SAME = 8.0  # levels of 255 by which a block of a repeat differs at most
@@ -76,6 +76,19 @@ def steps(frames: Iterable[tuple[Frame, bool]], time_scale: int, *, dedup: bool)
             times = _times(way, frame.pts * time_scale, time_scale) if skipped else even
             yield Step(frame, is_after_cut, way, times, len(skipped))
         before, skipped = frame, []
+
+
+def on_clock(steps: Iterable[Step], time_scale: int, ticks: Fraction) -> Iterator[Step]:
+    """Leave out new frames without a tick of their own on a coarser clock, `ticks` of the slots' in length."""
+    for step in steps:
+        if not step.slots:
+            yield step
+            continue
+        places = own_ticks(step.slots, step.frame.pts * time_scale, ticks)
+        if len(places) < len(step.slots):
+            times = tuple(step.times[place - 1] for place in places[1:])
+            step = replace(step, slots=joined(step.slots, places), times=times)
+        yield step
 
 
 def batches_of_shots(steps: Iterable[Step], batch_size: int) -> Iterator[list[Step]]:

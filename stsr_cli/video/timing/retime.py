@@ -174,6 +174,12 @@ def with_time_scale(options: UpscaleOptions, source: SourceInfo) -> UpscaleOptio
     return replace(options, time_scale=time_scale_for(options.fps, source.frame_rate))
 
 
+def on_output_clock(source: SourceInfo, options: UpscaleOptions) -> tuple[SourceInfo, int]:
+    """The source on the output's clock, and into how many parts the output divides a tick of it."""
+    rate = output_rate(source, options)
+    return (source, options.time_scale) if rate is None else (at_rate(source, rate), 1)
+
+
 def time_scale_for(fps: Fraction, frame_rate: Fraction | None) -> int:
     """The smallest power of two that brings `frame_rate` to `fps` at least, or nearly (1 %)."""
     time_scale = 1

@@ -5,9 +5,13 @@ i is at `pts_i * time_scale`, and interval i holds `time_scale` frames of `pts_(
 each.
 """
 
+from __future__ import annotations
+
 import math
 import threading
+from collections.abc import Sequence
 from fractions import Fraction
+from itertools import pairwise
 from typing import NamedTuple
 
 _COARSEST_CLOCK = Fraction(1, 1000)  # seconds a tick
@@ -37,6 +41,41 @@ def slots(pts0: int, pts1: int, time_scale: int) -> tuple[Slot, ...]:
     """
     interval = pts1 - pts0
     return tuple(Slot(pts0 * time_scale + j * interval, interval) for j in range(time_scale))
+
+
+def ticks_at(pts: int, ticks: Fraction) -> int:
+    """A time on a clock whose tick is so many of the time's own, rounded as FFmpeg does: a half away from zero."""
+    nearest = math.floor(abs(pts) / ticks + Fraction(1, 2))
+    return nearest if pts >= 0 else -nearest
+
+
+def own_ticks(way: Sequence[Slot], end: int | None, ticks: Fraction) -> tuple[int, ...]:
+    """Which frames have a tick of their own on a coarser clock: the first always, new ones where there is room.
+
+    Args:
+        way: the frames.
+        end: pts of the next given frame, which has its tick, too; None: there is none.
+        ticks: a tick of the clock in those of `way`.
+
+    Returns:
+        Their places in `way`, in order.
+    """
+    last = ticks_at(way[0].pts, ticks)
+    limit = None if end is None else ticks_at(end, ticks)
+    places = [0]
+    for place, slot in enumerate(way[1:], 1):
+        at = ticks_at(slot.pts, ticks)
+        if last < at and (limit is None or at < limit):
+            places.append(place)
+            last = at
+    return tuple(places)
+
+
+def joined(way: Sequence[Slot], places: Sequence[int]) -> tuple[Slot, ...]:
+    """Some of consecutive slots, the first among them; each lasts until the next."""
+    end = way[-1].pts + way[-1].duration
+    starts = [way[place].pts for place in places]
+    return tuple(Slot(a, b - a) for a, b in pairwise([*starts, end]))
 
 
 def last_duration(
@@ -72,6 +111,10 @@ class Jumps:
     def __init__(self) -> None:
         self._offsets = [Fraction(0)]
         self._lock = threading.Lock()
+
+    def __reduce__(self) -> tuple[type[Jumps], tuple[()]]:
+        """In another process it is learnt anew."""
+        return (Jumps, ())
 
     @property
     def num_jumps(self) -> int:
@@ -115,15 +158,15 @@ class PtsRepair:
         num_moved: frames whose pts was not later than the one before.
     """
 
-    def __init__(self, start_pts: int = 0, least: int = 1) -> None:
+    def __init__(self, start_pts: int = 0, least: int = 1, gap: int = 1) -> None:
         """Take `start_pts`, in ticks, for a first frame that has none.
 
         `least` is by how much a frame that must move comes after the one before, so that the frames between the two
-        get times of their own in the output.
+        get times of their own in the output. One that comes `gap` or more after it need not move.
         """
         self.num_missing = self.num_moved = 0
         self._expected = start_pts
-        self._least, self._is_moved = least, False
+        self._least, self._gap, self._is_moved = least, gap, False
         self._previous: int | None = None
         self._interval = 1
 
@@ -136,7 +179,7 @@ class PtsRepair:
         """The pts to use for the next frame, from what the file says, both in ticks."""
         repaired = self._expected if pts is None else pts
         if self._previous is not None:
-            earliest = self._previous + (self._least if self._is_moved else 1)
+            earliest = self._previous + (self._least if self._is_moved else self._gap)
             self._is_moved = repaired < earliest
             if self._is_moved:
                 repaired = self._previous + self._least

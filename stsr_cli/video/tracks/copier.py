@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import functools
 import hashlib
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from fractions import Fraction
-from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import av
 from av.container import InputContainer, OutputContainer
@@ -20,10 +20,9 @@ from av.packet import Packet
 from av.stream import Discard, Stream
 
 from stsr_cli.errors import InputError, UsageError
-from stsr_cli.options import TrackOptions
 from stsr_cli.video.check.readback import payload
 from stsr_cli.video.check.verify import ExpectedTrack
-from stsr_cli.video.damage import demuxed
+from stsr_cli.video.damage import REFUSALS, demuxed
 from stsr_cli.video.probe import SourceInfo, open_source, reason, shown
 from stsr_cli.video.target import MOV_FAMILY
 from stsr_cli.video.timing.excerpt import Window
@@ -37,12 +36,27 @@ from stsr_cli.video.tracks.chapters import hide_lead, output_chapters, starts_la
 from stsr_cli.video.tracks.keys import add_keys
 from stsr_cli.video.tracks.lane import KeptTags, Lane, is_hidden, kept_flags, kept_tags
 from stsr_cli.video.tracks.layout import add_copy
-from stsr_cli.video.tracks.plan import Track, carried, plan_tracks
+from stsr_cli.video.tracks.plan import Track, carried
 from stsr_cli.video.tracks.recode import AudioRecoder, Recoder, SubtitleRecoder
-from stsr_cli.video.tracks.tags import lasting, lowered, stream_tags, tags_in
+from stsr_cli.video.tracks.tags import Kept, lasting, lowered, stream_tags, tags_in
 
 _TICK = Fraction(1, 1000)  # of Matroska's clock
+# Of a trial: packets of each track, and how much of the file is read for them at most.
+_SAMPLE_PACKETS, _MOST_READ, _MOST_BYTES = 24, 2000, 32 << 20
 _MIME_TYPES = {"mjpeg": "image/jpeg", "png": "image/png", "webp": "image/webp", "bmp": "image/bmp"}
+
+
+class RefusedTrack(UsageError):
+    """A container does not take a track.
+
+    Attributes:
+        index: of its stream in the source.
+        why: FFmpeg's message.
+    """
+
+    def __init__(self, message: str, index: int | None = None, why: str = "") -> None:
+        super().__init__(message)
+        self.index, self.why = index, why
 
 
 class TrackCopier:
@@ -53,8 +67,12 @@ class TrackCopier:
         video_tags, video_flags: those of the source's video that the container keeps; likewise.
     """
 
-    def __init__(self, source: SourceInfo, options: TrackOptions) -> None:
+    def __init__(self, source: SourceInfo, *, is_sample: bool = False) -> None:
         """Open the source.
+
+        Args:
+            source: whose tracks.
+            is_sample: whether some of the first packets of each track are enough, for a trial.
 
         Raises:
             InputError: the file cannot be read.
@@ -64,7 +82,7 @@ class TrackCopier:
         self.video_flags = 0
         self._is_done = False
         self._shift = Fraction(0)
-        self._source, self._options, self._format = source, options, ""
+        self._source, self._is_sample, self._format = source, is_sample, ""
         self._opened = ExitStack()
         self._input: InputContainer = self._opened.enter_context(open_source(source))
         self._window = Window(source)
@@ -132,18 +150,21 @@ class TrackCopier:
         ]
         return [stream.time_base for stream in streams if stream.time_base]
 
-    def add_to(self, output: OutputContainer, video: Stream) -> None:
+    def add_to(
+        self, output: OutputContainer, video: Stream, plan: Sequence[Track], kept: Kept
+    ) -> None:
         """Announce the tracks and the metadata in the output, before its header is written.
 
         Args:
             output: the container to add to.
             video: its video stream, which inherits the language, title and disposition of the source's.
+            plan: what becomes of each track.
+            kept: what the container keeps of tags and flags, by a trial.
 
         Raises:
-            UsageError: the container cannot hold a track, and that is an error (`TrackOptions.strict`).
+            RefusedTrack: the container cannot hold a track.
         """
-        self._format = output.format.name
-        self.plan, kept = plan_tracks(self._input, self._source, self._format, self._options)
+        self._format, self.plan = output.format.name, tuple(plan)
         output.metadata.update(lasting(self._input.metadata))
         self._keys = kept.keys
         if not self._has_chapters_last(output):
@@ -161,16 +182,21 @@ class TrackCopier:
             if track.kind in ("attachment", "cover") and track.action == "copy":
                 self._attach(track, output)
         if self._source.pipe is not None:
-            self._packets = self._source.pipe.packets(self._lanes) if self._lanes else iter(())
+            is_read = self._lanes and not self._is_sample
+            self._packets = self._source.pipe.packets(self._lanes) if is_read else iter(())
             return
         wanted = [self._input.streams[index] for index in self._lanes]
+        if self._is_sample and wanted:  # its packets say how far the file was read
+            wanted.append(given)
         for stream in self._input.streams:
             if stream not in wanted:
                 stream.discard = Discard.all
-        if not any(stream.type == "subtitle" for stream in wanted):
+        if self._is_sample or not any(stream.type == "subtitle" for stream in wanted):
             self._window.seek(self._input)
         if wanted:
             self._packets = demuxed(self._input, *wanted, on_error=self._take_note)
+            if self._is_sample:
+                self._packets = _sampled(self._packets, self._lanes)
 
     def copy_until(self, output: OutputContainer, seconds: Fraction | None) -> None:
         """Mux the packets that start before `seconds`, or all that are left when it is None."""
@@ -182,19 +208,46 @@ class TrackCopier:
             ):
                 self._ahead = packet
                 return
-            lane = self._lanes[packet.stream.index]
-            for muxed in lane.converted(packet):
-                lane.mux(output, muxed)
+            self._mux(output, self._lanes[packet.stream.index], packet)
         self._is_done = seconds is None
         for lane in self._lanes.values() if self._is_done else ():
-            for muxed in lane.converted(None):
-                lane.mux(output, muxed)
+            self._mux(output, lane, None)
 
-    def describe(self, path: Path, video: Change | None = None) -> None:
+    def fill_lanes(self, output: OutputContainer) -> None:
+        """Mux something into each lane of text or data that had no packet in a sample; it may come late in the file."""
+        for lane in self._lanes.values():
+            stand_in = lane.stand_in() if not lane.num_packets else None
+            if stand_in is not None:
+                lane.mux(output, stand_in)
+
+    @property
+    def outputs(self) -> dict[int, int]:
+        """The index in the output of each track that has packets, by its index in the source."""
+        lanes = [(index, lane) for index, lane in self._lanes.items() if not lane.is_left_out]
+        return {
+            source: place
+            for place, (source, lane) in enumerate(lanes, 1)
+            if lane.num_packets and lane.track.kind != "cover"
+        }
+
+    @property
+    def described(self) -> set[int]:
+        """Index in the source of each track whose description is given to it at the end; see `describe`."""
+        return {i for i, lane in self._lanes.items() if lane.output.index in self._described}
+
+    def given(self, index: int) -> KeptTags:
+        """The tags and flags that a track of the source has been given in the output."""
+        output = self._lanes[index].output
+        return lowered(output.metadata), int(output.disposition)
+
+    def describe(self, file: BinaryIO, video: Change | None = None) -> None:
         """Give the data tracks of a finished MP4 or QuickTime file the descriptions that they have in the source.
 
-        And its chapters the start that they have there, and the file the tags that no muxer writes. `video`: what
-        changes the description of the video.
+        And its chapters the start that they have there, and the file the tags that no muxer writes.
+
+        Args:
+            file: opened for reading and writing.
+            video: what changes the description of the video; None: nothing does.
         """
         lanes = [lane for lane in self._lanes.values() if not lane.is_left_out]
         changes: dict[int, Change] = {} if video is None else {0: video}
@@ -204,13 +257,12 @@ class TrackCopier:
                 changes[index] = functools.partial(_other, description)
         if self._format not in MOV_FAMILY:
             return
-        with path.open("r+b") as file:
-            if changes:
-                change_descriptions(file, changes)
-            if starts_late(self.chapters, self._format):
-                hide_lead(file)
-            if self._keys:
-                add_keys(file, self._keys)
+        if changes:
+            change_descriptions(file, changes)
+        if starts_late(self.chapters, self._format):
+            hide_lead(file)
+        if self._keys:
+            add_keys(file, self._keys)
 
     def place_chapters(self, output: OutputContainer, first: Fraction) -> None:
         """Write the chapters of Matroska, which come last, where their pictures are.
@@ -229,7 +281,7 @@ class TrackCopier:
 
     def _has_chapters_last(self, output: OutputContainer) -> bool:
         """Whether they can be written when all is known; into a pipe, a reader would find them too late."""
-        return self._format in ("matroska", "webm") and output.file is None
+        return self._format in ("matroska", "webm") and (output.file is None or self._is_sample)
 
     def close(self) -> None:
         """Close the source; safe to repeat."""
@@ -244,10 +296,12 @@ class TrackCopier:
             recoder = kind(stream, track.target)
         try:
             added = recoder.add_to(output) if recoder else self._add_copy(output, stream)
-        except (av.FFmpegError, ValueError) as error:
-            raise UsageError(
+        except (av.FFmpegError, ValueError, StopIteration) as error:
+            raise RefusedTrack(
                 f"{output.format.name} cannot hold {track.name} of {shown(self._source.path)}; "
-                "write a .mkv instead"
+                "write a .mkv instead",
+                track.index,
+                reason(error),
             ) from error
         added.metadata.update(tags_in(output.format.name, stream))
         added.disposition = stream.disposition
@@ -266,6 +320,19 @@ class TrackCopier:
         added.time_base = stream.time_base
         self._described[added.index] = description
         return added
+
+    def _mux(self, output: OutputContainer, lane: Lane, packet: Packet[Any] | None) -> None:
+        """Mux what becomes of a packet; None: what its converter still holds."""
+        if not self._is_sample:
+            for muxed in lane.converted(packet):
+                lane.mux(output, muxed)
+            return
+        try:
+            for muxed in lane.converted(packet):
+                lane.mux(output, muxed)
+        except REFUSALS as error:
+            text = f"cannot write {lane.track.name}: {reason(error)}"
+            raise RefusedTrack(text, lane.track.index, reason(error)) from error
 
     def _attach(self, track: Track, output: OutputContainer) -> None:
         """Add an attached file; Matroska's cover art is one, in MP4 it is a stream of one packet."""
@@ -300,6 +367,20 @@ class TrackCopier:
 
     def _take_note(self, error: Exception) -> None:
         self._error = error
+
+
+def _sampled(packets: Iterator[Packet[Any]], lanes: Collection[int]) -> Iterator[Packet[Any]]:
+    """The first packets of each of some streams, as far as they are near the beginning."""
+    left = dict.fromkeys(lanes, _SAMPLE_PACKETS)
+    num_bytes = 0
+    for num_read, packet in enumerate(packets):
+        num_bytes += packet.size
+        index = packet.stream_index
+        if left.get(index):
+            left[index] -= bool(packet.size)
+            yield packet
+        if not any(left.values()) or num_read > _MOST_READ or num_bytes > _MOST_BYTES:
+            return
 
 
 def _keep_canvas(subtitle: Any, source: SourceInfo) -> None:

@@ -18,8 +18,9 @@ from stsr_cli.video.check.verify import ExpectedTrack
 from stsr_cli.video.damage import REFUSALS
 from stsr_cli.video.target import MOV_FAMILY
 from stsr_cli.video.tracks.plan import Track
-from stsr_cli.video.tracks.recode import Recoder
+from stsr_cli.video.tracks.recode import Recoder, SubtitleRecoder
 from stsr_cli.video.tracks.tags import lowered
+from stsr_cli.video.trial import codec_of
 
 KeptTags = tuple[dict[str, str], int]  # by key in lower case, and FFmpeg's disposition
 
@@ -75,6 +76,33 @@ class Lane:
         self.time_base = packet.time_base
         packet.stream = self.output
         output.mux(packet)
+
+    def stand_in(self) -> Packet[Any] | None:
+        """A packet as the track might have one, for a trial without one of its own; None: only text and data do."""
+        if self.track.kind not in ("subtitle", "data"):
+            return None
+        if isinstance(self.recoder, SubtitleRecoder):
+            return self.recoder.line(0, 40, b"0,0,Default,,0,0,0,,x")
+        codec = codec_of(self.output) or ""
+        text = {
+            "mov_text": b"\0\1x",
+            "ass": b"0,0,Default,,0,0,0,,x",
+            "ssa": b"0,0,Default,,0,0,0,,x",
+        }
+        if self.track.kind == "subtitle" and codec not in (
+            *text,
+            "subrip",
+            "srt",
+            "webvtt",
+            "text",
+        ):
+            return None
+        data = bytes(16) if self.track.kind == "data" else text.get(codec, b"x")
+        packet: Any = Packet(data)
+        packet.time_base, packet.is_keyframe = Fraction(1, 1000), True
+        packet.pts = packet.dts = 0
+        packet.duration = 40
+        return packet
 
     @property
     def is_left_out(self) -> bool:

@@ -6,20 +6,17 @@ chapters and tags, which are read back. What the muxer takes here it takes in th
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any, Literal
 
 from av.container import InputContainer
 from av.stream import Discard, Disposition, Stream
 
 from stsr_cli.errors import UsageError
-from stsr_cli.options import PipeFormat, TrackOptions
-from stsr_cli.video.damage import demuxed
-from stsr_cli.video.pipes.pipe import FORMATS, PIPE
-from stsr_cli.video.probe import SourceInfo, open_input, open_source, shown
-from stsr_cli.video.target import MOV_FAMILY, image_pattern, new_container
+from stsr_cli.options import TrackOptions
+from stsr_cli.video.probe import SourceInfo, open_source, shown
+from stsr_cli.video.target import MOV_FAMILY
 from stsr_cli.video.track_boxes import track_description
 from stsr_cli.video.tracks import captions
 from stsr_cli.video.tracks.chapters import output_chapters
@@ -32,8 +29,8 @@ from stsr_cli.video.tracks.recode import (
     is_text,
     lost_by,
 )
-from stsr_cli.video.tracks.tags import Kept, is_lost, kept, lasting, lowered, stream_tags, tags_in
-from stsr_cli.video.trial import codec_of, comes_back, is_taken
+from stsr_cli.video.tracks.tags import Kept, is_lost, lasting, lowered, stream_tags
+from stsr_cli.video.trial import codec_of, is_taken
 
 Kind = Literal[
     "audio", "subtitle", "attachment", "cover", "data", "video", "chapters", "tag", "unknown"
@@ -97,26 +94,6 @@ def printable(text: str | None) -> str:
     return text if text.isprintable() else repr(text)[1:-1]
 
 
-def plan_output(
-    source: SourceInfo, target: Path, options: TrackOptions, pipe_format: PipeFormat = "nut"
-) -> tuple[Track, ...]:
-    """What becomes of each track of `source` in `target`, whose extension chooses the container (`-`: `pipe_format`).
-
-    Raises:
-        UsageError: no container is known for the name, or a track is dropped and `options.strict`.
-        InputError: the source cannot be opened.
-    """
-    if image_pattern(target):
-        format_name = "image2"
-    elif target == PIPE:
-        format_name = FORMATS[pipe_format]
-    else:
-        with new_container(target, target) as output:
-            format_name = output.format.name
-    with open_source(source) as container:
-        return plan_tracks(container, source, format_name, options)[0]
-
-
 def list_tracks(source: SourceInfo) -> tuple[Track, ...]:
     """Every track of a source beside its video, as if all were copied."""
     with open_source(source) as container:
@@ -124,41 +101,59 @@ def list_tracks(source: SourceInfo) -> tuple[Track, ...]:
         return (*tracks, *_chapters(container.chapters()))
 
 
-def plan_tracks(
-    container: InputContainer, source: SourceInfo, format_name: str, options: TrackOptions
-) -> tuple[tuple[Track, ...], Kept]:
-    """What becomes of each track of an opened source in a container of that format.
+def list_ways(
+    source: SourceInfo, format_name: str, options: TrackOptions, index: int | None = None
+) -> tuple[tuple[Track, ...], ...]:
+    """What may become of each track of a source in a container of that format, what keeps most of it first.
+
+    Args:
+        source: whose tracks.
+        format_name: FFmpeg's name of the container.
+        options: what is wanted of them.
+        index: of the one stream to look at; None: all, and the chapters.
 
     Returns:
-        The tracks, and what the container keeps of the tags and flags of the video and of those that are carried,
-        data left out.
+        For each track its ways; the last one is to leave it out, which no container refuses.
+    """
+    with open_source(source) as container:
+        streams = _streams(container, source.stream_index)
+        ways = [
+            _ways(stream, source, format_name, options)
+            for stream in streams
+            if index in (None, stream.index)
+        ]
+        if index is not None:
+            return tuple(ways)
+        chapters = output_chapters(container, source, format_name)
+        ways += [_chapter_ways(track, format_name, options) for track in _chapters(chapters)]
+        num_before = len(container.chapters()) - len(chapters)
+        if num_before and options.chapters and source.begin_pts is None and source.end_pts is None:
+            why = "all the pictures and the sound come later"
+            ways.append((Track("chapters", None, str(num_before), action="drop", reason=why),))
+    return tuple(ways)
+
+
+def plan_pictures(source: SourceInfo, format_name: str, options: TrackOptions) -> list[Track]:
+    """What becomes of each track in an output that has room for pictures alone, see `PICTURES_ALONE`."""
+    tracks = [ways[0] for ways in list_ways(source, format_name, options)]
+    with open_source(source) as container:
+        return [*tracks, *lost_tags(container, source.stream_index, tracks, Kept(), format_name)]
+
+
+def refuse_drops(
+    tracks: Sequence[Track], source: SourceInfo, format_name: str, options: TrackOptions
+) -> None:
+    """Refuse to leave out what is wanted, where that is an error (`TrackOptions.strict`).
 
     Raises:
-        UsageError: a track is dropped and `options.strict`.
+        UsageError: a track is dropped.
     """
-    tracks = [
-        _decide(stream, format_name, options) for stream in _streams(container, source.stream_index)
-    ]
-    if source.begin_pts is not None or source.end_pts is not None:
-        tracks = [_without(t, "video", "a part of it would have to be encoded") for t in tracks]
-    if source.pipe is not None:
-        tracks = [_without(track, "cover", "a pipe is read only once") for track in tracks]
-    chapters = output_chapters(container, source, format_name)
-    tracks += _chapters(chapters)
-    found, wanted = _try_tags(container, source.stream_index, tracks, chapters, format_name)
-    tracks = [_decide_chapters(track, found, format_name, options) for track in tracks]
-    num_before = len(container.chapters()) - len(chapters)
-    if num_before and options.chapters and source.begin_pts is None and source.end_pts is None:
-        why = "all the pictures and the sound come later"
-        tracks.append(Track("chapters", None, str(num_before), action="drop", reason=why))
-    tracks += _lost_tags(container, wanted, found, format_name)
     dropped = [track for track in tracks if track.action == "drop"]
     if dropped and options.strict:
         raise UsageError(
             f"{format_name} cannot hold {', '.join(track.name for track in dropped)} of "
             f"{shown(source.path)}; write a .mkv, or leave out --strict to drop that"
         )
-    return tuple(tracks), found
 
 
 def carried(tracks: Sequence[Track]) -> list[Track]:
@@ -176,35 +171,28 @@ def is_cover(stream: Stream) -> bool:
     return bool(stream.type == "video" and stream.disposition & stream.disposition.attached_pic)
 
 
-def _try_tags(
+def tagged(container: InputContainer, video_index: int, tracks: Sequence[Track]) -> list[Stream]:
+    """The streams whose tags and flags a container may keep: the video, and those that are carried, but no data."""
+    others = [container.streams[t.index or 0] for t in carried(tracks) if t.kind != "data"]
+    return [container.streams[video_index], *others]
+
+
+def _chapter_ways(track: Track, format_name: str, options: TrackOptions) -> tuple[Track, ...]:
+    if not options.chapters:
+        return (replace(track, action="skip", reason="--no-chapters"),)
+    dropped = replace(track, action="drop", reason=f"{format_name} does not keep them")
+    return (dropped,) if format_name in PICTURES_ALONE else (track, dropped)
+
+
+def lost_tags(
     container: InputContainer,
     video_index: int,
-    tracks: list[Track],
-    chapters: list[Any],
+    tracks: Sequence[Track],
+    found: Kept,
     format_name: str,
-) -> tuple[Kept, list[Stream]]:
-    """What is kept of tags, chapters and flags, and the streams that were tried."""
-    others = [container.streams[t.index or 0] for t in carried(tracks) if t.kind != "data"]
-    streams = [container.streams[video_index], *others]
-    if format_name in PICTURES_ALONE:
-        return Kept(), streams
-    wanted = [(s.type, tags_in(format_name, s), int(s.disposition)) for s in streams]
-    tags = lasting(container.metadata)
-    return kept(format_name, tags, chapters, wanted), streams
-
-
-def _decide_chapters(track: Track, found: Kept, format_name: str, options: TrackOptions) -> Track:
-    if track.kind == "chapters" and not options.chapters:
-        return replace(track, action="skip", reason="--no-chapters")
-    if track.kind == "chapters" and not found.has_chapters:
-        return replace(track, action="drop", reason=f"{format_name} does not keep them")
-    return track
-
-
-def _lost_tags(
-    container: InputContainer, streams: list[Stream], found: Kept, format_name: str
 ) -> list[Track]:
-    """A track for each tag, language and flag that was tried in vain."""
+    """A track for each tag, language and flag that was tried in vain; `found`: of the `tagged` streams."""
+    streams = tagged(container, video_index, tracks)
     why = f"{format_name} does not keep it"
     tags = lasting(container.metadata)
     lost: list[tuple[int | None, str, str]] = [
@@ -259,7 +247,9 @@ def _tag(stream: Stream) -> str | None:
     return entry.tag if entry else None
 
 
-def _decide(stream: Stream, format_name: str, options: TrackOptions) -> Track:
+def _ways(
+    stream: Stream, source: SourceInfo, format_name: str, options: TrackOptions
+) -> tuple[Track, ...]:
     track = _describe(stream)
     unwanted = {
         "audio": (options.audio, "--no-audio"),
@@ -269,47 +259,58 @@ def _decide(stream: Stream, format_name: str, options: TrackOptions) -> Track:
     }
     is_wanted, option = unwanted.get(track.kind, (True, ""))
     if not is_wanted:
-        return replace(track, action="skip", reason=option)
+        return (replace(track, action="skip", reason=option),)
     if format_name in PICTURES_ALONE:
-        return replace(track, action="drop", reason=PICTURES_ALONE[format_name])
+        return (replace(track, action="drop", reason=PICTURES_ALONE[format_name]),)
+    dropped = replace(track, action="drop", reason=f"{format_name} cannot hold it")
     if track.kind == "data":
-        return _decide_data(track, stream, format_name)
+        return (_data_way(track, stream, format_name), dropped)
     if track.kind == "video":
-        return _decide_video(track, stream, format_name)
+        if source.pipe is not None:
+            return (replace(dropped, reason="a pipe is read only once"),)
+        if source.begin_pts is not None or source.end_pts is not None:
+            return (replace(dropped, reason="a part of it would have to be encoded"),)
+        return (track, replace(dropped, reason=f"{format_name} cannot hold it as it is"))
+    if track.kind == "cover" and source.pipe is not None:
+        return (replace(dropped, reason="a pipe is read only once"),)
     is_known = format_name in MOV_FAMILY or format_name in ("matroska", "webm", "nut")
-    if track.kind == "attachment" or (track.kind == "cover" and format_name == "matroska"):
+    is_attached = track.kind == "attachment" or (
+        track.kind == "cover" and format_name == "matroska"
+    )
+    if is_attached:
         is_held = format_name == "matroska"
     elif track.kind == "cover":  # QuickTime's muxer takes it and does not write it
-        is_held = format_name in ("mp4", "ipod") and is_taken(
-            format_name, lambda out: add_copy(out, stream)
-        )
-    elif not is_known and track.codec not in _EVERYWHERE:  # MPEG-TS takes all, as data of no kind
-        is_held = False
-    else:
+        is_held = format_name in ("mp4", "ipod")
+    else:  # MPEG-TS takes all, as data of no kind
+        is_held = is_known or track.codec in _EVERYWHERE
+    if is_held and not is_attached:
         is_held = is_taken(format_name, lambda out: add_copy(out, stream))
-    return track if is_held else _convert(track, stream, format_name, is_known)
+    is_bitmap = track.kind == "subtitle" and not is_text(stream)
+    what = "pictures as subtitles, and a .mkv can" if is_bitmap else "it"
+    return (
+        *([track] if is_held else []),
+        *_conversions(track, stream, format_name, is_known),
+        replace(dropped, reason=f"{format_name} cannot hold {what}"),
+    )
 
 
-def _convert(track: Track, stream: Stream, format_name: str, is_known: bool) -> Track:
-    """To the first codec that the muxer takes; sound that is stored without loss stays so where it can."""
+def _conversions(track: Track, stream: Stream, format_name: str, is_known: bool) -> Iterator[Track]:
+    """To each codec that the muxer takes; sound that is stored without loss stays so where it can."""
     codecs: tuple[str, ...] = ()
     recoder: type[AudioRecoder | SubtitleRecoder] = AudioRecoder
-    if track.kind == "audio" and stream.codec_context:
+    if track.kind == "audio" and not can_be_decoded(stream):
+        yield replace(track, action="drop", reason="its header is damaged")
+    elif track.kind == "audio" and stream.codec_context:
         is_exact = is_known and is_lossless(stream.codec_context.codec)
         codecs = (*(_LOSSLESS_CODECS if is_exact else ()), *_AUDIO_CODECS)
     elif is_text(stream) and is_known:
         codecs, recoder = _TEXT_CODECS, SubtitleRecoder
-    if track.kind == "audio" and not can_be_decoded(stream):
-        return replace(track, action="drop", reason="its header is damaged")
     for codec in codecs:
         if is_taken(format_name, recoder(stream, codec).add_to):
-            return replace(track, action="convert", target=codec, reason=lost_by(stream, codec))
-    is_bitmap = track.kind == "subtitle" and not is_text(stream)
-    what = "pictures as subtitles, and a .mkv can" if is_bitmap else "it"
-    return replace(track, action="drop", reason=f"{format_name} cannot hold {what}")
+            yield replace(track, action="convert", target=codec, reason=lost_by(stream, codec))
 
 
-def _decide_data(track: Track, stream: Stream, format_name: str) -> Track:
+def _data_way(track: Track, stream: Stream, format_name: str) -> Track:
     """A timecode is a tag of the video too, from which QuickTime's muxer makes the track anew."""
     if "timecode" in stream.metadata and format_name in ("mov", "mp4"):
         return replace(track, action="convert", target="a new timecode track")
@@ -319,32 +320,11 @@ def _decide_data(track: Track, stream: Stream, format_name: str) -> Track:
         return track
     if codec_of(stream) is None:
         return replace(track, action="drop", reason=f"{format_name} cannot say what it is")
-    same_bytes = comes_back(format_name, stream, b"\0" * 16)
     # FFmpeg's name for data of no known kind: another container would take it for a GoPro's.
     is_own = track.codec != "bin_data" or format_name in stream.container.format.name.split(",")
-    if same_bytes and is_own:
+    if is_own:
         return track
     return replace(track, action="drop", reason=f"{format_name} cannot hold it")
-
-
-def _decide_video(track: Track, stream: Stream, format_name: str) -> Track:
-    """A video beside the one that is upscaled goes along as it is, if its packets stay the same."""
-    name = str(stream.container.name)
-    if not name.startswith("file:"):
-        return replace(track, action="drop", reason="a pipe is read only once")
-    with open_input(Path(name.removeprefix("file:"))) as container:
-        packets = demuxed(container, container.streams[stream.index])
-        packet = next((packet for packet in packets if packet.size), None)
-        data = bytes(packet) if packet else b""
-    if data and comes_back(format_name, stream, data):
-        return track
-    return replace(track, action="drop", reason=f"{format_name} cannot hold it as it is")
-
-
-def _without(track: Track, kind: Kind, reason: str) -> Track:
-    """The track, dropped if it is of that kind and wanted."""
-    is_meant = track.kind == kind and track.action != "skip"
-    return replace(track, action="drop", target=None, reason=reason) if is_meant else track
 
 
 def _chapters(chapters: list[Any]) -> list[Track]:

@@ -177,7 +177,7 @@ class SubtitleRecoder:
     def _shown(self, lines: list[Line]) -> list[Packet[Any]]:
         """Packets of lines that come on at one time."""
         if self._codec != "mov_text":
-            return [self._encode(line.start, line.end or line.start, line.ass) for line in lines]
+            return [self.line(line.start, line.end or line.start, line.ass) for line in lines]
         packets = self._show_until(lines[0].start)
         self._lines += lines
         return packets
@@ -192,7 +192,7 @@ class SubtitleRecoder:
                 texts = [line.ass.split(b",", 8)[-1] for line in self._lines]
                 head = self._lines[0].ass.split(b",", 8)[:-1]
                 ass = b",".join([*head, b"\\N".join(texts)])
-                packets.append(self._encode(self._now, until, ass))
+                packets.append(self.line(self._now, until, ass))
             self._now = until
             is_next = until == end or not ends
             self._lines = [
@@ -203,7 +203,8 @@ class SubtitleRecoder:
         self._now = self._now if end is None else max(end, self._now)
         return packets
 
-    def _encode(self, start: int, end: int, ass: bytes) -> Packet[Any]:
+    def line(self, start: int, end: int, ass: bytes) -> Packet[Any]:
+        """A packet of a line of ASS without its time, shown from `start` to `end` in ms."""
         assert self._output is not None
         text = SubtitleSet.create(ass, 0, end - start)
         packet = self._output.codec_context.encode_subtitle(text)

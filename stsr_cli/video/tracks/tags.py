@@ -5,22 +5,16 @@ from __future__ import annotations
 import contextlib
 import functools
 import io
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from fractions import Fraction
 from typing import Any
 
 import av
-from av.container import OutputContainer
-from av.packet import Packet
-from av.stream import Disposition, Stream
-from av.subtitles.subtitle import SubtitleSet
+from av.stream import Stream
 
 from stsr_cli.video.target import MOV_FAMILY
-from stsr_cli.video.tracks.chapters import hide_lead, starts_late, with_lead
-from stsr_cli.video.tracks.keys import add_keys, holds_keys
-from stsr_cli.video.trial import blank_frame, opened_trial, trial_container
+from stsr_cli.video.trial import opened_trial, trial_container
 
 # Describe the source's file or encoding, which the output does not share.
 _STALE_METADATA = frozenset(
@@ -41,17 +35,6 @@ _BIBLIOGRAPHIC = {
     **{"nld": "dut", "fra": "fre", "kat": "geo", "deu": "ger", "ell": "gre", "isl": "ice"},
     **{"mkd": "mac", "msa": "may", "fas": "per", "ron": "rum", "slk": "slo", "cym": "wel"},
 }
-# Of each kind, codecs that stand for any other when tags and flags are tried.
-_DOUBLES = {
-    "video": ("mpeg4", "libvpx-vp9", "ffv1", "flv", "mpeg2video"),
-    "audio": ("aac", "libopus", "flac", "mp2"),
-    "subtitle": ("srt", "mov_text", "webvtt"),
-}
-_SUBTITLE_HEADER = (
-    b"[Script Info]\nScriptType: v4.00+\n\n[V4+ Styles]\nFormat: Name, Fontname, Fontsize\n"
-    b"Style: Default,Arial,16\n\n[Events]\nFormat: Layer, Start, End, Style, Name, MarginL, MarginR, MarginV, "
-    b"Effect, Text\n"
-)
 _CREATION = "creation_time"  # the only tag that containers store as a time
 _CLOCK = Fraction(1, 1000)  # the coarsest in which a container states the time of a chapter
 
@@ -142,54 +125,6 @@ class Kept:
     keys: dict[str, str] = field(default_factory=dict)
 
 
-def kept(
-    format_name: str,
-    tags: dict[str, str],
-    chapters: list[Any],
-    streams: Sequence[tuple[str, dict[str, str], int]],
-) -> Kept:
-    """What of tags, chapters and flags comes back from a file of that format.
-
-    Args:
-        format_name: FFmpeg's name of the container.
-        tags: of the file.
-        chapters: as PyAV gives them.
-        streams: (video, audio or subtitle, tags, FFmpeg's disposition) of each stream, in order; the first is a video.
-    """
-    data = io.BytesIO()
-    try:
-        with trial_container(data, format_name, metadata_errors="surrogateescape") as out:
-            doubles = [_add_double(out, kind) for kind, _, _ in streams]
-            for double, (_, own_tags, flags) in zip(doubles, streams, strict=True):
-                double.stream.metadata.update(own_tags)
-                double.stream.disposition = Disposition(flags)
-            out.metadata.update(tags)
-            out.set_chapters(with_lead(chapters, format_name))
-            out.start_encoding()
-            out.mux([packet for double in doubles for packet in double.packets()])
-        if starts_late(chapters, format_name):
-            hide_lead(data)
-        found = _read_kept(data, format_name, chapters)
-        keys = {key: value for key, value in tags.items() if is_lost(key, value, found.tags)}
-        if not keys or not holds_keys(format_name):
-            return found
-        add_keys(data, keys)
-        return replace(_read_kept(data, format_name, chapters), keys=keys)
-    except (av.FFmpegError, OSError, ValueError):
-        return Kept()
-
-
-def _read_kept(data: io.BytesIO, format_name: str, chapters: list[Any]) -> Kept:
-    with opened_trial(data, format_name, metadata_errors="surrogateescape") as back:
-        return Kept(
-            tags=lowered(back.metadata),
-            has_chapters=same_chapters(chapters, back.chapters()),
-            streams=tuple(
-                (lowered(stream_tags(stream)), int(stream.disposition)) for stream in back.streams
-            ),
-        )
-
-
 def is_lost(key: str, value: str, found: dict[str, str]) -> bool:
     """Whether a tag is not among those that `lowered` gives of a file."""
     return any(found.get(name) != told for name, told in lowered({key: value}).items())
@@ -211,52 +146,3 @@ def in_utc(text: str) -> str:
         return text
     time = time.replace(tzinfo=UTC) if time.tzinfo is None else time.astimezone(UTC)
     return time.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
-
-
-@dataclass(frozen=True)
-class _Double:
-    """A stream that stands for another of its kind, and what makes a packet or two for it."""
-
-    stream: Any
-    packets: Callable[[], list[Packet[Any]]]
-
-
-def _add_double(out: OutputContainer, kind: str) -> _Double:
-    """Add a stream of a codec that the container holds.
-
-    Raises:
-        ValueError: it holds none that is known here.
-    """
-    for codec in _DOUBLES[kind]:
-        try:
-            stream: Any = out.add_stream(codec, rate={"video": 25, "audio": 48000}.get(kind))
-        except ValueError:
-            continue
-        if kind == "video":
-            stream.width, stream.height, stream.pix_fmt = 64, 64, "yuv420p"
-            frame: Any = blank_frame(64, 64, "yuv420p")
-        elif kind == "audio":
-            stream.layout = "stereo"
-            frame = av.AudioFrame(format="s16", layout="stereo", samples=2048)
-            frame.sample_rate = 48000
-            for plane in frame.planes:
-                plane.update(bytes(plane.buffer_size))
-        else:
-            stream.codec_context.subtitle_header = _SUBTITLE_HEADER
-            stream.codec_context.time_base = stream.time_base = Fraction(1, 1000)
-            return _Double(stream, functools.partial(_subtitle, stream))
-        return _Double(stream, functools.partial(_encoded, stream, frame))
-    raise ValueError(f"{out.format.name} holds no {kind} that stsr can write")
-
-
-def _encoded(stream: Any, frame: Any) -> list[Packet[Any]]:
-    return [*stream.encode(frame), *stream.encode(None)]
-
-
-def _subtitle(stream: Any) -> list[Packet[Any]]:
-    packet = stream.codec_context.encode_subtitle(
-        SubtitleSet.create(b"0,0,Default,,0,0,0,,x", 0, 40)
-    )
-    packet.pts, packet.dts, packet.duration, packet.time_base = 0, 0, 40, Fraction(1, 1000)
-    packet.stream = stream
-    return [packet]
