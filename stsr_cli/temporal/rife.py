@@ -183,6 +183,11 @@ class RIFE(TemporalModule):
         )
         self.refine = Refine(num_refine_channels, num_refine_convs) if num_refine_channels else None
 
+    @property
+    def reach(self) -> int:
+        """As `TemporalModule.reach`; a deeper body sees further: measured by tiles of trained weights of 4 and 8."""
+        return (int(self.config["num_convs"]) + 1) * self.card.multiple_of  # type: ignore[arg-type]
+
     @torch.no_grad()
     def take_over(self, smaller: TemporalModule) -> None:
         """More coarse scales, which start by moving nothing, or as many of other sizes, which see motion as smaller.
