@@ -136,6 +136,20 @@ def expected_sha256(name: str) -> str | None:
     return _pinned(name)
 
 
+def licence(name: str, path: Path) -> str | None:
+    """Return the terms of published weights, by their name or, of a copy, by what is in the file; None: unknown."""
+    entry = None if _is_path(name) else _entry(name)
+    if entry is None:
+        digest = sha256(path)
+        entry = next((one for one in manifest().values() if one.get("sha256") == digest), {})
+    return entry.get("licence")
+
+
+def terms_file() -> Path:
+    """Return the text of the terms of the embedded weights."""
+    return weights_folder() / "LICENSE"
+
+
 def without_weights() -> dict[Kind, list[str]]:
     """Return the modules that have parameters and for which no weights are published, by kind."""
     kinds: tuple[Kind, ...] = ("spatial", "temporal")

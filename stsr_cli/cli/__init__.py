@@ -31,6 +31,11 @@ _COMMANDS = {
     "bench": ("bench", "Measure latency, throughput and memory on this machine."),
 }
 
+_TERMS = (
+    "The code is Apache-2.0. The weights that ship are for non-commercial research only, and so is what you make with\n"
+    "them; `stsr weights list` says where their terms are."
+)
+
 
 class _LazyGroup(click.Group):
     """Lists its commands without importing them and maps `StsrError` to exit codes."""
@@ -108,6 +113,12 @@ def _meant(args: list[str]) -> list[str] | None:
     cls=_LazyGroup,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
-@click.version_option(__version__, "-V", "--version", prog_name="stsr")
+@click.version_option(
+    __version__,
+    "-V",
+    "--version",
+    prog_name="stsr",
+    message=f"%(prog)s, version %(version)s\n{_TERMS}",
+)
 def main() -> None:
     """Spatiotemporal video super-resolution: 4x the resolution and 2x the frame rate, on the CPU or a GPU."""

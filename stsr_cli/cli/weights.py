@@ -59,6 +59,10 @@ def list_weights(is_json: bool) -> None:
         ],
         "PSNR: RGB, dB, of the frame in between, 4x, T->S of a pair, on Vid4 / Middlebury.",
     )
+    click.echo(
+        f"Non-commercial research: the weights, and what you make with them, are for that only; {hub.terms_file()}",
+        err=True,
+    )
     without = [
         f"{'f_S' if kind == 'spatial' else 'f_T'} {', '.join(names)}"
         for kind, names in missing.items()

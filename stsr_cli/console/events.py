@@ -224,7 +224,7 @@ class FileEvents:
 
     def finish(self, report: "UpscaleReport") -> None:
         """The file is done."""
-        for note in report.notes:
+        for note in (*report.notes, *report.terms):
             self.on_note(note)
         for warning in report.warnings:
             if warning not in self._warned:

@@ -40,6 +40,7 @@ class People:
         elif options.progress == "auto" and self._has_bar:
             self.meter = Bar(self.console)
         self._current: PeopleFile | None = None
+        self._said: set[str] = set()
 
     @property
     def _has_bar(self) -> bool:
@@ -55,6 +56,12 @@ class People:
         """Print a line, if its level is asked for."""
         if level >= self._level:
             self.console.print(text, markup=False, soft_wrap=True)
+
+    def say_once(self, text: str) -> None:
+        """Print a line that holds for every file of a batch, with the first."""
+        if text not in self._said:
+            self._said.add(text)
+            self.say(text)
 
     def log(self, level: int, name: str, message: str) -> None:
         """Print what the library logs."""
@@ -222,6 +229,8 @@ class PeopleFile:
             f"{report.seconds:.1f} s, {report.frames_per_second:.1f} frames/s; time spent waiting for decode "
             f"{report.decode_share:.0%}, network {report.network_share:.0%}, encode {report.encode_share:.0%}"
         )
+        for terms in report.terms:
+            self._people.say_once(terms)
         peak = self._people.gauges.peak_bytes()
         say(f"debug: {peak / 1e6:.0f} MB of memory at most", logging.DEBUG)
         for name, path in report.weights:

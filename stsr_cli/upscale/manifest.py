@@ -16,6 +16,7 @@ import torch
 from stsr_cli import __version__
 from stsr_cli.errors import UsageError
 from stsr_cli.files import sha256, write_atomically
+from stsr_cli.hub import licence
 from stsr_cli.options import UpscaleOptions
 from stsr_cli.upscale.report import UpscaleReport
 from stsr_cli.video.describe import describe
@@ -79,7 +80,12 @@ def manifest(options: UpscaleOptions, source: SourceInfo, report: UpscaleReport)
             "stream": report.stream,
             "choice": plain(report.choice),
             "weights": [
-                {"name": name, "file": str(path), "sha256": sha256(path)}
+                {
+                    "name": name,
+                    "file": str(path),
+                    "sha256": sha256(path),
+                    "licence": licence(name, path),
+                }
                 for name, path in report.weights
             ],
         },

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from stsr_cli.hub import licence
 from stsr_cli.options import StreamChoice
 from stsr_cli.self_score import Choice
 from stsr_cli.video.check.verify import Check
@@ -115,6 +116,20 @@ class UpscaleReport:
         if self.tile_side:
             notes.append(f"the networks ran in tiles of up to {self.tile_side} source pixels")
         return tuple(notes)
+
+    @property
+    def terms(self) -> tuple[str, ...]:
+        """What the output may be used for, by the terms of the published weights that made it, a sentence each."""
+        names: dict[str, list[str]] = {}
+        for name, path in self.weights:
+            if terms := licence(name, path):
+                names.setdefault(terms, []).append(name)
+        return tuple(
+            f"the weights {' and '.join(named)} are for {terms} only, and so is the output (stsr weights list)"
+            if terms.startswith("non-commercial")
+            else f"the terms of the weights {' and '.join(named)}: {terms}"
+            for terms, named in names.items()
+        )
 
     @property
     def frames_per_second(self) -> float:

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import sysconfig
 import zipfile
+from email import message_from_bytes
 from pathlib import Path
 
 import pytest
@@ -18,6 +19,7 @@ from stsr_cli.registry import available
 REPOSITORY = Path(__file__).resolve().parents[2]
 WEIGHTS = REPOSITORY / "weights"
 MANIFEST = WEIGHTS / "manifest.json"
+TERMS = WEIGHTS / "LICENSE"
 
 needs_weights = pytest.mark.skipif(
     not MANIFEST.is_file(), reason="weights/manifest.json is not there: no weights ship yet"
@@ -73,7 +75,38 @@ def test_wheel_holds_the_code_and_nothing_of_the_tests(wheel):
     assert code <= set(names)
     assert {name.split("/")[0] for name in names} == {"stsr_cli", wheel_info(names)}
     assert not [name for name in names if "__pycache__" in name or "/tests/" in name]
-    assert f"{wheel_info(names)}/licenses/LICENSE" in names
+    assert "stsr_cli/py.typed" in names
+
+
+def test_wheel_names_the_terms_of_the_code_and_of_the_weights(wheel):
+    archive = zipfile.ZipFile(wheel)
+    info = wheel_info(archive.namelist())
+    metadata = message_from_bytes(archive.read(f"{info}/METADATA"))
+    terms = "Apache-2.0 AND LicenseRef-stsr-weights-non-commercial-research"
+    assert metadata["License-Expression"] == terms
+    assert archive.read(f"{info}/licenses/LICENSE") == (REPOSITORY / "LICENSE").read_bytes()
+    of_weights = archive.read(f"{info}/licenses/weights/LICENSE")
+    assert of_weights == archive.read("stsr_cli/weights/LICENSE") == TERMS.read_bytes()
+    said = " ".join(of_weights.decode().split())
+    for entry in embedded_weights().values():
+        assert entry["file"] in said
+        assert entry["licence"] == "non-commercial research"
+    assert "what you make with these weights is for non-commercial research only" in said
+
+
+def test_readme_of_an_index_page_has_whole_addresses(wheel):
+    archive = zipfile.ZipFile(wheel)
+    metadata = message_from_bytes(archive.read(f"{wheel_info(archive.namelist())}/METADATA"))
+    text = metadata.get_payload()
+    home = dict(line.split(", ") for line in metadata.get_all("Project-URL"))["Source"]
+    targets = re.findall(r"\]\(([^)\s]+)\)", re.sub(r"(?ms)^```.*?^```", "", text))
+    assert f"{home}/raw/main/tests/data/before_after.png" in targets
+    assert f"{home}/blob/main/weights/LICENSE" in targets
+    assert not [one for one in targets if not one.startswith(("https://", "#"))]
+    for one in targets:  # none leads where nothing is
+        path = re.fullmatch(rf"{home}/(?:raw|blob)/main/([^#]*).*", one)
+        assert path is None or (REPOSITORY / path[1]).exists(), one
+    assert "stsr upscale in.mp4 out.mp4" in text
 
 
 def wheel_info(names):
