@@ -75,7 +75,6 @@ def sort_arguments(
 
     Raises:
         click.UsageError: there is no output, or it is no folder and has to be one.
-        UsageError: the output exists, and may have been meant as an input.
     """
     has_pattern = values["pattern"] is not None
     if len(paths) < 2 and not has_pattern:
@@ -90,8 +89,6 @@ def sort_arguments(
         is_batch = holds_videos_alone(first[0])
     if not is_batch:
         refuse_given("with one INPUT that is no folder of videos", "skip_existing", "halt_on_error")
-        if not values["overwrite"]:
-            _refuse_second_input(first[0], Path(last))
         return Arguments(first, last, is_batch=False)
     refuse_given("with several files; it is one file of one run", "report", "disagreement")
     refuse_given("with several files", "preview_seconds", "format")
@@ -111,7 +108,7 @@ def sort_arguments(
     return Arguments(first, last, is_batch=True)
 
 
-def _refuse_second_input(source: Path, target: Path) -> None:
+def refuse_second_input(source: Path, target: Path) -> None:
     """Refuse an output that exists and looks like a second input.
 
     Raises:

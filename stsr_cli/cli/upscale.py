@@ -22,7 +22,13 @@ from stsr_cli.cli.fields import (
     section,
     take,
 )
-from stsr_cli.cli.many import many_options, run_many, sort_arguments, take_batch
+from stsr_cli.cli.many import (
+    many_options,
+    refuse_second_input,
+    run_many,
+    sort_arguments,
+    take_batch,
+)
 from stsr_cli.cli.memory import memory_options
 from stsr_cli.cli.preview import run_preview
 from stsr_cli.cli.reading import decoding_options, source_options
@@ -314,7 +320,10 @@ def command(
     if arguments.is_batch:
         context.exit(run_many(take_batch(arguments, many, options), tell, make))
     with telling(tell) as told:
-        report = make(options, told.file(options))
+        listener = told.file(options)
+        if not options.overwrite:
+            refuse_second_input(options.source, options.target)
+        report = make(options, listener)
         told.finish(report)
     if report.damage:
         context.exit(FINISHED_DAMAGED)

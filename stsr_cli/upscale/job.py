@@ -43,7 +43,7 @@ from stsr_cli.video.writer import open_writer
 from stsr_cli.video.written import Writer
 
 _GPU_BATCH = 4
-_PUBLISHED_SCALES = (4, 16)  # that every published f_S reaches
+_COMMON_SCALES = (1, 4, 16)  # that f_S reaches by itself, or refuses when it is loaded
 
 
 @dataclass(frozen=True)
@@ -133,9 +133,9 @@ def settle(options: UpscaleOptions) -> Job:
     if options.encode.hdr == "tonemap":
         source = tone_mapped(source)
     options = with_time_scale(options, source)
-    scale = network_scale(options)
     check_disagreement(options)
     check_manifest(options)
+    scale = network_scale(options)
     timed, ticks = on_output_clock(source, options)
     device = resolve_device(options.model.device)
     dtype = resolve_dtype(options.model.precision, device)
@@ -148,11 +148,10 @@ def network_scale(options: UpscaleOptions) -> int:
 
     Raises:
         UsageError: CDCA makes one factor, and it is less.
-        WeightsError: as of `load_system`; weights are read where the published networks do not reach `scale`.
+        WeightsError: as of `load_system`; weights are read where most networks do not reach `scale`.
     """
     scale, is_cdca = options.scale, options.model.system == "cdca"
-    is_published = not options.model.weights and not is_cdca
-    if scale == 1 or (scale in _PUBLISHED_SCALES and is_published):
+    if scale in _COMMON_SCALES and (not is_cdca or scale < 16):
         return scale
     base = load_system(options.model).scale
     if is_cdca:
