@@ -25,7 +25,13 @@ from stsr_cli.upscale.transparency import AlphaNetwork
 from stsr_cli.video.colour.keeping import tone_mapped
 from stsr_cli.video.hardware import accelerated
 from stsr_cli.video.pipes.pipe import PIPE
-from stsr_cli.video.probe import SourceInfo, estimate_num_frames, probe, shown
+from stsr_cli.video.probe import (
+    SourceInfo,
+    estimate_num_frames,
+    looked_beside,
+    probe,
+    shown,
+)
 from stsr_cli.video.reader import early_times, read_frames
 from stsr_cli.video.sizes import disk_warning
 from stsr_cli.video.target import refuse_loss
@@ -130,6 +136,7 @@ def settle(options: UpscaleOptions) -> Job:
     source = accelerated(probe(options.source, options.read), options.read.hwaccel)
     source = excerpt(source, options.read)
     source = replace(source, jumps=source.jumps and Jumps())  # that sound and pictures share
+    source = looked_beside(source)
     if options.encode.hdr == "tonemap":
         source = tone_mapped(source)
     options = with_time_scale(options, source)

@@ -32,6 +32,7 @@ class Counts(NamedTuple):
     num_corrupt: int = 0
     num_held: int = 0
     num_skipped: int = 0
+    num_captioned: int = 0
 
     def since(self, before: "Counts") -> "Counts":
         """What came after `before`."""
@@ -142,6 +143,7 @@ class Passage:
             self._flags.num_corrupt,
             self._flags.num_held,
             self._flags.num_skipped,
+            self.side_data.num_captioned,
         )
 
     def _within(self, steps: Iterable[Step]) -> Iterator[Step]:

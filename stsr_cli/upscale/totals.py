@@ -17,6 +17,7 @@ from stsr_cli.upscale.pump import Waits
 from stsr_cli.upscale.report import UpscaleReport
 from stsr_cli.video.describe import ends_early
 from stsr_cli.video.probe import SourceInfo, shown
+from stsr_cli.video.side_data.support import late_captions
 from stsr_cli.video.timing.deinterlace import FrameFlags
 from stsr_cli.video.timing.retime import Times
 from stsr_cli.video.timing.scenes import Cut
@@ -124,7 +125,8 @@ class Totals:
             num_interlaced=counts["num_interlaced"],
         )
         damage = [*ends_early(source, self.end_pts), *flags.damage, *written.damage]
-        warnings = [*warnings, *writer.warnings, *flags.warnings, *damage]
+        late = late_captions(source.beside, writer.plan.codec, int(counts["num_captioned"]))
+        warnings = [*warnings, *writer.warnings, *flags.warnings, *late, *damage]
         return UpscaleReport(
             target=options.target,
             frames_in=self.num_frames,

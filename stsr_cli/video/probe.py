@@ -34,6 +34,7 @@ from stsr_cli.video.pipes.pipe import InputPipe
 from stsr_cli.video.salvage import Salvage, decoder_of, salvaged
 from stsr_cli.video.side_data.decoded import display_matrix
 from stsr_cli.video.side_data.immersive import FLAT, Immersive, read_immersive
+from stsr_cli.video.side_data.support import found_beside, found_in_packets
 from stsr_cli.video.timing.clock import dts_delay, jumps_of
 from stsr_cli.video.timing.timeline import Jumps
 
@@ -79,6 +80,7 @@ class SourceInfo:
         images: of an image sequence, its files in order; `path` is their folder or pattern then.
         pipe: what there is of a source that can be read only once; `path` is `-` then.
         has_alpha: whether there is alpha to keep, see `alpha.carries_alpha`.
+        beside: what else lies beside its pictures, in words, as far as it was looked for.
         immersive: what is said of stereo and spherical pictures.
         hdr: what comes with its colours, if they are HDR.
         tone_mapping: how frames are mapped to SDR as they are read, or None; `colour` is what they are afterwards.
@@ -117,6 +119,7 @@ class SourceInfo:
     has_alpha: bool = False
     hdr: HdrMetadata = field(default_factory=HdrMetadata)
     immersive: Immersive = FLAT
+    beside: frozenset[str] = frozenset()
     tone_mapping: ToneMapping | None = None
     options: SourceOptions = WHOLE_SOURCE
 
@@ -204,6 +207,7 @@ def _info(
         has_alpha=carries_alpha(frame, stream),
         hdr=read_hdr(frame),
         immersive=read_immersive(frame),
+        beside=found_beside(frame),
     )
 
 
@@ -291,6 +295,15 @@ def estimate_num_frames(source: SourceInfo) -> int | None:
         if not container.duration or container.duration < 0:
             return None
         return round(Fraction(container.duration, av.time_base) * source.frame_rate)
+
+
+def looked_beside(source: SourceInfo) -> SourceInfo:
+    """The source with what lies beside pictures further on in its file; a pipe and images are as they were."""
+    if source.pipe is not None or source.images:
+        return source
+    with open_source(source) as container:
+        video = find_video(container, source.path, source.stream_index)
+        return replace(source, beside=source.beside | found_in_packets(container, video))
 
 
 def open_source(source: SourceInfo) -> AbstractContextManager[InputContainer]:

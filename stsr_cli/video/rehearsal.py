@@ -29,12 +29,12 @@ from stsr_cli.video.encode.immersive import add_saying, describing
 from stsr_cli.video.encode.restraint import restrained
 from stsr_cli.video.probe import SourceInfo, open_source, reason
 from stsr_cli.video.side_data.immersive import packing_message
-from stsr_cli.video.target import MOV_FAMILY, common_timescale
+from stsr_cli.video.target import MOV_FAMILY, PICTURES_ALONE, common_timescale
 from stsr_cli.video.tracks.copier import RefusedTrack, TrackCopier
 from stsr_cli.video.tracks.keys import add_keys, holds_keys
 from stsr_cli.video.tracks.plan import (
-    PICTURES_ALONE,
     Track,
+    caption_ways,
     carried,
     list_tracks,
     list_ways,
@@ -122,6 +122,8 @@ def rehearse(
     if key and _last and _last[0] == key:
         return _last[1]
     ways = _all_ways(source, format_name, options)
+    of_captions = caption_ways(source, plan.codec, format_name, options)
+    ways += [of_captions] if of_captions else []
 
     def attempt(tracks: Sequence[Track]) -> _Outcome:
         try:

@@ -16,6 +16,7 @@ from stsr_cli.video.images.sequence import numbers_of, parse_pattern
 from stsr_cli.video.probe import SourceInfo, local_url, shown
 
 MOV_FAMILY = frozenset({"mp4", "mov", "ipod", "3gp", "3g2", "psp", "f4v"})
+PICTURES_ALONE = {"image2": "images have no room for it", "yuv4mpegpipe": "y4m has no room for it"}
 IMAGE_ENCODERS = {
     **{".png": "png", ".tif": "tiff", ".tiff": "tiff"},
     **{".jpg": "mjpeg", ".jpeg": "mjpeg", ".webp": "libwebp", ".bmp": "bmp"},

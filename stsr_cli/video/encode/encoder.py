@@ -31,7 +31,8 @@ from stsr_cli.video.encode.restraint import restrained
 from stsr_cli.video.hardware import PLANAR
 from stsr_cli.video.probe import SourceInfo, reason, shown
 from stsr_cli.video.side_data.immersive import FLAT, Immersive, settle_immersive
-from stsr_cli.video.target import MOV_FAMILY
+from stsr_cli.video.side_data.support import CAPTIONS, lost_beside
+from stsr_cli.video.target import MOV_FAMILY, PICTURES_ALONE
 
 _COMPLAINTS = ("Error parsing option", "Unknown option", "Invalid value")
 
@@ -140,6 +141,10 @@ def plan_encoder(
     kept = settle_colour(source, codec.name, pix_fmt, format_name)
     options = appended(options | tag_options(tags.chroma_location), kept.options)
     immersive, not_immersive = settle_immersive(source.immersive, is_turned=turn is not None)
+    beside = source.beside
+    if format_name not in PICTURES_ALONE:  # the tracks can hold the text of captions
+        beside -= {CAPTIONS}
+    lost = [f"{what} cannot be kept with {codec.name}" for what in lost_beside(beside, codec.name)]
     return EncoderPlan(
         codec=codec.name,
         pix_fmt=pix_fmt,
@@ -155,7 +160,7 @@ def plan_encoder(
         is_grey=is_grey(VideoFormat(source.pix_fmt, 8, 8)),
         immersive=immersive.scaled(width / source.width),
         notes=(*notes, *geometry.notes, *kept.notes),
-        warnings=(*warnings, *kept.warnings, *not_immersive),
+        warnings=(*warnings, *kept.warnings, *not_immersive, *lost),
     )
 
 

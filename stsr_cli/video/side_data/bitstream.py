@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 CODINGS = ("h264", "hevc", "mpeg2video", "av1")
 REGISTERED, UNREGISTERED, FRAME_PACKING, AMBIENT = 4, 5, 45, 148  # types of SEI messages
-ENCODER_IDS = (  # begin the settings of x264 and x265, which tell of one encoding
+_ENCODER_IDS = (
     bytes.fromhex("dc45e9bde6d948b7962cd820d923eeef"),
     bytes.fromhex("2ca2de09b51747dbbb55a4fe7fc2fc4e"),
 )
@@ -116,11 +116,16 @@ def find(packet: bytes, coding: str, extradata: bytes | None) -> list[Message]:
     return []
 
 
+def encoder_settings(data: bytes) -> bool:
+    """Whether an unregistered message holds the settings of x264 or x265, which are those of one encoding alone."""
+    return data.startswith(_ENCODER_IDS)
+
+
 def checksum(packet: bytes, coding: str, extradata: bytes | None) -> int | None:
     """CRC-32 of the messages of a packet, an encoder's own left out; None: it has none. Arguments as of `embed`."""
     if coding not in CODINGS:
         return None
-    messages = [m for m in find(packet, coding, extradata) if not m.data.startswith(ENCODER_IDS)]
+    messages = [m for m in find(packet, coding, extradata) if not encoder_settings(m.data)]
     if not messages:
         return None
     return zlib.crc32(b"".join(bytes([message.kind]) + message.data for message in messages))

@@ -10,9 +10,9 @@ from av.video.frame import VideoFrame
 
 from stsr_cli.video.side_data.bitstream import (
     AMBIENT,
-    ENCODER_IDS,
     UNREGISTERED,
     Message,
+    encoder_settings,
     format_message,
 )
 from stsr_cli.video.side_data.immersive import packing_message, read_immersive
@@ -70,7 +70,7 @@ def messages_of(frame: VideoFrame) -> FrameMessages:
             captions += content
         elif kind == SideDataType.AFD and content:
             others.append(format_message(content[0] & 15))
-        elif kind == SideDataType.SEI_UNREGISTERED and not content.startswith(ENCODER_IDS):
+        elif kind == SideDataType.SEI_UNREGISTERED and not encoder_settings(content):
             others.append(Message(UNREGISTERED, content))
         elif kind == SideDataType.AMBIENT_VIEWING_ENVIRONMENT:
             others += _ambient(content)

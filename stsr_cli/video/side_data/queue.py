@@ -12,14 +12,20 @@ from stsr_cli.video.side_data.decoded import FrameMessages
 
 
 class SideDataQueue:
-    """Messages that wait for their output frame; one thread may put while another takes."""
+    """Messages that wait for their output frame; one thread may put while another takes.
+
+    Attributes:
+        num_captioned: given frames with closed captions so far.
+    """
 
     def __init__(self) -> None:
+        self.num_captioned = 0
         self._waiting: deque[tuple[Fraction, FrameMessages]] = deque()
         self._late = b""  # captions that found no room
 
     def put(self, seconds: Fraction, messages: FrameMessages) -> None:
         """Add what came beside the given frame that is shown then; call in order, before that frame goes on."""
+        self.num_captioned += bool(messages.captions)
         if messages:
             self._waiting.append((seconds, messages))
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import functools
 import hashlib
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from fractions import Fraction
@@ -37,12 +37,17 @@ from stsr_cli.video.tracks.keys import add_keys
 from stsr_cli.video.tracks.lane import KeptTags, Lane, is_hidden, kept_flags, kept_tags
 from stsr_cli.video.tracks.layout import add_copy
 from stsr_cli.video.tracks.plan import Track, carried
-from stsr_cli.video.tracks.recode import AudioRecoder, Recoder, SubtitleRecoder
+from stsr_cli.video.tracks.recode import AudioRecoder, Recoder, SubtitleRecoder, VideoCaptions
 from stsr_cli.video.tracks.tags import Kept, lasting, lowered, stream_tags, tags_in
 
 _TICK = Fraction(1, 1000)  # of Matroska's clock
 # Of a trial: packets of each track, and how much of the file is read for them at most.
 _SAMPLE_PACKETS, _MOST_READ, _MOST_BYTES = 24, 2000, 32 << 20
+_RECODERS: dict[str, Callable[[Any, str], Recoder]] = {
+    "audio": AudioRecoder,
+    "subtitle": SubtitleRecoder,
+    "captions": VideoCaptions,
+}
 _MIME_TYPES = {"mjpeg": "image/jpeg", "png": "image/png", "webp": "image/webp", "bmp": "image/bmp"}
 
 
@@ -177,7 +182,7 @@ class TrackCopier:
         self.video_tags = kept_tags(video, of_video)
         self.video_flags = kept_flags(video, of_video)
         for track in carried(self.plan):
-            self._add(track, output, None if track.kind == "data" else next(tried, None))
+            self._add(track, output, next(tried, None) if track.has_tags else None)
         for track in self.plan:  # last, as readers list them, so that no index moves
             if track.kind in ("attachment", "cover") and track.action == "copy":
                 self._attach(track, output)
@@ -186,7 +191,9 @@ class TrackCopier:
             self._packets = self._source.pipe.packets(self._lanes) if is_read else iter(())
             return
         wanted = [self._input.streams[index] for index in self._lanes]
-        if self._is_sample and wanted:  # its packets say how far the file was read
+        if (
+            self._is_sample and wanted and given not in wanted
+        ):  # its packets say how far the file was read
             wanted.append(given)
         for stream in self._input.streams:
             if stream not in wanted:
@@ -292,8 +299,7 @@ class TrackCopier:
         stream = self._input.streams[track.index]
         recoder: Recoder | None = None
         if track.target is not None:
-            kind = AudioRecoder if track.kind == "audio" else SubtitleRecoder
-            recoder = kind(stream, track.target)
+            recoder = _RECODERS[track.kind](stream, track.target)
         try:
             added = recoder.add_to(output) if recoder else self._add_copy(output, stream)
         except (av.FFmpegError, ValueError, StopIteration) as error:
@@ -303,8 +309,9 @@ class TrackCopier:
                 track.index,
                 reason(error),
             ) from error
-        added.metadata.update(tags_in(output.format.name, stream))
-        added.disposition = stream.disposition
+        if track.kind != "captions":
+            added.metadata.update(tags_in(output.format.name, stream))
+            added.disposition = stream.disposition
         if track.codec == "dvdsub":
             _keep_canvas(added, self._source)
         self._lanes[track.index] = Lane(track, added, recoder, kept=kept)

@@ -18,7 +18,7 @@ from stsr_cli.video.check.verify import ExpectedTrack
 from stsr_cli.video.damage import REFUSALS
 from stsr_cli.video.target import MOV_FAMILY
 from stsr_cli.video.tracks.plan import Track
-from stsr_cli.video.tracks.recode import Recoder, SubtitleRecoder
+from stsr_cli.video.tracks.recode import Recoder, SubtitleRecoder, VideoCaptions
 from stsr_cli.video.tracks.tags import lowered
 from stsr_cli.video.trial import codec_of
 
@@ -79,9 +79,9 @@ class Lane:
 
     def stand_in(self) -> Packet[Any] | None:
         """A packet as the track might have one, for a trial without one of its own; None: only text and data do."""
-        if self.track.kind not in ("subtitle", "data"):
+        if self.track.kind not in ("subtitle", "captions", "data"):
             return None
-        if isinstance(self.recoder, SubtitleRecoder):
+        if isinstance(self.recoder, (SubtitleRecoder, VideoCaptions)):
             return self.recoder.line(0, 40, b"0,0,Default,,0,0,0,,x")
         codec = codec_of(self.output) or ""
         text = {
@@ -119,6 +119,8 @@ class Lane:
         if self.is_left_out:
             name = self.output.container.format.name
             complaints.append(f"{self.track.name} is empty, and {name} keeps no empty track")
+        if isinstance(self.recoder, VideoCaptions) and not self.num_packets:
+            complaints = [f"{self.track.name}: nothing of them is text of CEA-608's first channel"]
         return complaints
 
     @property
@@ -154,7 +156,9 @@ class Lane:
     def _order(self, packet: Packet[Any]) -> None:
         """Repair a missing dts, or one that is not later than its predecessor's: muxers refuse those."""
         previous = self.last_dts
-        step = 0 if self.track.kind == "subtitle" else 1  # two lines may be shown at once
+        step = (
+            0 if self.track.kind in ("subtitle", "captions") else 1
+        )  # two lines may be shown at once
         if packet.dts is None:
             packet.dts = (
                 packet.pts if packet.pts is not None else 0 if previous is None else previous + 1

@@ -16,7 +16,8 @@ from av.stream import Discard, Disposition, Stream
 from stsr_cli.errors import UsageError
 from stsr_cli.options import TrackOptions
 from stsr_cli.video.probe import SourceInfo, open_source, shown
-from stsr_cli.video.target import MOV_FAMILY
+from stsr_cli.video.side_data.support import CAPTIONS, lost_beside
+from stsr_cli.video.target import MOV_FAMILY, PICTURES_ALONE
 from stsr_cli.video.track_boxes import track_description
 from stsr_cli.video.tracks import captions
 from stsr_cli.video.tracks.chapters import output_chapters
@@ -24,6 +25,7 @@ from stsr_cli.video.tracks.layout import add_copy
 from stsr_cli.video.tracks.recode import (
     AudioRecoder,
     SubtitleRecoder,
+    VideoCaptions,
     can_be_decoded,
     is_lossless,
     is_text,
@@ -33,7 +35,16 @@ from stsr_cli.video.tracks.tags import Kept, is_lost, lasting, lowered, stream_t
 from stsr_cli.video.trial import codec_of, is_taken
 
 Kind = Literal[
-    "audio", "subtitle", "attachment", "cover", "data", "video", "chapters", "tag", "unknown"
+    "audio",
+    "subtitle",
+    "attachment",
+    "cover",
+    "data",
+    "video",
+    "chapters",
+    "captions",
+    "tag",
+    "unknown",
 ]
 Action = Literal["copy", "convert", "drop", "skip"]
 
@@ -43,7 +54,6 @@ _LOSSLESS_CODECS = ("flac", "alac")  # before those, for sound that is stored wi
 _TEXT_CODECS = ("srt", "mov_text", "webvtt")
 _EVERYWHERE = frozenset({"aac", "mp2", "mp3", "mp3float", "ac3", "eac3", "dca", "dvbsub"})
 _NAMES = {captions.CODEC: "eia_608"}  # of decoders that are called otherwise than what they read
-PICTURES_ALONE = {"image2": "images have no room for it", "yuv4mpegpipe": "y4m has no room for it"}
 
 
 @dataclass(frozen=True)
@@ -69,6 +79,11 @@ class Track:
     action: Action = "copy"
     target: str | None = None
     reason: str | None = None
+
+    @property
+    def has_tags(self) -> bool:
+        """Whether it has tags and flags of its own."""
+        return self.kind not in ("data", "captions")
 
     @property
     def name(self) -> str:
@@ -133,6 +148,29 @@ def list_ways(
     return tuple(ways)
 
 
+def caption_ways(
+    source: SourceInfo, codec: str, format_name: str, options: TrackOptions
+) -> tuple[Track, ...]:
+    """What may become of captions inside the source's video, as of `list_ways`; none where the output's holds them.
+
+    `codec`: name of the encoder.
+    """
+    track = Track("captions", source.stream_index, "inside the video")
+    if not lost_beside(source.beside & {CAPTIONS}, codec):
+        return ()
+    if not options.subs:
+        return (replace(track, action="skip", reason="--no-subs"),)
+    dropped = replace(track, action="drop", reason=f"neither {codec} nor {format_name} holds any")
+    if source.pipe is not None:
+        return (replace(dropped, reason=f"{codec} holds none, and a pipe is read only once"),)
+    with open_source(source) as container:
+        video = container.streams[source.stream_index]
+        held = [c for c in _TEXT_CODECS if is_taken(format_name, VideoCaptions(video, c).add_to)]
+    why = f"without its styles and positions, since {codec} holds none"
+    texts = [replace(track, action="convert", target=target, reason=why) for target in held]
+    return (*texts, dropped)
+
+
 def plan_pictures(source: SourceInfo, format_name: str, options: TrackOptions) -> list[Track]:
     """What becomes of each track in an output that has room for pictures alone, see `PICTURES_ALONE`."""
     tracks = [ways[0] for ways in list_ways(source, format_name, options)]
@@ -161,7 +199,7 @@ def carried(tracks: Sequence[Track]) -> list[Track]:
     return [
         track
         for track in tracks
-        if track.kind in ("audio", "subtitle", "video", "data")
+        if track.kind in ("audio", "subtitle", "video", "data", "captions")
         and (track.action == "copy" or (track.action == "convert" and track.kind != "data"))
     ]
 
@@ -173,7 +211,7 @@ def is_cover(stream: Stream) -> bool:
 
 def tagged(container: InputContainer, video_index: int, tracks: Sequence[Track]) -> list[Stream]:
     """The streams whose tags and flags a container may keep: the video, and those that are carried, but no data."""
-    others = [container.streams[t.index or 0] for t in carried(tracks) if t.kind != "data"]
+    others = [container.streams[t.index or 0] for t in carried(tracks) if t.has_tags]
     return [container.streams[video_index], *others]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import heapq
 from fractions import Fraction
 from typing import Any, Protocol
 
@@ -14,6 +15,7 @@ from av.stream import Stream
 from av.subtitles.stream import SubtitleStream
 from av.subtitles.subtitle import AssSubtitle, SubtitleSet
 
+from stsr_cli.video.side_data.bitstream import captions_in, find
 from stsr_cli.video.tracks import captions
 from stsr_cli.video.tracks.captions import CaptionText, Line
 from stsr_cli.video.tracks.layout import layout_name, name_layout, num_channels, usual_layout
@@ -25,6 +27,7 @@ _TEXT_CODECS = frozenset(
 _USUAL, _LOWEST, _HIGHEST = 96_000, 48_000, 128_000
 _DEFAULT_RATE = 48_000
 _MILLISECOND = Fraction(1, 1000)
+_MOST_REORDERED = 32  # pictures, of any coding
 _LAST_LINE_MS = 3000  # how long the last line is shown if the file does not tell
 
 
@@ -211,3 +214,47 @@ class SubtitleRecoder:
         packet.time_base = _MILLISECOND
         packet.pts, packet.dts, packet.duration = start, start, end - start
         return packet
+
+
+class VideoCaptions:
+    """Closed captions inside a video as a track of text; a `Recoder` of that video's packets."""
+
+    def __init__(self, stream: Stream, codec: str) -> None:
+        """Make text of `codec` of the captions in the video `stream`."""
+        context: Any = stream.codec_context
+        self._coding = context.codec.canonical_name
+        self._extradata = context.extradata
+        self._captions = captions.caption_stream()
+        self._text = SubtitleRecoder(self._captions, codec)
+        self._waiting: list[tuple[int, bytes, int, Fraction]] = []  # pts, triplets, duration, tick
+
+    def add_to(self, output: OutputContainer) -> Stream:
+        """See `Recoder`."""
+        return self._text.add_to(output)
+
+    def recode(self, packet: Packet[Any] | None) -> list[Packet[Any]]:
+        """See `Recoder`; captions are in the order of their pictures, which come in that of coding."""
+        packets: list[Packet[Any]] = []
+        if packet is not None and packet.pts is not None:
+            triplets = captions_in(find(bytes(packet), self._coding, self._extradata))
+            if triplets:
+                entry = (packet.pts, triplets, packet.duration or 0, packet.time_base)
+                heapq.heappush(self._waiting, entry)
+        while self._waiting and self._is_next(packet):
+            pts, triplets, duration, tick = heapq.heappop(self._waiting)
+            caption: Packet[Any] = Packet(triplets)
+            caption.time_base = self._captions.time_base or _MILLISECOND
+            caption.pts = caption.dts = round(pts * tick / caption.time_base)
+            caption.duration = round(duration * tick / caption.time_base)
+            packets += self._text.recode(caption)
+        return packets if packet is not None else packets + self._text.recode(None)
+
+    def line(self, start: int, end: int, ass: bytes) -> Packet[Any]:
+        """See `SubtitleRecoder`."""
+        return self._text.line(start, end, ass)
+
+    def _is_next(self, packet: Packet[Any] | None) -> bool:
+        """Whether no picture that is shown before the first one that waits can still come."""
+        if packet is None or packet.dts is None:
+            return packet is None or len(self._waiting) > _MOST_REORDERED
+        return self._waiting[0][0] <= packet.dts
