@@ -14,7 +14,7 @@ from torch.utils._pytree import tree_leaves
 
 from stsr_cli.cdca import CDCA
 from stsr_cli.device import free_memory
-from stsr_cli.modules import SpatialModule
+from stsr_cli.modules import SpatialModule, TemporalModule
 from stsr_cli.options import StreamChoice, UpscaleOptions
 from stsr_cli.pairs import System
 from stsr_cli.streams import TwoStream
@@ -69,16 +69,26 @@ class _Counter(TorchDispatchMode):
 
 
 def bytes_per_pixel(
-    module: Module, device: torch.device, dtype: torch.dtype = torch.float32
+    module: Module, device: torch.device, dtype: torch.dtype = torch.float32, ratio: int = 1
 ) -> float:
-    """What a module takes at most at a time for each pixel of its input, beside input and weights, in bytes."""
+    """What a module takes at most at a time for each pixel of its input, beside input and weights, in bytes.
+
+    With a ratio, of an f_T that only shows motion found in frames so many times smaller.
+    """
     card = module.card
     side = -(-max(card.min_size, _SIDE) // card.multiple_of) * card.multiple_of
     number = 1 if isinstance(module, SpatialModule) else 2
     frames = torch.zeros(number, 1, 3, side, side, device=device, dtype=dtype)
     known = [frames, *module.parameters(), *module.buffers()]
-    with torch.no_grad(), _Counter(known) as counter:
-        module(*frames)
+    with torch.no_grad():
+        if ratio > 1 and isinstance(module, TemporalModule):
+            frame0, frame1 = frames
+            motion = module.find_motion(frame0, frame1)
+            with _Counter([*known, motion]) as counter:
+                module.render(frame0, frame1, motion, ratio=ratio)
+        else:
+            with _Counter(known) as counter:
+                module(*frames)
     return counter.peak / side**2
 
 
@@ -104,23 +114,25 @@ def within_memory(
         if options.tile:
             system.strip_pixels = (options.tile * system.scale) ** 2
         return system
-    modules: tuple[Module, Module] = (system.spatial, system.temporal)
-    room_s, room_t = (
-        Room(module, size[0], options.tile, options.tile_overlap, tell) for module in modules
-    )
+    modules: list[tuple[Module, int]] = [(system.spatial, 1), (system.temporal, 1)]
+    if system.temporal.finds_motion:
+        modules.append((system.temporal, system.scale))
+    rooms = [
+        Room(module, size[0], options.tile, options.tile_overlap, tell) for module, _ in modules
+    ]
     free = free_memory(device)
     budget = options.max_memory or (None if free is None else int(_SHARE * free))
     hr_pixels = batch_size * size[0] * size[1] * options.scale**2
     if budget is not None and hr_pixels * _MOST_BYTES > budget:
         left = max(budget - _frame_bytes(system, options, hr_pixels), budget // 8)
-        for room, module in zip((room_s, room_t), modules, strict=True):
-            counted = bytes_per_pixel(module, device, _dtype(system))
+        for room, (module, ratio) in zip(rooms, modules, strict=True):
+            counted = bytes_per_pixel(module, device, _dtype(system), ratio)
             room.budget, room.bytes_per_pixel = left, SAFETY * counted
             if options.tile is None:
                 room.max_pixels = max(int(left / room.bytes_per_pixel), 1)
     return TwoStream(
-        TiledSpatial(system.spatial, room_s),
-        TiledTemporal(system.temporal, room_t),
+        TiledSpatial(system.spatial, rooms[0]),
+        TiledTemporal(system.temporal, *rooms[1:]),
         system.scale,
         system.time_scale,
     ).eval()
@@ -154,12 +166,15 @@ def foreseen(system: System, stream: StreamChoice, size: tuple[int, int]) -> lis
     ]
     if system.time_scale > 1:
         ratios = {"t2s": (1,), "s2t": (scale,)}.get(stream, (1, scale))
+        if system.temporal.finds_motion:
+            ratios = tuple(dict.fromkeys((1, *ratios)))
         uses += [(system.temporal, ratio) for ratio in dict.fromkeys(ratios)]
     said = []
     for module, ratio in uses:
         if isinstance(module, TiledSpatial | TiledTemporal):
             is_s2t = isinstance(module, TiledTemporal) and ratio > 1
-            said += module.room.foreseen(height * ratio, width * ratio, is_s2t=is_s2t)
+            room = module.larger if isinstance(module, TiledTemporal) and is_s2t else module.room
+            said += room.foreseen(height * ratio, width * ratio, is_s2t=is_s2t)
     return said
 
 
@@ -167,9 +182,10 @@ def tile_side(system: System) -> int:
     """Longer side of the largest tile that frames were cut into so far, in source pixels; 0: none was."""
     if not isinstance(system, TwoStream):
         return 0
-    sides = [
-        module.room.tile_side
-        for module in (system.spatial, system.temporal)
-        if isinstance(module, TiledSpatial | TiledTemporal)
-    ]
+    rooms: list[Room] = []
+    if isinstance(system.spatial, TiledSpatial):
+        rooms.append(system.spatial.room)
+    if isinstance(system.temporal, TiledTemporal):
+        rooms += [system.temporal.room, system.temporal.larger]
+    sides = [room.tile_side for room in rooms]
     return max(sides, default=0)

@@ -172,12 +172,15 @@ class TiledSpatial(SpatialModule):
 
 
 class TiledTemporal(TemporalModule):
-    """An f_T that is given as much at a time as there is room for."""
+    """An f_T that is given as much at a time as there is room for.
 
-    def __init__(self, module: TemporalModule, room: Room) -> None:
+    Showing motion that was found in smaller frames takes less for a pixel than finding it, so it has a room of its own.
+    """
+
+    def __init__(self, module: TemporalModule, room: Room, larger: Room | None = None) -> None:
         super().__init__(module.config)
         self.card, self.finds_motion = module.card, module.finds_motion
-        self.module, self.room = module, room
+        self.module, self.room, self.larger = module, room, larger or room
 
     def find_motion(self, frame0: Tensor, frame1: Tensor, t: float = 0.5) -> Tensor:
         def run(tiles: Sequence[Tensor], window: Window) -> Tensor:
@@ -191,7 +194,8 @@ class TiledTemporal(TemporalModule):
         def run(tiles: Sequence[Tensor], window: Window) -> Tensor:
             return self.module.render(tiles[0], tiles[1], tiles[2], t, ratio)
 
-        return self.room.run(run, [frame0, frame1, motion], 1)
+        room = self.room if ratio == 1 else self.larger
+        return room.run(run, [frame0, frame1, motion], 1)
 
     def forward(self, frame0: Tensor, frame1: Tensor, t: float = 0.5) -> Tensor:
         def run(tiles: Sequence[Tensor], window: Window) -> Tensor:

@@ -117,6 +117,18 @@ def test_an_estimate_that_does_not_fit_makes_tiles_before_anything_fails():
     assert told == []
 
 
+def test_showing_motion_of_smaller_frames_takes_less_than_finding_it():
+    """It is counted by itself, so that S->T is not cut for what only small frames go through."""
+    f_t = build("temporal", "rife", {"scales": [4, 2, 0.5], "num_channels": [96, 64, 48]})
+    larger, whole = bytes_per_pixel(f_t, CPU, ratio=4), bytes_per_pixel(f_t, CPU)
+    assert 3 * 4 * 3 < larger < whole / 2
+    system = TwoStream(build("spatial", "bicubic"), f_t).eval()
+    tight = within_memory(system, run(max_memory=2**31), (720, 1280), CPU, 1, print)
+    f_t = tight.temporal
+    assert f_t.larger.max_pixels > 2 * f_t.room.max_pixels
+    assert foreseen(tight, "s2t", (720, 1280))[-1].startswith("s2t runs rife on 5120x2880")
+
+
 def test_twice_the_memory_takes_no_more_tiles():
     system = TwoStream(build("spatial", "span"), build("temporal", "rife")).eval()
     counts = []
