@@ -25,7 +25,7 @@ from stsr_cli.video.colour.keeping import canvas
 from stsr_cli.video.encode.orientation import upright, upright_source
 from stsr_cli.video.probe import SourceInfo, estimate_num_frames, probe, shown
 from stsr_cli.video.reader import Frame, read_frames
-from stsr_cli.video.target import check_target
+from stsr_cli.video.target import check_target, held
 from stsr_cli.video.timing.timeline import last_duration
 from stsr_cli.video.writer import open_writer
 
@@ -210,15 +210,18 @@ def _writing(
         turn = (moment.pts - first.start_pts) // turn_ticks
         writer.write(montage.draw(moment.pixels, turn), moment.pts, moment.duration)
 
-    with open_writer(
-        options.target,
-        canvas(first, width, height),
-        options.encode,
-        scale=1,
-        time_scale=1,
-        overwrite=options.overwrite,
-        tracks=TrackOptions(subs=False, attachments=False),
-    ) as writer:
+    with (
+        held(options.target),
+        open_writer(
+            options.target,
+            canvas(first, width, height),
+            options.encode,
+            scale=1,
+            time_scale=1,
+            overwrite=options.overwrite,
+            tracks=TrackOptions(subs=False, attachments=False),
+        ) as writer,
+    ):
         yield write
 
 

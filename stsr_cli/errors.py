@@ -4,6 +4,9 @@ The library raises these and never prints or exits. A message is one line that s
 and what to do next. Anything else that escapes is a bug and keeps its traceback.
 """
 
+from collections.abc import Sequence
+from pathlib import Path
+
 FINISHED_DAMAGED = 3  # exit code: what was asked for is there, but for what is said on stderr
 
 
@@ -11,6 +14,23 @@ class StsrError(Exception):
     """Processing failed: an encoder refused, the disk filled up, a written file did not verify."""
 
     exit_code = 1
+
+
+class UnfinishedOutput(StsrError):
+    """All frames are computed and kept, and the output could not be completed of them.
+
+    `ways`: what completes it without computing them again: for each an output, and options to add.
+    """
+
+    def __init__(
+        self, message: str, ways: Sequence[tuple[Path, Sequence[str]]] = (), exit_code: int = 1
+    ) -> None:
+        super().__init__(message)
+        self.ways, self.exit_code = tuple(ways), exit_code
+
+    def with_advice(self, advice: str) -> "UnfinishedOutput":
+        """The same error, with more to say."""
+        return UnfinishedOutput(f"{self}{advice}", self.ways, self.exit_code)
 
 
 class UsageError(StsrError):

@@ -11,14 +11,16 @@ from pathlib import Path
 
 from stsr_cli.batch.journal import Journal
 from stsr_cli.errors import InputError, UsageError
-from stsr_cli.video.images.sequence import IMAGE_SUFFIXES, natural_order, visible
+from stsr_cli.video.images.sequence import (
+    VIDEO_SUFFIXES,
+    Contents,
+    contents,
+    natural_order,
+    visible,
+)
 from stsr_cli.video.pipes.pipe import PIPE
 from stsr_cli.video.probe import shown
 
-VIDEO_SUFFIXES = frozenset(
-    ".3g2 .3gp .amv .asf .avi .divx .dv .f4v .flv .gif .h264 .h265 .264 .265 .hevc .ivf .m2t .m2ts .m2v .m4v .mk3d "
-    ".mkv .mov .mp4 .mpeg .mpg .mts .mxf .nut .obu .ogv .qt .rm .rmvb .ts .vob .webm .wmv .wtv .y4m".split()
-)
 WORK_SUFFIX = ".stsr"
 
 
@@ -37,12 +39,16 @@ class Input:
     is_found: bool = False
 
 
-def holds_videos_alone(path: Path) -> bool:
-    """Whether a path is a folder with videos right in it and no images, so that it cannot be an image sequence."""
-    if not path.is_dir():
-        return False
-    suffixes = {file.suffix.lower() for file in visible(path) if file.is_file()}
-    return bool(suffixes & VIDEO_SUFFIXES) and not suffixes & (IMAGE_SUFFIXES | {".exr"})
+def left_out(paths: Sequence[Path]) -> list[str]:
+    """What to say of images beside the videos in the folders among `paths`, a sentence a folder."""
+    sentences = []
+    for path in paths:
+        found = contents(path) if path.is_dir() else Contents()
+        images = [*found.artwork, *found.images]
+        if found.videos and images:
+            more = f" and {len(images) - 1} more" if len(images) > 1 else ""
+            sentences.append(f"{shown(images[0])}{more} beside the videos: images are left out")
+    return sentences
 
 
 def find_inputs(paths: Sequence[Path], output: Path | None, *, recursive: bool) -> list[Input]:

@@ -8,6 +8,7 @@ import importlib
 import os
 import signal
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -40,9 +41,11 @@ _TERMS = (
 class _LazyGroup(click.Group):
     """Lists its commands without importing them and maps `StsrError` to exit codes."""
 
-    def main(self, *arguments: Any, **options: Any) -> Any:
+    def main(self, args: Sequence[str] | None = None, *others: Any, **options: Any) -> Any:
+        words = [*(sys.argv[1:] if args is None else args)]
         with surviving_streams():
-            return super().main(*arguments, **options)
+            # `obj`: what was typed, for messages that name a command to go on with
+            return super().main(args, *others, obj=words, **options)
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(_COMMANDS)
@@ -86,7 +89,7 @@ class _LazyGroup(click.Group):
             # every process of a distributed run is stopped; the first one says so
             if not isinstance(error, InterruptedRun) or os.environ.get("RANK", "0") == "0":
                 goes_on = isinstance(error, InterruptedRun) and error.goes_on
-                again = f"; to go on: {command_line(['stsr', *sys.argv[1:]])}" if goes_on else ""
+                again = f"; to go on: {command_line(['stsr', *ctx.obj])}" if goes_on else ""
                 click.echo(f"stsr: {error}{again}", err=True)
             sys.exit(error.exit_code)
         except KeyboardInterrupt:

@@ -70,8 +70,8 @@ def sort_arguments(
     """What of the arguments is read and where it goes.
 
     It is a batch with more than one input, with -r or --output-pattern, or if the input is a folder that holds videos
-    and no images. The last argument is the output; with --output-pattern only if it is a folder, and not alone, or if
-    `is_output_named`: -o said so.
+    and no frames of a sequence. The last argument is the output; with --output-pattern only if it is a folder, and not
+    alone, or if `is_output_named`: -o said so.
 
     Raises:
         click.UsageError: there is no output, or it is no folder and has to be one.
@@ -83,16 +83,14 @@ def sort_arguments(
         )
     first, last = tuple(map(Path, paths[:-1])), paths[-1]
     is_batch = len(first) > 1 or has_pattern or values["recursive"]
+    is_folder = last.endswith(("/", os.sep)) or Path(last).is_dir()
     if not is_batch and first[0].is_dir():
-        from stsr_cli.batch.inputs import holds_videos_alone
-
-        is_batch = holds_videos_alone(first[0])
+        is_batch = _is_folder_of_videos(first[0], is_folder)
     if not is_batch:
         refuse_given("with one INPUT that is no folder of videos", "skip_existing", "halt_on_error")
         return Arguments(first, last, is_batch=False)
     refuse_given("with several files; it is one file of one run", "report", "disagreement")
     refuse_given("with several files", "preview_seconds", "format")
-    is_folder = last.endswith(("/", os.sep)) or Path(last).is_dir()
     if has_pattern and not is_output_named and not (first and is_folder):
         return Arguments((*first, Path(last)), None, is_batch=True)
     if not is_folder:
@@ -137,6 +135,25 @@ def upscale_command(arguments: list[str]) -> list[str]:
     return ["stsr", "upscale", *arguments]
 
 
+def _is_folder_of_videos(folder: Path, is_output_folder: bool) -> bool:
+    """Whether a folder is meant for its videos; pictures of them beside are none of a sequence.
+
+    Raises:
+        click.UsageError: it holds both, and OUTPUT does not tell which is meant.
+    """
+    from stsr_cli.video.images.sequence import contents
+
+    found = contents(folder)
+    if found.videos and found.images and is_output_folder:
+        frame, video = found.images[0], found.videos[0]
+        videos = "1 video" if len(found.videos) == 1 else f"{len(found.videos)} videos"
+        raise click.UsageError(
+            f"{folder} holds {videos} ({video.name}) and {len(found.images)} numbered images ({frame.name}); name the "
+            f"videos themselves, or the images by a pattern, such as {folder / '%06d'}{frame.suffix}"
+        )
+    return bool(found.videos) and not found.images
+
+
 def take_batch(arguments: Arguments, values: dict[str, Any], run: UpscaleOptions) -> BatchOptions:
     """The batch that arguments and options describe."""
     return BatchOptions(
@@ -153,12 +170,15 @@ def run_many(options: BatchOptions, tell: TellOptions, make: "Make") -> int:
     Raises:
         InterruptedRun: it was stopped, after the summary.
     """
+    from stsr_cli.batch.inputs import left_out
     from stsr_cli.batch.plan import plan_batch
     from stsr_cli.batch.run import run_batch
     from stsr_cli.cli.telling import telling
 
     with telling(tell) as told:
         items = plan_batch(options, told.on_probe)
+        for note in left_out(options.inputs):
+            told.on_note(note)
         report = run_batch(items, told, make, halt_on_error=options.halt_on_error)
         told.summarise(report)
     if report.exit_code == InterruptedRun.exit_code and tell.progress != "jsonl":

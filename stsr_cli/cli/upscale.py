@@ -1,6 +1,7 @@
 """`stsr upscale`."""
 
 import math
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, cast, get_args
 
@@ -34,7 +35,7 @@ from stsr_cli.cli.preview import run_preview
 from stsr_cli.cli.reading import decoding_options, source_options
 from stsr_cli.cli.telling import take_telling, tell_options, telling
 from stsr_cli.cli.units import HEIGHT, RATE, SCALE, SIDES, TIME, TIME_SCALE
-from stsr_cli.errors import FINISHED_DAMAGED
+from stsr_cli.errors import FINISHED_DAMAGED, UnfinishedOutput
 from stsr_cli.options import (
     CutAction,
     DoubtAction,
@@ -47,6 +48,7 @@ from stsr_cli.options import (
     UpscaleOptions,
     VariableRate,
 )
+from stsr_cli.text import command_line
 
 _option = option_of(UpscaleOptions, ModelOptions)
 _MANY = ("pattern", "recursive", "halt_on_error", "skip_existing")
@@ -264,6 +266,20 @@ def take_run(values: dict[str, Any]) -> UpscaleOptions:
     return UpscaleOptions(**values, **groups)
 
 
+def _ways_out(error: UnfinishedOutput, output: str, words: Sequence[str]) -> str:
+    """The commands that complete an output; `output`: how it is called among `words`, which were typed."""
+    commands = []
+    forms = {output: "", f"-o{output}": "-o", f"--output={output}": "--output="}
+    place = max((place for place, word in enumerate(words) if word in forms), default=0)
+    before, after = words[1:place], words[place + 1 :]
+    for target, options in error.ways if place else ():
+        called = words[place]
+        if Path(output).suffix != target.suffix:
+            called = f"{forms[called]}{target}"
+        commands.append(command_line(["stsr", words[0], *options, *before, called, *after]))
+    return f"; to join them: {'; or: '.join(commands)}" if commands else ""
+
+
 @click.command(cls=SectionedCommand)
 @click.argument("paths", metavar="INPUT... OUTPUT", type=click.Path(), nargs=-1, required=True)
 @run_options
@@ -323,7 +339,10 @@ def command(
         listener = told.file(options)
         if not options.overwrite:
             refuse_second_input(options.source, options.target)
-        report = make(options, listener)
+        try:
+            report = make(options, listener)
+        except UnfinishedOutput as error:
+            raise error.with_advice(_ways_out(error, str(arguments.output), context.obj)) from error
         told.finish(report)
     if report.damage:
         context.exit(FINISHED_DAMAGED)

@@ -82,6 +82,11 @@ class Events:
     def on_probe(self, num_done: int, num_all: int) -> None:
         """Nothing: no file is begun yet."""
 
+    def on_note(self, note: str) -> None:
+        """What is worth to know of the whole batch."""
+        if self.level <= logging.INFO:
+            self.emit("note", file=None, message=note)
+
     def on_file(self, item: "Item", num_files: int) -> "FileEvents":
         """A file of a batch is begun."""
         assert item.options is not None

@@ -83,6 +83,10 @@ class People:
         if num_done == num_all:
             self.meter.stop()
 
+    def on_note(self, note: str) -> None:
+        """Say what is worth to know of the whole batch."""
+        self.say(f"note: {note}")
+
     def on_file(self, item: "Item", num_files: int) -> "PeopleFile":
         """A file of a batch is begun."""
         assert item.options is not None

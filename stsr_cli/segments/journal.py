@@ -22,7 +22,9 @@ from stsr_cli.video.probe import reason, shown
 from stsr_cli.video.timing.timeline import Slot
 
 _NAME = "journal.jsonl"
-_SCHEMA = 1
+_SCHEMA = 2
+_LOCK = ".lock"
+_ENDING = ".stsr"
 _MAX_NAME_BYTES = 255
 
 
@@ -115,9 +117,68 @@ def _end_of(run: Sequence[int]) -> int:
 
 def work_folder(target: Path, parent: Path | None = None) -> Path:
     """Where the segments of an output are kept: beside it, or in `parent`, under its name and `.stsr`."""
-    room = _MAX_NAME_BYTES - len(".stsr")
+    room = _MAX_NAME_BYTES - len(_ENDING)
     name = os.fsdecode(os.fsencode(target.name)[:room])
-    return (parent or target.parent) / f"{name}.stsr"
+    return (parent or target.parent) / f"{name}{_ENDING}"
+
+
+def find_work_folder(
+    target: Path, parent: Path | None, header: Mapping[str, Any]
+) -> tuple[Path, tuple[Path, ...]]:
+    """Where the segments of an output are kept, or were for another output of the same pictures.
+
+    A run that is repeated with another container, because the first could not be written, finds its segments.
+
+    Args:
+        target: the output.
+        parent: folder for segments, or None: the output's.
+        header: what the run is, as of `Journal`.
+
+    Returns:
+        The folder of `target`, or the one of an output whose name differs in its ending alone, if that has segments of
+        the same run and no process works in it; and other folders with such segments, which are left alone.
+    """
+    own = work_folder(target, parent)
+    if (own / _NAME).exists():
+        return own, ()
+    run, others = _run_of(header), list[Path]()
+    try:
+        folders = sorted(own.parent.glob(f"*{_ENDING}"))
+    except OSError:
+        folders = []
+    for folder in folders:
+        if _run_in(folder) == run and not _is_in_use(folder):
+            if Path(folder.name.removesuffix(_ENDING)).stem == target.stem:
+                return folder, ()
+            others.append(folder)
+    return own, tuple(others)
+
+
+def _run_of(header: Mapping[str, Any]) -> str:
+    """Identity of a run, from what it is."""
+    return hashlib.sha256(json.dumps(header, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def _run_in(folder: Path) -> str | None:
+    """Identity of the run whose journal is in a folder, if it has a segment."""
+    try:
+        with (folder / _NAME).open("rb") as file:
+            first, second = file.readline(), file.readline()
+        header = json.loads(first)
+        if second and isinstance(header, dict) and header.get("schema") == _SCHEMA:
+            return str(header.get("run"))
+    except (OSError, ValueError):
+        return None
+    return None
+
+
+def _is_in_use(folder: Path) -> bool:
+    """Whether a process works in a folder, or may."""
+    try:
+        FileLock(folder / _LOCK).release()
+    except OSError:
+        return True
+    return False
 
 
 class Journal:
@@ -144,12 +205,11 @@ class Journal:
         """
         self.folder, self.header = folder, header
         self.records: dict[int, SegmentRecord] = {}
-        text = json.dumps(header, sort_keys=True)
-        self.run = hashlib.sha256(text.encode()).hexdigest()[:16]
+        self.run = _run_of(header)
         try:
             folder.mkdir(exist_ok=True)
             try:
-                self._lock = FileLock(folder / ".lock")
+                self._lock = FileLock(folder / _LOCK)
             except BlockingIOError:
                 raise UsageError(
                     f"another stsr works in {shown(folder)}; wait for it, or choose another output"
@@ -294,10 +354,15 @@ class Journal:
     def _compare(self, header: Mapping[str, Any]) -> None:
         if header.get("schema") == _SCHEMA and header.get("run") == self.run:
             return
+        if header.get("schema") != _SCHEMA:
+            raise UsageError(
+                f"{shown(self.folder)} holds segments of another version of stsr, which said less of what they are; "
+                "finish the run with that version, or start over with --no-resume"
+            )
         changed = [*_changes(header, json.loads(json.dumps(self.header)))]
         raise UsageError(
             f"{shown(self.folder)} holds segments of another run: "
-            f"{'; '.join(changed) or 'of another version'}; "
+            f"{'; '.join(changed) or 'its journal is damaged'}; "
             "go on with what they were made with, or start over with --no-resume"
         )
 

@@ -20,6 +20,7 @@ from stsr_cli.upscale.segmented import in_segments, plan_segments
 from stsr_cli.upscale.totals import Totals, output_counts
 from stsr_cli.video.hardware import decoder_note
 from stsr_cli.video.size_changes import check_sizes
+from stsr_cli.video.target import held
 
 
 def upscale(
@@ -38,21 +39,24 @@ def upscale(
     Raises:
         InputError, UsageError, WeightsError, DeviceError: before anything is written.
         InputError: the source turns out to be damaged; nothing is left behind but finished segments.
-        StsrError: the output could not be written or does not verify; likewise.
+        StsrError: the output could not be written; likewise. What does not verify is left under another name.
+        UnfinishedOutput: all segments are there and kept, and could not be joined.
         InterruptedRun: it was stopped, and goes on with the same call.
     """
     listener = listener or Silent()
     job = settle(options)
     job = replace(job, source_notes=check_sizes(job.source))
-    segments = plan_segments(job)
-    if segments is None:
-        if runner is not here:
-            listener.on_note(
-                "made in one go, here: only segments of a longer video file are spread (--segment sets their length)"
-            )
-        report = _in_one_go(job, listener)
-    else:
-        report = in_segments(job, segments, listener, runner)
+    with held(options.target):
+        segments = plan_segments(job)
+        if segments is None:
+            if runner is not here:
+                listener.on_note(
+                    "made in one go, here: only segments of a longer video file are spread (--segment sets their "
+                    "length)"
+                )
+            report = _in_one_go(job, listener)
+        else:
+            report = in_segments(job, segments, listener, runner)
     write_manifest(job.options, job.source, report)
     return report
 

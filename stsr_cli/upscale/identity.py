@@ -14,8 +14,14 @@ from stsr_cli.upscale.job import Job, Loaded
 from stsr_cli.upscale.manifest import plain
 from stsr_cli.video.encode.codecs import library_versions
 from stsr_cli.video.encode.encoder import EncoderPlan
-from stsr_cli.video.segment import SegmentFormat
 
+# Of a run in segments: what else says nothing of its pictures, or says it by the encoder that was settled.
+_NOT_OF_PICTURES = frozenset(
+    {
+        *("audio", "subs", "chapters", "attachments", "is_time_scale_free"),
+        *("codec", "crf", "preset", "pix_fmt", "options", "format"),
+    }
+)
 # Options that say where, how fast and how often something is done, and not what comes out.
 _NO_MATTER = frozenset(
     {
@@ -33,21 +39,37 @@ _SAMPLE_BYTES = 1 << 16
 
 
 def identity(
-    job: Job, loaded: Loaded, plan: EncoderPlan, storage: SegmentFormat, grid: Grid
+    job: Job, loaded: Loaded, plan: EncoderPlan, storage: str, grid: Grid
 ) -> dict[str, Any]:
-    """All that decides what is in the segments of a run, as JSON's types."""
+    """All that decides what is in the segments of a run, as JSON's types.
+
+    The container, other tracks and metadata are no part of it: they come when the segments are joined.
+    """
+    options = options_that_matter(job.options)
+    clock = job.timed.time_base / job.ticks
     return {
         "source": fingerprint(job.options.source, job.source.images),
-        "options": {**options_that_matter(job.options), "stream": loaded.stream},
+        "options": {
+            **{name: value for name, value in options.items() if name not in _NOT_OF_PICTURES},
+            "stream": loaded.stream,
+        },
         "weights": {name: sha256(path) for name, path in loaded.weights},
         "encoder": {
             "codec": plan.codec,
             "pix_fmt": plan.coded_pix_fmt,
             "width": plan.width,
             "height": plan.height,
+            "pixel_shape": str(plan.sample_aspect_ratio),
+            "turn": plan.turn and [*plan.turn],
+            "alpha": plan.has_alpha,
             **plan.options,
         },
-        "grid": {**asdict(grid), **asdict(storage)},
+        "grid": {
+            **asdict(grid),
+            "storage": storage,
+            "clock": str(clock),
+            "shared": str(job.ticks_a_tick),
+        },
         "software": {"stsr": __version__, **library_versions()},
     }
 

@@ -19,7 +19,7 @@ from stsr_cli.video.encode.orientation import upright, upright_source
 from stsr_cli.video.pipes.pipe import PIPE
 from stsr_cli.video.probe import SourceInfo, estimate_num_frames, probe
 from stsr_cli.video.reader import read_frames
-from stsr_cli.video.target import check_target, image_pattern
+from stsr_cli.video.target import check_target, held, image_pattern
 from stsr_cli.video.timing.excerpt import excerpt
 from stsr_cli.video.timing.timeline import last_duration
 from stsr_cli.video.writer import open_writer
@@ -127,15 +127,18 @@ def _join(
     shown = upright_source(info)
     height, width = montage.size(shown.height, shown.width)
     first = replace(canvas(shown, width, height), start_pts=0, duration=None)
-    with open_writer(
-        options.target,
-        first,
-        options.encode,
-        scale=1,
-        time_scale=1,
-        overwrite=options.overwrite,
-        tracks=NO_TRACKS,
-    ) as writer:
+    with (
+        held(options.target),
+        open_writer(
+            options.target,
+            first,
+            options.encode,
+            scale=1,
+            time_scale=1,
+            overwrite=options.overwrite,
+            tracks=NO_TRACKS,
+        ) as writer,
+    ):
         end = 0
         for pair in pairs:
             for pixels, duration in _moments(pair, info):

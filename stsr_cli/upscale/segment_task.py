@@ -29,7 +29,7 @@ from stsr_cli.upscale.passage import Passage
 from stsr_cli.upscale.pump import Clock, Waits, pump, write_frame
 from stsr_cli.upscale.totals import output_counts
 from stsr_cli.video.encode.encoder import EncoderPlan
-from stsr_cli.video.segment import SegmentFormat, SegmentWriter
+from stsr_cli.video.segment import SegmentWriter
 from stsr_cli.video.timing.retime import Times
 from stsr_cli.video.timing.timeline import Slot
 
@@ -54,7 +54,7 @@ class SegmentTask:
     run: str
     grid: Grid
     plan: EncoderPlan
-    storage: SegmentFormat
+    storage: str
     first: int
     last: int | None
     is_sought: bool
@@ -234,7 +234,7 @@ class _Splitter:
 
     def _open(self, place: int) -> SegmentWriter:
         task = self._task
-        name = f"{self._passage.tallies[place].index:06d}.{task.storage.name}"
+        name = f"{self._passage.tallies[place].index:06d}.{task.storage}"
         return SegmentWriter(
             task.folder / name, self._job.timed, task.plan, task.storage, time_scale=self._job.ticks
         )

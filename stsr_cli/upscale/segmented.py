@@ -1,14 +1,19 @@
 """A run in segments: those that are missing are made, here or elsewhere, and all are joined to the output."""
 
+import contextlib
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from fractions import Fraction
+from pathlib import Path
+from typing import Any
 
-from stsr_cli.errors import InterruptedRun, StsrError
+from stsr_cli.errors import InterruptedRun, StsrError, UnfinishedOutput
 from stsr_cli.files import sha256
+from stsr_cli.options import UpscaleOptions
 from stsr_cli.segments.grid import Grid
-from stsr_cli.segments.journal import Journal, SegmentRecord, work_folder
+from stsr_cli.segments.journal import Journal, SegmentRecord, find_work_folder, work_folder
 from stsr_cli.upscale.identity import identity
-from stsr_cli.upscale.job import Job, Loaded, load, open_output, warnings_of
+from stsr_cli.upscale.job import Job, Loaded, load, open_output, settle, warnings_of
 from stsr_cli.upscale.listener import Listener
 from stsr_cli.upscale.pump import Clock, Waits
 from stsr_cli.upscale.report import UpscaleReport
@@ -20,10 +25,16 @@ from stsr_cli.video.pipes.pipe import PIPE
 from stsr_cli.video.probe import estimate_seconds, shown
 from stsr_cli.video.segment import read_segment, segment_format
 from stsr_cli.video.target import image_pattern
+from stsr_cli.video.tracks.plan import Track
 from stsr_cli.video.writer import VideoWriter
-from stsr_cli.video.written import Writer, WrittenReport
+from stsr_cli.video.written import Writer, WrittenReport, is_of_disk
 
 _LONGEST_IN_ONE_GO = Fraction(5, 4)  # of a segment
+_CONTAINERS = (".mkv", ".mp4", ".mov")
+_WITHOUT = {
+    **{"audio": "--no-audio", "subtitle": "--no-subs", "chapters": "--no-chapters"},
+    **{"attachment": "--no-attachments", "cover": "--no-attachments"},
+}
 _MOST_ATTEMPTS = 3  # at a segment that does not fit the ones beside it
 
 
@@ -58,16 +69,17 @@ def in_segments(job: Job, grid: Grid, listener: Listener, runner: Runner) -> Ups
         job = replace(job, tick=writer.tick)
         plan, warnings = writer.plan, warnings_of(job, writer, copies=2)
         notes = (*job.notes, *decoder_note(source, options.read.hwaccel), *plan.notes)
-        listener.on_plan(writer.tracks, warnings, notes)
+        tracks = writer.tracks
+        listener.on_plan(tracks, warnings, notes)
         writer.abort()
-    storage = segment_format(options.target, plan)
+    storage = segment_format(plan)
     if storage is None:
         raise StsrError(
             f"{plan.codec} video cannot be made in segments; use --segment 0, or another codec"
         )
     loaded = load(job, listener.on_pair, listener.on_note)
     header, first_pts = identity(job, loaded, plan, storage, grid), job.first_pts()
-    folder = work_folder(options.target, options.work_dir)
+    folder = _work_folder(options, header, listener)
     with Journal(folder, header, resume=options.resume) as journal:
         listener.on_start(source, str(job.device), loaded.choice)
         resumed = Totals.of(journal.records.values())
@@ -90,12 +102,28 @@ def in_segments(job: Job, grid: Grid, listener: Listener, runner: Runner) -> Ups
         try:
             waits = _complete(journal, task, job, loaded, listener, runner)
             Totals.of(journal.chain).check_damage(source)
-            drain = Clock()
-            writer, written = _join(job, journal)
         except KeyboardInterrupt:
             raise InterruptedRun(f"interrupted{_kept(journal)}", goes_on=True) from None
         except StsrError as error:
             raise type(error)(f"{error}{_kept(journal)}") from error
+        drain = Clock()
+        try:
+            writer, written = _join(job, journal)
+        except KeyboardInterrupt:
+            raise InterruptedRun(f"interrupted{_kept(journal)}", goes_on=True) from None
+        except StsrError as error:
+
+            def is_same(options: UpscaleOptions) -> bool:
+                with contextlib.suppress(StsrError):
+                    other = settle(replace(options, report=None))
+                    with open_output(other) as writer:
+                        writer.abort()
+                        return header == identity(other, loaded, writer.plan, storage, grid)
+                return False
+
+            ways = _ways_out(job, error, plan.codec, tracks, is_same)
+            message = f"{error}{_kept(journal)}"
+            raise UnfinishedOutput(message, ways, error.exit_code) from error
         report = Totals.of(journal.chain).report(
             job,
             loaded,
@@ -153,6 +181,22 @@ def _complete(
     )
 
 
+def _work_folder(options: UpscaleOptions, header: Mapping[str, Any], listener: Listener) -> Path:
+    """Where the segments are, or are going to be; says so where the name of the output does not."""
+    own = work_folder(options.target, options.work_dir)
+    if not options.resume:
+        return own
+    folder, others = find_work_folder(options.target, options.work_dir, header)
+    if folder != own:
+        listener.on_note(f"the segments in {shown(folder)} are of the same pictures")
+    for other in others:
+        name = other.with_suffix("").with_suffix(options.target.suffix).name
+        listener.on_note(
+            f"{shown(other)} has segments of the same pictures, which are used for an output called {shown(Path(name))}"
+        )
+    return folder
+
+
 def _join(job: Job, journal: Journal) -> tuple[Writer, WrittenReport]:
     """Write the output: the packets of all segments, and the other tracks."""
     chain = journal.chain
@@ -162,9 +206,47 @@ def _join(job: Job, journal: Journal) -> tuple[Writer, WrittenReport]:
         for record in chain:
             if record.file:
                 path, slots = journal.folder / record.file, record.slots
-                packets = read_segment(path, slots, writer.time_base)
+                packets = read_segment(
+                    path, slots, writer.time_base, is_header_global=writer.is_header_global
+                )
                 writer.write_encoded(packets, slots, delay)
         return writer, writer.close()
+
+
+def _ways_out(
+    job: Job,
+    error: StsrError,
+    codec: str,
+    tracks: Sequence[Track],
+    is_same: Callable[[UpscaleOptions], bool],
+) -> list[tuple[Path, tuple[str, ...]]]:
+    """What completes an output that could not be joined, of the segments that are there; see `UnfinishedOutput`.
+
+    Args:
+        job: the run.
+        error: why not.
+        codec: that the segments are encoded by.
+        tracks: of the output.
+        is_same: whether another run can be, and has the same segments.
+    """
+    target, ways = job.options.target, list[tuple[Path, tuple[str, ...]]]()
+    if is_of_disk(error.__cause__):
+        return [(target, ())]
+    for ending in _CONTAINERS:
+        other = target.with_suffix(ending)
+        if ending == target.suffix.lower() or (other.exists() and not job.options.overwrite):
+            continue
+        options = replace(job.options, target=other)
+        pinned = replace(options, encode=replace(options.encode, codec=codec))
+        if is_same(options):
+            ways.append((other, ()))
+            break
+        if is_same(pinned):  # which "auto" takes in the first container alone
+            ways.append((other, ("--codec", codec)))
+            break
+    kept = {track.kind for track in tracks if track.action in ("copy", "convert")}
+    without = dict.fromkeys(option for kind, option in _WITHOUT.items() if kind in kept)
+    return [*ways, (target, tuple(without))] if without else ways
 
 
 def _kept(journal: Journal) -> str:

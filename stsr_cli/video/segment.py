@@ -11,14 +11,13 @@ import contextlib
 from array import array
 from bisect import bisect_left
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 
 import av
+from av.bitstream import BitStreamFilterContext
 from av.codec.context import Flags as CodecFlags
 from av.container import OutputContainer
-from av.format import Flags
 from av.packet import Packet
 from av.video.stream import VideoStream
 
@@ -31,36 +30,26 @@ from stsr_cli.video.encode.frame_encoder import FrameEncoder
 from stsr_cli.video.opening import OWN_OUTPUT
 from stsr_cli.video.probe import SourceInfo, local_url, open_input, reason, shown
 from stsr_cli.video.side_data.bitstream import Message
-from stsr_cli.video.target import new_container
 from stsr_cli.video.timing.coding_order import delay_of
 from stsr_cli.video.timing.timeline import Slot
 from stsr_cli.video.written import encoding_advice, removing_on_failure
 
 _FORMATS = ("nut", "mov")
+_IN_BAND = frozenset(
+    {"h264", "hevc", "mpeg4"}
+)  # whose encoders write parameter sets in one place or the other
 
 
-@dataclass(frozen=True)
-class SegmentFormat:
-    """How segments are stored.
+def segment_format(plan: EncoderPlan) -> str | None:
+    """FFmpeg's name of the format that segments are stored in, and the ending of their files.
 
-    Attributes:
-        name: FFmpeg's name of the muxer, and the ending of the files.
-        is_header_global: whether the encoder's parameter sets stand in front of all packets, as the output needs it.
+    None: none takes the codec. It follows from the encoder alone, so that segments fit any container with that codec.
     """
-
-    name: str
-    is_header_global: bool
-
-
-def segment_format(target: Path, plan: EncoderPlan) -> SegmentFormat | None:
-    """How segments of an output are stored, or None where no format takes the codec."""
-    with new_container(target, target) as output:
-        is_global = Flags.global_header in Flags(output.format.flags)
     is_beside = plan.has_alpha and plan.codec.startswith("libvpx")
     for name in ("matroska",) if is_beside else _FORMATS:
         with av.open(f"file:segment.{name}", "w", format=name) as output:
             if plan.codec in output.supported_codecs:
-                return SegmentFormat(name, is_global)
+                return name
     return None
 
 
@@ -79,7 +68,7 @@ class SegmentWriter:
         path: Path,
         source: SourceInfo,
         plan: EncoderPlan,
-        storage: SegmentFormat,
+        storage: str,
         *,
         time_scale: int,
     ) -> None:
@@ -101,15 +90,9 @@ class SegmentWriter:
         self._size = (plan.width, plan.height)
         self._coded = array("q")
         with removing_on_failure(self, self.path, encoding_advice):
-            self._output: OutputContainer = av.open(
-                local_url(self._partial), "w", format=storage.name
-            )
+            self._output: OutputContainer = av.open(local_url(self._partial), "w", format=storage)
             self._video = add_video(self._output, source, plan, time_scale)
-            context = self._video.codec_context
-            if storage.is_header_global:
-                context.flags |= CodecFlags.global_header
-            else:
-                context.flags &= ~CodecFlags.global_header
+            self._video.codec_context.flags |= CodecFlags.global_header
             open_encoder(self._video, plan)
             self._output.start_encoding()
             self._encoder = FrameEncoder(self._video, plan, self.time_base)
@@ -163,7 +146,7 @@ class SegmentWriter:
 
 
 def read_segment(
-    path: Path, slots: Sequence[Slot], time_base: Fraction
+    path: Path, slots: Sequence[Slot], time_base: Fraction, *, is_header_global: bool = True
 ) -> Iterator[Packet[VideoStream]]:
     """The packets of a segment in coding order.
 
@@ -171,6 +154,8 @@ def read_segment(
         path: the file.
         slots: when its frames are shown, in ticks of `time_base`.
         time_base: seconds per tick of the output that it was written for, in which the packets are timed.
+        is_header_global: whether the container has the encoder's parameter sets in front of all packets; else each key
+            frame gets them, as in MPEG-TS.
 
     Raises:
         StsrError: it cannot be read.
@@ -182,12 +167,17 @@ def read_segment(
             assert video.time_base is not None
             ticks = video.time_base / time_base
             offset: Fraction | None = None
+            in_band: BitStreamFilterContext | None = None
+            if not is_header_global and video.codec_context.codec.canonical_name in _IN_BAND:
+                in_band = BitStreamFilterContext("dump_extra", video)
             for packet in container.demux(video):
                 if packet.size and packet.pts is not None:
                     if offset is None:  # the first frame of a closed GOP is coded first
                         offset = times[0] - packet.pts * ticks
-                    packet.pts = _nearest(packet.pts * ticks + offset, times)
-                    yield packet
+                    pts = _nearest(packet.pts * ticks + offset, times)
+                    for filtered in in_band.filter(packet) if in_band else (packet,):
+                        filtered.pts = pts
+                        yield filtered
     except (av.FFmpegError, OSError, ValueError) as error:
         raise StsrError(f"cannot read {shown(path)}: {reason(error)}; run again") from error
 

@@ -1,8 +1,9 @@
 """The name of an output: whether it may be written, what it is called until it is complete."""
 
+import contextlib
 import math
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from fractions import Fraction
 from pathlib import Path
 
@@ -11,8 +12,10 @@ from av.container import OutputContainer
 from av.format import Flags
 
 from stsr_cli.errors import UsageError
+from stsr_cli.files import FileLock
 from stsr_cli.options import DEFAULT_IMAGE_NAME, TrackOptions
 from stsr_cli.video.images.sequence import numbers_of, parse_pattern
+from stsr_cli.video.pipes.pipe import PIPE
 from stsr_cli.video.probe import SourceInfo, local_url, shown
 
 MOV_FAMILY = frozenset({"mp4", "mov", "ipod", "3gp", "3g2", "psp", "f4v"})
@@ -26,6 +29,7 @@ _UNFIT = {
     "webp": "FFmpeg cannot read moving WebP back to verify it",
 }
 _MAX_NAME_BYTES = 255
+_LOCK_SUFFIX = ".stsr-lock"
 _HIGHEST_TIMESCALE = 2**31 - 1
 
 
@@ -94,6 +98,44 @@ def partial_name(target: Path) -> Path:
     room = _MAX_NAME_BYTES - 1 - len(os.fsencode(suffix))
     stem = os.fsdecode(os.fsencode(target.stem)[:room])
     return target.with_name(f".{stem}{suffix}")
+
+
+def unverified_name(target: Path) -> Path:
+    """A sibling with the same extension, for a file that is complete and not as it should be."""
+    suffix = f".unverified{target.suffix}"
+    room = _MAX_NAME_BYTES - len(os.fsencode(suffix))
+    return target.with_name(os.fsdecode(os.fsencode(target.stem)[:room]) + suffix)
+
+
+@contextlib.contextmanager
+def held(target: Path) -> Iterator[None]:
+    """Keep other processes from writing an output in this context, by a hidden file beside it.
+
+    Args:
+        target: a file; or images, which are held by their folder; or the standard output, which is not held.
+
+    Raises:
+        UsageError: another process writes it.
+    """
+    room = _MAX_NAME_BYTES - 1 - len(_LOCK_SUFFIX)
+    lock: FileLock | None = None
+    try:
+        images = image_pattern(target)
+        place = (images.absolute().parent if images else target.absolute()).resolve()
+        if target != PIPE and place.name:
+            stem = os.fsdecode(os.fsencode(place.name)[:room])
+            lock = FileLock(place.with_name(f".{stem}{_LOCK_SUFFIX}"))
+    except BlockingIOError:
+        raise UsageError(
+            f"another stsr is writing {shown(target)}; wait for it, or choose another output"
+        ) from None
+    except (OSError, RuntimeError):  # no such folder, which is said later, or no locks there
+        lock = None
+    try:
+        yield
+    finally:
+        if lock is not None:
+            lock.release(remove=True)
 
 
 def new_container(path: Path, target: Path) -> OutputContainer:

@@ -16,6 +16,7 @@ from pathlib import Path
 from types import TracebackType
 
 import av
+from av.format import Flags
 from av.packet import Packet
 from av.video.stream import VideoStream
 
@@ -43,12 +44,20 @@ from stsr_cli.video.target import (
     new_container,
     partial_name,
     refuse_loss,
+    unverified_name,
 )
 from stsr_cli.video.timing.coding_order import dts_of, stretch
 from stsr_cli.video.timing.timeline import Slot, ticks_at
 from stsr_cli.video.tracks.copier import TrackCopier
 from stsr_cli.video.tracks.plan import Track
-from stsr_cli.video.written import GONE, Writer, WrittenReport, encoding_advice, removing_on_failure
+from stsr_cli.video.written import (
+    GONE,
+    Writer,
+    WrittenReport,
+    encoding_advice,
+    joining_advice,
+    removing_on_failure,
+)
 
 _ALL_TRACKS = TrackOptions()
 _HEADER_ROUNDING = Fraction(1, 1000)
@@ -183,6 +192,11 @@ class VideoWriter:
         self._is_open = True
 
     @property
+    def is_header_global(self) -> bool:
+        """Whether the container has the encoder's parameter sets in front of all packets."""
+        return Flags.global_header in Flags(self._output.format.flags)
+
+    @property
     def tracks(self) -> tuple[Track, ...]:
         """What becomes of each other track of the source."""
         return self._tracks.plan
@@ -245,7 +259,7 @@ class VideoWriter:
         for slot in slots:
             self._show(slot)
         num_before = self._num_coded
-        with removing_on_failure(self, self.target, encoding_advice):
+        with removing_on_failure(self, self.target, joining_advice):
             for packet in packets:
                 assert packet.pts is not None
                 packet.pts = self._moved.pop(packet.pts, packet.pts)
@@ -282,10 +296,10 @@ class VideoWriter:
         """Drain the encoder, copy the rest of the tracks, verify, and give the file its name.
 
         Raises:
-            StsrError: no frame was written, the disk is full, or the file does not verify; the target
-                is untouched and the temporary file is gone then.
+            StsrError: no frame was written, the disk is full, or the file does not verify, and is kept under another
+                name then; the target is untouched.
         """
-        with removing_on_failure(self, self.target, encoding_advice):
+        with removing_on_failure(self, self.target, joining_advice):
             if not self._num_frames:
                 raise StsrError(f"no frame was written to {shown(self.target)}; check the source")
             self._follow_header()
@@ -303,7 +317,7 @@ class VideoWriter:
                 with self._partial.open("r+b") as file:
                     self._tracks.describe(file, describing(self.plan, muxer))
                 sync(self._partial)
-                self._checks = verify(self._partial, expected, shown(self.target), muxer)
+                self._checks = self._verified(expected, muxer)
                 replace(self._partial, self.target)
         self._tracks.close()
         self._is_open = False
@@ -315,6 +329,15 @@ class VideoWriter:
             checks=self._checks,
             damage=self._tracks.damage,
         )
+
+    def _verified(self, expected: Expected, muxer: str) -> tuple[Check, ...]:
+        """Compare the file with what was written; it is kept under another name where it differs."""
+        try:
+            return verify(self._partial, expected, shown(self.target), muxer)
+        except StsrError as error:
+            kept = unverified_name(self.target)
+            replace(self._partial, kept)
+            raise StsrError(f"{error}; what was written is kept as {shown(kept)}") from error
 
     def abort(self) -> None:
         """Give up: remove the temporary file and leave the target alone. Safe to repeat."""

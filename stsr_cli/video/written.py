@@ -134,6 +134,20 @@ def removing_on_failure(
         raise
 
 
+def is_of_disk(error: BaseException | None) -> bool:
+    """Whether an error is the disk's: another container would meet it as well."""
+    return getattr(error, "errno", None) in _DISK_ERRORS
+
+
+def joining_advice(number: int | None) -> str:
+    """What can be done about a system's error while tracks are put together."""
+    if number == errno.EPIPE:
+        return GONE
+    if number in _DISK_ERRORS:
+        return "free some space or write elsewhere"
+    return "write another container, such as .mkv, or leave out tracks (--no-audio, --no-subs)"
+
+
 def encoding_advice(number: int | None) -> str:
     """What can be done about a system's error while video is encoded and written."""
     if number == errno.EPIPE:

@@ -122,7 +122,7 @@ def task_of(options: UpscaleOptions, folder: Path, seconds: int) -> SegmentTask:
     with open_output(job) as writer:
         plan = writer.plan
         writer.abort()
-    storage = segment_format(options.target, plan)
+    storage = segment_format(plan)
     source = job.source
     grid = Grid.of(Fraction(seconds), source.start_pts, source.time_base, source.frame_rate)
     first = CLIP_SECONDS // seconds // 2

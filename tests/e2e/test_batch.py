@@ -9,9 +9,10 @@ from fractions import Fraction
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from stsr_cli.video.probe import probe
-from tests.conftest import write_clip
+from tests.conftest import textured_frame, write_clip
 
 PLAIN = ["--spatial", "bicubic", "--temporal", "blend"]
 
@@ -251,3 +252,27 @@ def test_interrupted_in_the_middle_of_a_file(tmp_path, upscaled):
     assert "an earlier run has done" in again.stderr
     assert files(tmp_path / "out") == ["a.mp4", "b.mp4", "c.mp4"]
     assert probe(tmp_path / "out" / "b.mp4").num_frames_from_header == 600
+
+
+def test_a_folder_of_videos_with_a_poster_is_a_folder_of_videos(upscaled, tmp_path):
+    (tmp_path / "film").mkdir()
+    write_clip(tmp_path / "film" / "a.mp4")
+    Image.fromarray(textured_frame(0, 32, 48)).save(tmp_path / "film" / "folder.jpg")
+    (tmp_path / "film" / "a.srt").write_text("1\n", encoding="utf-8")
+    result = upscaled("film", "out/")
+    assert "folder.jpg beside the videos: images are left out" in result.stderr
+    assert files(tmp_path / "out") == ["a.mp4"]
+    error = upscaled("film", "out.mp4", code=2).stderr
+    assert "a folder of videos needs a folder as output" in error
+
+
+def test_frames_with_a_video_beside_them_are_what_output_says(upscaled, tmp_path):
+    (tmp_path / "frames").mkdir()
+    write_clip(tmp_path / "frames" / "preview.mp4")
+    for index in range(4):
+        image = Image.fromarray(textured_frame(index, 64, 48))
+        image.save(tmp_path / "frames" / f"{index:04d}.png")
+    error = upscaled("frames", "out/", code=2).stderr
+    assert "holds 1 video (preview.mp4) and 4 numbered images (0000.png)" in error
+    upscaled("frames", "out.mkv", "--scale", "1")
+    assert probe(tmp_path / "out.mkv").width == 64

@@ -332,7 +332,8 @@ def test_what_changed_is_refused_and_said(long_clip, make_clip, tmp_path, call):
         process.kill()
     done = segments_done(tmp_path)
     for options, words in [
-        (("--crf", 3), "options crf was None and is 3"),
+        (("-e", "context=1"), "encoder context was None and is 1"),
+        (("--codec", "libx264"), "encoder codec was ffv1 and is libx264"),
         (("--temporal", "rife"), "options temporal was blend and is rife"),
         (("--scale", 1), "options scale was 4 and is 1"),
         (("--segment", 2), "options segment was 1 and is 2"),
@@ -357,7 +358,7 @@ def test_what_changed_is_refused_and_said(long_clip, make_clip, tmp_path, call):
     assert counts["frames_out"] == 500
     assert 0 < counts["frames_resumed"] < 500
     (tmp_path / "out.mkv").unlink()
-    result = call("upscale", *LONG, "--crf", 3, "--no-resume", code=0)
+    result = call("upscale", *LONG, "-e", "context=1", "--no-resume", code=0)
     assert "going on" not in result.stderr
 
 
@@ -365,7 +366,9 @@ def test_two_runs_of_one_output_do_not_meet(long_clip, tmp_path, call):
     with start(tmp_path, "upscale", *LONG) as process:
         wait_for(lambda: segments_done(tmp_path) >= 1)
         result = call("upscale", *LONG, code=2)
-        assert "another stsr works in out.mkv.stsr" in result.stderr
+        assert "another stsr is writing out.mkv" in result.stderr
+        result = call("upscale", *LONG, "--segment", 0, code=2)
+        assert "another stsr is writing out.mkv" in result.stderr
         process.send_signal(signal.SIGTERM)
         process.communicate(timeout=60)
     assert process.returncode == 130

@@ -7,7 +7,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from stsr_cli.batch.inputs import find_inputs, holds_videos_alone
+from stsr_cli.batch.inputs import find_inputs
 from stsr_cli.batch.journal import NAME, Journal
 from stsr_cli.batch.naming import FIELDS, check_pattern, extension, output_name, rate_text
 from stsr_cli.batch.plan import Item
@@ -15,6 +15,7 @@ from stsr_cli.batch.run import run_batch
 from stsr_cli.errors import InputError, InterruptedRun, StsrError, UsageError
 from stsr_cli.options import EncodeOptions, UpscaleOptions
 from stsr_cli.upscale import Silent
+from stsr_cli.video.images.sequence import contents
 
 
 @pytest.fixture
@@ -67,13 +68,34 @@ def test_a_folder_without_videos_and_a_pipe_are_refused(touch, paths, error):
         found(*paths)
 
 
+FRAMES = " ".join(f"{number:04d}.png" for number in range(1, 9))
+
+
 @pytest.mark.parametrize(
-    ("names", "expected"),
-    [("a.mp4 b.txt", True), ("a.mp4 b.png", False), ("b.txt", False), ("s/a.mp4", False)],
+    ("names", "videos", "images", "artwork"),
+    [
+        ("a.mp4 b.txt a.srt a.nfo Thumbs.db", 1, 0, 0),
+        ("a.mp4 folder.jpg cover.png", 1, 0, 2),
+        ("a.mp4 b.mkv a-poster.jpg a-fanart1.jpg b.jpg season01-poster.jpg", 2, 0, 4),
+        ("show.s01e01.mp4 show.s01e02.mp4 show.s01e01-thumb.jpg show.s01e02-thumb.jpg", 2, 0, 2),
+        ("a.mp4 holiday.png", 1, 0, 1),
+        (f"{FRAMES}", 0, 8, 0),
+        (f"a.mp4 {FRAMES}", 1, 8, 0),
+        (f"a.mp4 cover.jpg {FRAMES}", 1, 8, 1),
+        ("a.mp4 IMG_0003.JPG IMG_0009.JPG IMG_0150.JPG", 1, 0, 3),
+        ("cover.jpg", 0, 1, 0),
+        (".a.mp4 ._b.mkv 1.png", 0, 1, 0),
+        ("s/a.mp4 b.txt", 0, 0, 0),
+    ],
 )
-def test_which_folder_alone_is_a_batch(touch, names, expected):
+def test_what_a_folder_holds(touch, names, videos, images, artwork):
     touch(*(f"c/{name}" for name in names.split()))
-    assert holds_videos_alone(Path("c")) is expected
+    found = contents(Path("c"))
+    assert [len(one) for one in (found.videos, found.images, found.artwork)] == [
+        videos,
+        images,
+        artwork,
+    ]
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 """Names of images that make a sequence: a folder of them, or a pattern such as `frames/%06d.png`. Opens no image."""
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -8,8 +9,67 @@ from stsr_cli.errors import InputError
 from stsr_cli.options import DEFAULT_IMAGE_NAME
 
 IMAGE_SUFFIXES = frozenset(".png .jpg .jpeg .webp .bmp .tif .tiff".split())
-_READABLE = IMAGE_SUFFIXES | {".exr"}  # which no set of training data has
+READABLE_SUFFIXES = IMAGE_SUFFIXES | {".exr"}  # which no set of training data has
+VIDEO_SUFFIXES = frozenset(
+    ".3g2 .3gp .amv .asf .avi .divx .dv .f4v .flv .gif .h264 .h265 .264 .265 .hevc .ivf .m2t .m2ts .m2v .m4v .mk3d "
+    ".mkv .mov .mp4 .mpeg .mpg .mts .mxf .nut .obu .ogv .qt .rm .rmvb .ts .vob .webm .wmv .wtv .y4m".split()
+)
+# What media libraries, cameras and players call pictures of a video, or of a whole folder.
+_ARTWORK = re.compile(
+    r"(.*[-_. ])?(album|art|back|backdrop|banner|clearart|clearlogo|cover|disc|fanart|folder|front|keyart|landscape|"
+    r"logo|poster|screenshot|small|thumb|thumbnail)[-_ ]?\d{0,2}",
+    re.IGNORECASE,
+)
+_NUMBER = re.compile(r"\d+")
 _TOKEN = re.compile(r"([^%]+|%(?!%|d|0\d{1,2}d))|(%%)|(%(?:0(\d{1,2}))?d)")
+
+
+@dataclass(frozen=True)
+class Contents:
+    """What is right in a folder, in natural order.
+
+    Attributes:
+        videos: files with a video's ending.
+        images: those that may be the frames of a sequence.
+        artwork: those beside videos that are not: posters, thumbnails, single pictures.
+    """
+
+    videos: tuple[Path, ...] = ()
+    images: tuple[Path, ...] = ()
+    artwork: tuple[Path, ...] = ()
+
+
+def contents(folder: Path) -> Contents:
+    """Tell videos, frames and artwork apart; of hidden files and of folders in it nothing is said.
+
+    Raises:
+        InputError: it cannot be read.
+    """
+    files = [path for path in visible(folder) if path.is_file()]
+    videos = tuple(path for path in files if path.suffix.lower() in VIDEO_SUFFIXES)
+    images = tuple(path for path in files if path.suffix.lower() in READABLE_SUFFIXES)
+    if not videos:
+        return Contents(images=images)
+    stems = {video.stem.lower() for video in videos}
+    begins = tuple(f"{stem}{sign}" for stem in stems for sign in "-_. (")
+    frames = [
+        image
+        for image in images
+        if not _ARTWORK.fullmatch(image.stem)
+        and image.stem.lower() not in stems
+        and not image.stem.lower().startswith(begins)
+    ]
+    frames = frames if _are_numbered(frames) else []
+    return Contents(videos, tuple(frames), tuple(path for path in images if path not in frames))
+
+
+def _are_numbered(images: Sequence[Path]) -> bool:
+    """Whether files have one name but for a number in it, few of which are missing."""
+    if len({_NUMBER.sub("#", image.name.lower()) for image in images}) != 1 or len(images) < 2:
+        return False
+    numbers = [tuple(map(int, _NUMBER.findall(image.stem))) for image in images]
+    changing = [place for place in zip(*numbers, strict=True) if len(set(place)) > 1]
+    return len(changing) == 1 and max(changing[0]) - min(changing[0]) < 2 * len(images)
 
 
 @dataclass(frozen=True)
@@ -62,7 +122,7 @@ def find_images(path: Path, shown: str) -> tuple[Path, ...]:
     if path.is_dir():
         return _in_folder(path, shown)
     pattern = parse_pattern(path.name)
-    if pattern is None or path.exists() or path.suffix.lower() not in _READABLE:
+    if pattern is None or path.exists() or path.suffix.lower() not in READABLE_SUFFIXES:
         return ()
     numbers = numbers_of(pattern, path.parent) if path.parent.is_dir() else []
     if not numbers:
@@ -115,11 +175,13 @@ def image_files(folder: Path) -> list[Path]:
 
 
 def _in_folder(folder: Path, shown: str) -> tuple[Path, ...]:
-    files = [path for path in visible(folder) if not path.is_dir()]
-    images = [path for path in files if path.suffix.lower() in _READABLE]
+    found = contents(folder)
+    images = found.images
+    if found.videos and not images:
+        raise InputError(f"{shown} is a folder of videos; name one, such as {found.videos[0].name}")
     if not images:
         raise InputError(
-            f"{shown} is a folder without images ({' '.join(sorted(_READABLE))}); name a video file"
+            f"{shown} is a folder without images ({' '.join(sorted(READABLE_SUFFIXES))}); name a video file"
         )
     endings = sorted({path.suffix.lower() for path in images})
     if len(endings) > 1:
@@ -127,4 +189,4 @@ def _in_folder(folder: Path, shown: str) -> tuple[Path, ...]:
             f"{shown} holds images of several kinds ({' '.join(endings)}); name those to read by a pattern, such as "
             f"{shown}/{DEFAULT_IMAGE_NAME}"
         )
-    return tuple(images)
+    return images

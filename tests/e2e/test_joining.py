@@ -1,0 +1,158 @@
+"""What was computed stays usable when the end fails, and two runs do not write one output."""
+
+import json
+import shlex
+
+import av
+import pytest
+
+from stsr_cli.errors import StsrError, UsageError
+from stsr_cli.segments.journal import find_work_folder
+from stsr_cli.video import writer
+from stsr_cli.video.target import held
+from stsr_cli.video.tracks.copier import TrackCopier
+
+PLAIN = ("--spatial", "bicubic", "--temporal", "blend", "--scale", 1)
+IN_SEGMENTS = (*PLAIN, "--segment", 0.25)
+GOP = {"g": "12", "bf": "3"}
+
+
+@pytest.fixture
+def clip(make_clip):
+    """A second with sound."""
+    return make_clip("in.mp4", num_frames=25, options=GOP, has_sound=True)
+
+
+@pytest.fixture
+def muxer_fails_with_sound(monkeypatch):
+    """The MP4 muxer refuses the end of a file with sound, as it did with PCM that has no channel layout."""
+    really = TrackCopier.copy_until
+
+    def copy_until(self, output, until):
+        if until is None and output.format.name == "mp4" and output.streams.audio:
+            raise av.ArgumentError(22, "Invalid argument")
+        really(self, output, until)
+
+    monkeypatch.setattr(TrackCopier, "copy_until", copy_until)
+
+
+def commands(stderr):
+    """The commands that a message names, without `stsr`."""
+    said = stderr.rpartition("; to join them: ")[2]
+    return [shlex.split(command)[1:] for command in said.strip().split("; or: ")]
+
+
+def streams(path):
+    with av.open(str(path)) as container:
+        frames = sum(1 for _ in container.decode(video=0))
+        return frames, [stream.type for stream in container.streams]
+
+
+@pytest.mark.parametrize("way", [0, 1])
+def test_what_cannot_be_joined_is_joined_otherwise(
+    way, clip, muxer_fails_with_sound, call, tmp_path
+):
+    error = call("upscale", "in.mp4", "out.mp4", *IN_SEGMENTS, code=1).stderr
+    assert "25 frames in 4 segments are done and kept in out.mp4.stsr" in error
+    assert not (tmp_path / "out.mp4").exists()
+    both = commands(error)
+    assert [both[0][2], both[1][1], both[1][3]] == ["out.mkv", "--no-audio", "out.mp4"]
+    result = call(*both[way], "--report", "run.json")
+    assert json.loads((tmp_path / "run.json").read_text())["counts"]["frames_resumed"] == 50
+    assert "going on from there" in result.stderr
+    expected = (50, ["video", "audio"]) if way == 0 else (50, ["video"])
+    assert streams(tmp_path / ("out.mkv" if way == 0 else "out.mp4")) == expected
+    assert not (tmp_path / "out.mp4.stsr").exists()
+
+
+def test_a_codec_that_the_other_container_would_not_take_is_named(
+    clip, monkeypatch, call, tmp_path
+):
+    """`auto` is VP9 in WebM and H.264 in Matroska: segments of VP9 go into Matroska with --codec alone."""
+
+    def fail(self, output, until):
+        if until is None and output.format.name == "webm":
+            raise av.ArgumentError(22, "Invalid argument")
+        really(self, output, until)
+
+    really = TrackCopier.copy_until
+    monkeypatch.setattr(TrackCopier, "copy_until", fail)
+    fast = ("-e", "deadline=realtime", "-e", "cpu-used=8")
+    error = call("upscale", "in.mp4", "out.webm", *IN_SEGMENTS, *fast, code=1).stderr
+    first = commands(error)[0]
+    assert first[1:5] == ["--codec", "libvpx-vp9", "in.mp4", "out.mkv"]
+    assert "going on from there" in call(*first).stderr
+
+
+def test_tracks_and_metadata_are_no_part_of_what_segments_are(clip, call):
+    call("upscale", "in.mp4", "out.mp4", *IN_SEGMENTS, "--keep-work")
+    for target, *options in [
+        ("out.mp4", "--no-audio", "--no-chapters", "--codec", "libx264", "--crf", 18),
+        ("out.mov", "--strict"),
+        ("out.ts",),  # whose packets have the parameter sets that the others have in the header
+    ]:
+        result = call("upscale", "in.mp4", target, *IN_SEGMENTS, *options, "-y", "--keep-work")
+        assert "done 25 frames in 4 segments; going on from there" in result.stderr
+    with av.open("out.ts") as container:
+        assert sum(1 for _ in container.decode(video=0)) == 50
+    changed = ("upscale", "in.mp4", "out.mp4", *IN_SEGMENTS, "-y", "--crf", 20)
+    assert "encoder crf was 18 and is 20" in call(*changed, code=2).stderr
+
+
+def test_an_output_of_another_name_says_where_there_are_segments(clip, call, tmp_path):
+    call("upscale", "in.mp4", "out.mp4", *IN_SEGMENTS, "--keep-work")
+    result = call("upscale", "in.mp4", "film.mkv", *IN_SEGMENTS)
+    assert "out.mp4.stsr has segments of the same pictures" in result.stderr
+    assert "an output called out.mkv" in result.stderr
+    assert (tmp_path / "out.mp4.stsr").is_dir()
+
+
+def test_segments_of_an_older_version_are_refused_with_the_reason(clip, call, tmp_path):
+    call("upscale", "in.mp4", "out.mp4", *IN_SEGMENTS, "--keep-work")
+    journal = tmp_path / "out.mp4.stsr" / "journal.jsonl"
+    header, *lines = journal.read_text().splitlines()
+    older = json.dumps({**json.loads(header), "schema": 1})
+    journal.write_text("\n".join([older, *lines, ""]))
+    result = call("upscale", "in.mp4", "out.mp4", *IN_SEGMENTS, "-y", code=2)
+    assert "segments of another version of stsr" in result.stderr
+    call("upscale", "in.mp4", "out.mp4", *IN_SEGMENTS, "-y", "--no-resume")
+
+
+def test_a_folder_in_use_or_damaged_is_no_other_outputs(tmp_path):
+    header = {"options": {"scale": 4}}
+    for name in ("out.mp4.stsr", "out.avi.stsr"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "out.avi.stsr" / "journal.jsonl").write_bytes(b"\xff\n{}\n")
+    assert find_work_folder(tmp_path / "out.mkv", None, header) == (tmp_path / "out.mkv.stsr", ())
+
+
+@pytest.mark.parametrize("segment", [0, 0.25])
+def test_what_does_not_verify_is_kept(segment, clip, monkeypatch, call, tmp_path):
+    def verify(path, expected, name, *others):
+        raise StsrError("written file does not verify: audio 1: packets at their time")
+
+    monkeypatch.setattr(writer, "verify", verify)
+    error = call("upscale", "in.mp4", "out.mp4", *PLAIN, "--segment", segment, code=1).stderr
+    assert "what was written is kept as out.unverified.mp4" in error
+    assert streams(tmp_path / "out.unverified.mp4") == (50, ["video", "audio"])
+    assert not (tmp_path / "out.mp4").exists()
+
+
+@pytest.mark.parametrize("name", ["out.mp4", "%03d.png", "frames/%03d.png"])
+def test_an_output_is_one_runs_at_a_time(name, clip, call, tmp_path):
+    (tmp_path / "frames").mkdir()
+    with held(tmp_path / name):
+        error = call("upscale", "in.mp4", name, *PLAIN, code=2).stderr
+        assert "another stsr is writing" in error
+        assert len(error.splitlines()) == 1
+        with pytest.raises(UsageError), held(tmp_path / name):
+            pass
+    call("upscale", "in.mp4", name, *PLAIN)
+    assert not [path.name for path in tmp_path.iterdir() if path.name.startswith(".")]
+
+
+def test_what_a_killed_run_leaves_hinders_none(clip, call, tmp_path):
+    (tmp_path / ".out.mp4.stsr-lock").touch()
+    (tmp_path / ".out.stsr-part.mp4").write_bytes(b"half")
+    call("upscale", "in.mp4", "out.mp4", *PLAIN)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["in.mp4", "out.mp4"]
