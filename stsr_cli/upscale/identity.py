@@ -68,7 +68,6 @@ def identity(
             **asdict(grid),
             "storage": storage,
             "clock": str(clock),
-            "shared": str(job.ticks_a_tick),
         },
         "software": {"stsr": __version__, **library_versions()},
     }
