@@ -1,6 +1,9 @@
 # Run from anywhere: make -C path/to/stsr demo
 PYTHON ?= python3
 BIN := .venv/bin
+# Processes of the test suite, of one thread each.
+JOBS ?= 2
+PYTEST = -m pytest -n $(JOBS) --dist worksteal
 # What pip says, without the packages that are here already.
 PIP := $(BIN)/python -u -m pip install --disable-pip-version-check -c constraints.txt
 SHOWN := | awk '/Downloading|Building|Installing|Successfully/ { print; fflush() }'
@@ -30,10 +33,10 @@ demo: .venv/.core
 	@echo "The result is $(CURDIR)/demo_4x_2x.mp4"
 
 test: .venv/.dev
-	$(BIN)/python -m pytest
+	$(BIN)/python $(PYTEST)
 
 test-min: .venv-min/.stamp
-	.venv-min/bin/python -m pytest $(FAST)
+	.venv-min/bin/python $(PYTEST) $(FAST)
 
 lint: .venv/.dev
 	$(BIN)/ruff check .

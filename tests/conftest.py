@@ -9,6 +9,10 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
+# Before torch is imported: threads of several processes would wait for each other.
+if "PYTEST_XDIST_WORKER" in os.environ:
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 import numpy as np
 import pytest
 from hypothesis import settings
