@@ -103,12 +103,12 @@ def packet_times(path: Path, index: int | None = None) -> list[Fraction]:
 
 
 def stream_hashes(path: Path, kind: str) -> list[str]:
-    """SHA-256 of the payload of each stream of that kind ("a", "s"), as FFmpeg copies it; AAC without ADTS headers."""
-    names = {"a": "audio", "s": "subtitle"}
+    """SHA-256 of the payload of each stream of a kind (a, s, d), as FFmpeg copies it; AAC without ADTS headers."""
+    names = {"a": "audio", "s": "subtitle", "d": "data"}
     streams = [s for s in ffprobe(path)["streams"] if s["codec_type"] == names[kind]]
     command = ["-v", "error", "-i", f"file:{path}", "-map", f"0:{kind}", "-c", "copy"]
     for number, stream in enumerate(streams):
-        if stream["codec_name"] == "aac":
+        if stream.get("codec_name") == "aac":
             command += [f"-bsf:{kind}:{number}", "aac_adtstoasc"]
     text = run("ffmpeg", "-nostdin", *command, "-f", "streamhash", "-hash", "sha256", "-").decode()
     return [line.rpartition("=")[2] for line in text.splitlines()]

@@ -11,6 +11,7 @@ from . import (
     rows_public,
     rows_report,
     rows_scenes,
+    rows_side,
     rows_sound,
     rows_timing,
     rows_tracks,
@@ -22,6 +23,7 @@ GROUPS: dict[str, list[Row]] = {
     "Sound": rows_sound.ROWS,
 }
 GROUPS["Tracks"] = rows_tracks.ROWS
+GROUPS["Beside the pictures"] = rows_side.ROWS
 GROUPS["Colour and depth"] = rows_colour.ROWS + rows_hdr.ROWS
 GROUPS["Geometry"] = rows_geometry.GEOMETRY + rows_scenes.INTERLACED
 GROUPS["Cuts and repeats"] = rows_scenes.CUTS

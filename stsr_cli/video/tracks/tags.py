@@ -24,6 +24,7 @@ _STALE_METADATA = frozenset(
         "compatible_brands",
         "encoder",
         "alpha_mode",
+        "stereo_mode",  # see side_data/immersive.py
         "duration",
         "vendor_id",
         "software",
