@@ -55,17 +55,19 @@ def load_training_data(
         on_broken=on_note,
     )
     labeled, unlabeled = load(options.labeled, True), load(options.unlabeled, False)
-    if options.held_out:
-        held_out = load(options.held_out, True)
-        names = {clip.name for clip in held_out}
-        return TrainingData(
-            [clip for clip in labeled if clip.name not in names], held_out, unlabeled
+    named = load(options.held_out, True)
+    names = {clip.name for clip in named}
+
+    def divide(clips: list[Clip]) -> tuple[list[Clip], list[Clip]]:
+        return (
+            ([clip for clip in clips if clip.name not in names], named) if named else split(clips)
         )
+
     if not options.clips:
-        training, held_out = split(labeled)
+        training, held_out = divide(labeled)
         return TrainingData(training, held_out, unlabeled)
-    own, held_out = split(load(options.clips, True))
-    own_unlabeled, _ = split(load(options.clips, False))
+    own, held_out = divide(load(options.clips, True))
+    own_unlabeled, _ = divide(load(options.clips, False))
     return TrainingData(
         _as_often(own, labeled) + labeled,
         held_out,
