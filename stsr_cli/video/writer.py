@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 import os
 from array import array
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
@@ -20,9 +20,10 @@ from av.format import Flags
 from av.packet import Packet
 from av.video.stream import VideoStream
 
-from stsr_cli.errors import StsrError, UsageError
+from stsr_cli.errors import InputError, StsrError, UsageError
 from stsr_cli.files import replace, sync
 from stsr_cli.options import EncodeOptions, TrackOptions
+from stsr_cli.video.check.readback import read_back
 from stsr_cli.video.check.verify import Check, Expected, verify
 from stsr_cli.video.colour.convert import Pixels
 from stsr_cli.video.encode.encoder import EncoderPlan, open_encoder, plan_encoder
@@ -55,6 +56,7 @@ from stsr_cli.video.written import (
     Writer,
     WrittenReport,
     encoding_advice,
+    is_of_disk,
     joining_advice,
     removing_on_failure,
 )
@@ -172,6 +174,7 @@ class VideoWriter:
         self._messages: dict[int, int] = {}  # checksums by pts
         self.tick: Fraction | None = None
         self._moved: dict[int, int] = {}
+        self._loss: Exception | None = None  # why other tracks are not written any more
         format_name = pipe.format_name if pipe else _format_of(target)
         rehearsal = rehearse(source, plan, tracks, format_name, time_scale)
         self._picture, self._lost = rehearsal.picture, rehearsal.lost
@@ -306,11 +309,15 @@ class VideoWriter:
             for packet in self._encoder.drain():
                 self._mux(packet)
             self._mux(None)
-            self._tracks.copy_until(self._output, None)
-            self._tracks.place_chapters(self._output, self._first_pts * self.time_base)
+            self._copy_tracks(None)
+            with self._losing_tracks():
+                self._tracks.place_chapters(self._output, self._first_pts * self.time_base)
             expected = self._expected()
             muxer = self._output.format.name
-            self._output.close()
+            with self._losing_tracks():
+                self._output.close()
+            if self._loss is not None:
+                self._keep_pictures(self._loss)
             if self._pipe:
                 self._pipe.close()
             else:
@@ -338,6 +345,42 @@ class VideoWriter:
             kept = unverified_name(self.target)
             replace(self._partial, kept)
             raise StsrError(f"{error}; what was written is kept as {shown(kept)}") from error
+
+    @contextlib.contextmanager
+    def _losing_tracks(self) -> Iterator[None]:
+        """Go on after an error of the muxer, without the other tracks: frames that were computed are not lost for them.
+
+        Not where the pictures themselves are lost, and not where segments keep them.
+        """
+        try:
+            yield
+        except (av.FFmpegError, OSError, ValueError) as error:
+            is_alone = len(self._output.streams) < 2
+            if self._pipe or self._num_coded or is_alone or is_of_disk(error):
+                raise
+            self._loss = self._loss or error
+
+    def _copy_tracks(self, seconds: Fraction | None) -> None:
+        if self._loss is None:
+            with self._losing_tracks():
+                self._tracks.copy_until(self._output, seconds)
+
+    def _keep_pictures(self, why: Exception) -> None:
+        """Leave what there is of an output whose other tracks could not be written under another name.
+
+        Raises:
+            StsrError: always; it says where they are, or that they cannot be read.
+        """
+        message = f"cannot write {shown(self.target)}: {reason(why)}; {joining_advice(None)}"
+        kept = unverified_name(self.target)
+        try:
+            sync(self._partial)
+            num_frames = read_back(self._partial).tracks[0].num_packets
+            replace(self._partial, kept)
+        except (InputError, av.FFmpegError, OSError, ValueError, LookupError, StopIteration):
+            raise StsrError(message) from why
+        whole = "all" if num_frames == self._num_frames else f"{num_frames} of {self._num_frames}"
+        raise StsrError(f"{message}; {whole} pictures are kept as {shown(kept)}") from why
 
     def abort(self) -> None:
         """Give up: remove the temporary file and leave the target alone. Safe to repeat."""
@@ -389,9 +432,10 @@ class VideoWriter:
             self._first_dts = held.dts
         if packet is None and self._is_exact:
             stretch(held, self._first_dts + self._coded_end - self._first_pts)
-        self._tracks.copy_until(self._output, held.dts * self.time_base)
+        self._copy_tracks(held.dts * self.time_base)
         held.stream = self._video
-        self._output.mux(held)
+        with self._losing_tracks():  # what the muxer refuses now may be a packet of another track
+            self._output.mux(held)
 
     def _follow_header(self) -> None:
         """End where the source's header ends, if that is what its last frame says but for rounding.

@@ -138,6 +138,30 @@ def test_what_does_not_verify_is_kept(segment, clip, monkeypatch, call, tmp_path
     assert not (tmp_path / "out.mp4").exists()
 
 
+def test_in_one_go_the_pictures_are_kept(clip, muxer_fails_with_sound, call, tmp_path):
+    error = call("upscale", "in.mp4", "out.mp4", *PLAIN, code=1).stderr
+    assert "cannot write out.mp4: Invalid argument" in error
+    assert "all pictures are kept as out.unverified.mp4" in error
+    assert streams(tmp_path / "out.unverified.mp4")[0] == 50
+    assert {path.name for path in tmp_path.iterdir()} == {"in.mp4", "out.unverified.mp4"}
+
+
+def test_a_track_that_fails_in_the_middle_does_not_end_the_pictures(
+    clip, monkeypatch, call, tmp_path
+):
+    really = TrackCopier.copy_until
+
+    def copy_until(self, output, until):
+        if until is not None and until > 0.5:
+            raise av.ArgumentError(22, "Invalid argument")
+        really(self, output, until)
+
+    monkeypatch.setattr(TrackCopier, "copy_until", copy_until)
+    error = call("upscale", "in.mp4", "out.mkv", *PLAIN, code=1).stderr
+    assert "all pictures are kept as out.unverified.mkv" in error
+    assert streams(tmp_path / "out.unverified.mkv") == (50, ["video", "audio"])
+
+
 @pytest.mark.parametrize("name", ["out.mp4", "%03d.png", "frames/%03d.png"])
 def test_an_output_is_one_runs_at_a_time(name, clip, call, tmp_path):
     (tmp_path / "frames").mkdir()
