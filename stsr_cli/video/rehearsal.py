@@ -42,8 +42,9 @@ from stsr_cli.video.tracks.plan import (
     plan_pictures,
     refuse_drops,
     tagged,
+    with_lost_tags,
 )
-from stsr_cli.video.tracks.tags import Kept, is_lost, lasting, same_chapters
+from stsr_cli.video.tracks.tags import Kept, is_lost, same_chapters
 from stsr_cli.video.trial import blank_frame, codec_of, trial_container
 from stsr_cli.video.trial_process import CrashedTrial, call
 
@@ -284,7 +285,7 @@ class _Trial:
                 copier.place_chapters(output, self._pts[0] * self._tick)
             copier.describe(data, describing(self._plan, self._format))
             found = read_back(data, self._format)
-            keys = self._missing(found)
+            keys = self._missing(found, copier)
             if keys:
                 add_keys(data, keys)
                 found = read_back(data, self._format)
@@ -307,12 +308,11 @@ class _Trial:
         finally:
             copier.close()
 
-    def _missing(self, found: Found) -> dict[str, str]:
+    def _missing(self, found: Found, copier: TrackCopier) -> dict[str, str]:
         """Tags of the file that its muxer left out, and that can be added to it."""
         if not holds_keys(self._format):
             return {}
-        with open_source(self._source) as container:
-            tags = lasting(container.metadata)
+        tags = copier.file_tags
         return {key: value for key, value in tags.items() if is_lost(key, value, found.tags)}
 
     def _start(self, output: OutputContainer, coder: VideoStream, copier: TrackCopier) -> None:
@@ -413,9 +413,9 @@ class _Trial:
                 else:  # it had no packet, and QuickTime's muxer writes no empty track
                     streams.append(copier.given(stream.index))
             kept = Kept(found.tags, has_chapters, tuple(streams), keys)
-            tracks += lost_tags(container, index, tracks, kept, self._format)
+            lost_ones = lost_tags(container, index, tracks, kept, self._format, copier.timecodes)
         picture: PictureTraits | None = None
         lost: tuple[str, ...] = ()
         if found.picture is not None:
             picture, lost = kept_traits(given, found.picture, self._format, self._plan.codec)
-        return Rehearsal(tuple(tracks), kept, picture, lost, tick)
+        return Rehearsal(with_lost_tags(tracks, lost_ones), kept, picture, lost, tick)

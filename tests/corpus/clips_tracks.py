@@ -50,10 +50,10 @@ def everything_mp4(folder: Path) -> Path:
     return write(folder / "in.mp4", *parts, chapters=CHAPTERS, metadata=TAGS)
 
 
-def timecode(folder: Path) -> Path:
-    """QuickTime with a timecode track that starts at 01:02:03:04."""
-    video = Video(options={"bf": "0"}, metadata={"timecode": "01:02:03:04"})
-    return write(folder / "in.mov", video, Sound("pcm_s16le"))
+def timecode(code: str, rate: F) -> Build:
+    """QuickTime with a timecode track."""
+    video = Video(rate=rate, options={"bf": "0"}, metadata={"timecode": code})
+    return lambda folder: write(folder / "in.mov", video, Sound("pcm_s16le"))
 
 
 def own_tags(folder: Path) -> Path:

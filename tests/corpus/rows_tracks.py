@@ -1,5 +1,7 @@
 """Rows about what lies beside the video."""
 
+from fractions import Fraction as F
+
 from . import clips_tracks as clips
 from .case import Row
 from .checks import exact_sync, frames, refused, says, sync, times
@@ -26,6 +28,16 @@ from .track_checks import (
 
 VP9 = ("--codec", "libvpx-vp9", "--crf", "40")
 RIGHT = (frames(), times())
+TIMECODES: list[tuple[str, str, F, int, tuple[str, ...], str, str]] = [
+    ("mov", "01:02:03:04", F(25), 2, (), "out.mov", "01:02:03:08"),
+    ("mp4", "10:11:12:20", F(25), 4, (), "out.mp4", "10:11:12:80"),
+    ("mkv", "01:02:03:04", F(25), 2, (), "out.mkv", "01:02:03:08"),
+    ("kept", "01:02:03:04", F(25), 1, (), "out.mov", "01:02:03:04"),
+    ("film", "01:02:03:22", F(24000, 1001), 2, (), "out.mov", "01:02:03:44"),
+    ("drop", "01:00:59;28", F(30000, 1001), 2, (), "out.mov", "01:00:59;56"),
+    ("part", "01:00:59;28", F(30000, 1001), 2, ("--start", "0.06"), "out.mov", "01:01:00;04"),
+    ("fps", "01:02:03:20", F(25), 2, ("--fps", "60"), "out.mov", "01:02:03:48"),
+]
 LINES = [(40, 120, "Über, 日本"), (160, 220, "two")]
 SIGNS = [(20, 120, "Sign italic"), (140, 220, "line\ntwo")]
 
@@ -280,20 +292,31 @@ ROWS = [
         "out.mp4",
         2,
     ),
-    Row(
-        "timecode-mov",
-        "a timecode track, QuickTime",
-        clips.timecode,
-        "a timecode track with the same start",
-        (*RIGHT, same_sound(), timecode_is("01:02:03:04")),
-        output="out.mov",
+    *(
+        Row(
+            f"timecode-{name}",
+            f"a timecode of {code} at {rate}, {time_scale}x, {' '.join(options)} into {output}",
+            clips.timecode(code, rate),
+            f"the same second, and the frame at the new rate: {new}",
+            (*(() if options else (frames(time_scale), times())), timecode_is(new)),
+            options,
+            output,
+            time_scale=time_scale,
+        )
+        for name, code, rate, time_scale, options, output, new in TIMECODES
     ),
     Row(
-        "timecode-mkv",
-        "the same into Matroska",
-        clips.timecode,
-        "it becomes a tag",
-        (*RIGHT, same_sound(), timecode_is("01:02:03:04")),
+        "timecode-too-fast",
+        "a timecode at 25 frames a second, 16x",
+        clips.timecode("01:02:03:04", F(25)),
+        "400 frames a second have none, and it says so, once",
+        (
+            frames(16),
+            says("dropped because there is none for 400 frames a second"),
+            without(["data"]),
+        ),
+        output="out.mov",
+        time_scale=16,
     ),
     Row(
         "tags-mkv",

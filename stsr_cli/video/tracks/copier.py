@@ -39,6 +39,7 @@ from stsr_cli.video.tracks.layout import add_copy
 from stsr_cli.video.tracks.plan import Track, carried
 from stsr_cli.video.tracks.recode import AudioRecoder, Recoder, SubtitleRecoder, VideoCaptions
 from stsr_cli.video.tracks.tags import Kept, lasting, lowered, stream_tags, tags_in
+from stsr_cli.video.tracks.timecodes import TimecodeChange, timecode_in, without_timecode
 
 _TICK = Fraction(1, 1000)  # of Matroska's clock
 # Of a trial: packets of each track, and how much of the file is read for them at most.
@@ -70,6 +71,8 @@ class TrackCopier:
     Attributes:
         plan: what becomes of each track of the source; empty before `add_to`.
         video_tags, video_flags: those of the source's video that the container keeps; likewise.
+        file_tags: of the source, those of `tags` and those that are lost; likewise.
+        timecodes: how they change on the way; likewise.
     """
 
     def __init__(self, source: SourceInfo, *, is_sample: bool = False) -> None:
@@ -96,6 +99,8 @@ class TrackCopier:
         self._error: Exception | None = None  # of the demuxer
         self._lanes: dict[int, Lane] = {}
         self._attached: list[str] = []
+        self.file_tags: dict[str, str] = {}
+        self.timecodes: TimecodeChange | None = None
         self._keys: dict[str, str] = {}  # tags that are added to the complete file
         self._described: dict[int, TrackDescription] = {}  # data, by index in the output
 
@@ -120,8 +125,7 @@ class TrackCopier:
     def tags(self) -> dict[str, str]:
         """Those that the output must hold."""
         lost = {track.codec for track in self.plan if track.kind == "tag"}
-        tags = lasting(self._input.metadata)
-        return lowered({key: value for key, value in tags.items() if key not in lost})
+        return lowered({key: value for key, value in self.file_tags.items() if key not in lost})
 
     def expected(self) -> dict[int, ExpectedTrack]:
         """What the output must hold of each track, by the index of its stream there."""
@@ -170,12 +174,18 @@ class TrackCopier:
             RefusedTrack: the container cannot hold a track.
         """
         self._format, self.plan = output.format.name, tuple(plan)
-        output.metadata.update(lasting(self._input.metadata))
+        given: Any = self._input.streams[self._source.stream_index]
+        self.timecodes = TimecodeChange.of(self._input, self._source, video.average_rate or None)
+        self.file_tags, video_tags = self.timecodes.apply(
+            lasting(self._input.metadata), tags_in(output.format.name, given)
+        )
+        if kept.streams and timecode_in(kept.streams[0][0]) != timecode_in(video_tags):
+            video_tags = without_timecode(video_tags)  # it would come out as another
+        output.metadata.update(self.file_tags)
         self._keys = kept.keys
         if not self._has_chapters_last(output):
             output.set_chapters(with_lead(self.chapters, self._format))
-        given = self._input.streams[self._source.stream_index]
-        video.metadata.update(tags_in(output.format.name, given))
+        video.metadata.update(video_tags)
         video.disposition = given.disposition
         tried = iter(kept.streams)
         of_video = next(tried, None)

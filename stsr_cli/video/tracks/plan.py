@@ -32,6 +32,7 @@ from stsr_cli.video.tracks.recode import (
     lost_by,
 )
 from stsr_cli.video.tracks.tags import Kept, is_lost, lasting, lowered, stream_tags
+from stsr_cli.video.tracks.timecodes import TimecodeChange, timecode_in
 from stsr_cli.video.trial import codec_of, is_taken
 
 Kind = Literal[
@@ -228,17 +229,25 @@ def lost_tags(
     tracks: Sequence[Track],
     found: Kept,
     format_name: str,
+    timecodes: TimecodeChange | None = None,
 ) -> list[Track]:
-    """A track for each tag, language and flag that was tried in vain; `found`: of the `tagged` streams."""
+    """A track for each tag, language and flag that was tried in vain; `found`: of the `tagged` streams.
+
+    `timecodes`: how one was changed before it was tried.
+    """
     streams = tagged(container, video_index, tracks)
     why = f"{format_name} does not keep it"
-    tags = lasting(container.metadata)
+    given = lasting(container.metadata), stream_tags(streams[0])
+    tags, video_tags = timecodes.apply(*given) if timecodes else given
     lost: list[tuple[int | None, str, str]] = [
         (None, key, why) for key, value in tags.items() if is_lost(key, value, found.tags)
     ]
+    if timecodes and any(map(timecode_in, given)) and not timecode_in(video_tags):
+        rate = f"{float(timecodes.new_rate or 0):g}"
+        lost.append((streams[0].index, "timecode", f"there is none for {rate} frames a second"))
     for number, stream in enumerate(streams):
         own_tags, own_flags = found.streams[number] if found.streams else ({}, 0)
-        for key, value in stream_tags(stream).items():
+        for key, value in (stream_tags(stream) if number else video_tags).items():
             is_missing = is_lost(key, value, own_tags) and is_lost(key, value, lowered(tags))
             if is_missing and key.lower() not in ("language", "handler_name"):
                 lost.append((stream.index, key, why))
@@ -252,6 +261,17 @@ def lost_tags(
             flags = [flag for flag in flags if flag != Disposition.default]
         lost += [(stream.index, f"flag {flag.name}", why) for flag in flags]
     return [Track("tag", i, what, action="drop", reason=reason) for i, what, reason in lost]
+
+
+def with_lost_tags(tracks: Sequence[Track], lost: Sequence[Track]) -> tuple[Track, ...]:
+    """The tracks and what `lost_tags` gives; a timecode that is lost is told of once, with its track if it has one."""
+    codes = [tag for tag in lost if tag.codec.lower() == "timecode"]
+    made = [t for t in tracks if (t.kind, t.codec, t.action) == ("data", "timecode", "convert")]
+    if not codes or not made:
+        return (*tracks, *lost)
+    why = codes[0].reason
+    told = [replace(t, action="drop", target=None, reason=why) if t in made else t for t in tracks]
+    return (*told, *(tag for tag in lost if tag not in codes))
 
 
 def _streams(container: InputContainer, video_index: int) -> list[Stream]:
