@@ -134,7 +134,7 @@ def _settle(
         format_name = container.format.name
     plan = plan_encoder(source, run.encode, scale=run.scale, format_name=format_name, size=run.size)
     if run.tracks.strict:
-        rehearse(job.timed, plan, run.tracks, format_name, job.ticks)
+        rehearse(job.timed, plan, run.tracks, format_name, job.ticks, draft.suffix.lower())
     values["w"], values["h"] = _shown_size(plan)
     return replace(run, target=base / output_name(pattern, values))
 

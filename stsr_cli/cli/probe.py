@@ -94,6 +94,7 @@ def command(
 def _plan_tracks(options: UpscaleOptions, source: "SourceInfo") -> "tuple[Track, ...]":
     """As the run does: by a trial with the first packets of each track."""
     from stsr_cli.video.colour.keeping import tone_mapped
+    from stsr_cli.video.pipes.pipe import PIPE
     from stsr_cli.video.rehearsal import rehearse
     from stsr_cli.video.timing.retime import on_output_clock, with_time_scale
     from stsr_cli.video.writer import plan_video
@@ -104,7 +105,8 @@ def _plan_tracks(options: UpscaleOptions, source: "SourceInfo") -> "tuple[Track,
     plan, format_name = plan_video(
         options.target, timed, options.encode, scale=options.scale, size=options.size
     )
-    return rehearse(timed, plan, options.tracks, format_name, ticks).tracks
+    suffix = "" if options.target == PIPE else options.target.suffix.lower()
+    return rehearse(timed, plan, options.tracks, format_name, ticks, suffix).tracks
 
 
 def _find_cuts(source: "SourceInfo", threshold: float) -> "Shots":

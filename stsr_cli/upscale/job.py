@@ -50,6 +50,7 @@ from stsr_cli.video.written import Writer
 
 _GPU_BATCH = 4
 _COMMON_SCALES = (1, 4, 16)  # that f_S reaches by itself, or refuses when it is loaded
+_FEW = 25  # frames that may be closer than a tick: they are moved apart
 
 
 @dataclass(frozen=True)
@@ -211,6 +212,9 @@ def crowding(job: Job) -> list[str]:
     if tick is None:
         return []
     rate, name = job.timed.frame_rate, shown(job.options.target)
+    early = [pts - job.source.shift for pts in early_times(job.source)] if ticks else []
+    if len(early) > _FEW:  # times tell more than what a header calls the rate
+        rate = (len(early) - 1) / ((early[-1] - early[0]) * job.source.time_base)
     least = rate * tick * (1 if ticks else job.ticks) if rate else 0
     clock = f"{name} has a clock of {float(tick * 1000):g} ms"
     if least > 1:
@@ -220,7 +224,6 @@ def crowding(job: Job) -> list[str]:
     if ticks is None:
         return []
     scale = job.options.time_scale
-    early = [pts - job.source.shift for pts in early_times(job.source)]
     num_new = num_left = 0
     for one, other in pairwise(early):
         num_new += scale - 1

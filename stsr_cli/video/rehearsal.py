@@ -66,6 +66,7 @@ class Rehearsal:
         picture: what a decoder must say of the output's pictures; None: they were not tried.
         lost: what of the source's pictures is lost, a sentence each.
         tick: of the output's clock for the video, in seconds; None: it was not tried.
+        complaint: why there can be no such output, not even without any track; empty: there can be.
     """
 
     tracks: tuple[Track, ...]
@@ -73,6 +74,7 @@ class Rehearsal:
     picture: PictureTraits | None = None
     lost: tuple[str, ...] = ()
     tick: Fraction | None = None
+    complaint: str = ""
 
 
 @dataclass(frozen=True)
@@ -100,6 +102,7 @@ def rehearse(
     options: TrackOptions,
     format_name: str,
     time_scale: int,
+    suffix: str = "",
 ) -> Rehearsal:
     """Try an output, and settle what becomes of each track; see the module.
 
@@ -109,6 +112,7 @@ def rehearse(
         options: what is wanted of the tracks.
         format_name: FFmpeg's name of the muxer.
         time_scale: output ticks per source tick.
+        suffix: of the file's name, which says more to some muxers (.m2ts).
 
     Raises:
         UsageError: a track is dropped and `options.strict`.
@@ -119,7 +123,7 @@ def rehearse(
         refuse_drops(pictures_alone, source, format_name, options)
         return Rehearsal(tuple(pictures_alone))
     global _last
-    key = _key_of(source, plan, options, format_name, time_scale)
+    key = _key_of(source, plan, options, format_name, time_scale, suffix)
     if key and _last and _last[0] == key:
         return _last[1]
     ways = _all_ways(source, format_name, options)
@@ -128,19 +132,21 @@ def rehearse(
 
     def attempt(tracks: Sequence[Track]) -> _Outcome:
         try:
-            return _asked(source, try_output, source, plan, tuple(tracks), format_name, time_scale)
+            return _asked(
+                source, try_output, source, plan, tuple(tracks), format_name, time_scale, suffix
+            )
         except CrashedTrial as crash:
             return _Outcome(complaint=str(crash))
 
     while True:
         outcome = attempt([way[0] for way in ways])
         refused = outcome.refused
-        if outcome.complaint:
+        if outcome.complaint and any(len(way) > 1 for way in ways):
             refused = _culprits(ways, outcome.complaint, attempt)
         if not refused or not _give_way(ways, refused, format_name):
             break
     tracks = tuple(way[0] for way in ways)
-    rehearsal = outcome.rehearsal or Rehearsal(tracks)
+    rehearsal = outcome.rehearsal or Rehearsal(tracks, complaint=outcome.complaint)
     refuse_drops(rehearsal.tracks, source, format_name, options)
     _last = (key, rehearsal)
     return rehearsal
@@ -181,7 +187,7 @@ def _culprits(
     ways: _Ways, complaint: str, attempt: Callable[[Sequence[Track]], _Outcome]
 ) -> dict[int, str]:
     """The tracks with which there is no file, and why: those that spoil one alone, or else the last one."""
-    if attempt([]).complaint:  # not even without any: the writer finds out why
+    if attempt([]).complaint:  # not even without any
         return {}
     able = [way[0] for way in ways if len(way) > 1]
     refused: dict[int, str] = {}
@@ -218,6 +224,7 @@ def try_output(
     tracks: tuple[Track, ...],
     format_name: str,
     time_scale: int,
+    suffix: str = "",
 ) -> _Outcome:
     """Write a short output into memory, read it back and compare.
 
@@ -227,6 +234,7 @@ def try_output(
         tracks: what becomes of each track.
         format_name: FFmpeg's name of the muxer.
         time_scale: output ticks per source tick.
+        suffix: of the file's name.
 
     Raises:
         InputError: the source cannot be opened.
@@ -240,10 +248,16 @@ def try_output(
     outcome = _Outcome()
     for width, height in sizes:  # some encoders take a few sizes alone
         sized = replace(plan, width=width, height=height)
-        outcome = _Trial(source, sized, tracks, format_name, time_scale).run()
+        outcome = _Trial(source, sized, tracks, format_name, time_scale, suffix).run()
         if not outcome.complaint:
             break
     return outcome
+
+
+class _Memory(io.BytesIO):
+    """A file in memory; PyAV tells its name to the muxer."""
+
+    name = ""
 
 
 class _Trial:
@@ -256,14 +270,17 @@ class _Trial:
         tracks: tuple[Track, ...],
         format_name: str,
         time_scale: int,
+        suffix: str,
     ) -> None:
+        self._suffix = suffix
         self._source, self._plan, self._tracks = source, plan, tracks
         self._format, self._time_scale = format_name, time_scale
         self._tick = source.time_base / time_scale
         self._pts: list[int] = []
 
     def run(self) -> _Outcome:
-        data = io.BytesIO()
+        data = _Memory()
+        data.name = f"trial{self._suffix}"
         copier = TrackCopier(self._source, is_sample=True)
         try:
             with (

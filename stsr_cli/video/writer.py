@@ -176,7 +176,8 @@ class VideoWriter:
         self._moved: dict[int, int] = {}
         self._loss: Exception | None = None  # why other tracks are not written any more
         format_name = pipe.format_name if pipe else _format_of(target)
-        rehearsal = rehearse(source, plan, tracks, format_name, time_scale)
+        suffix = "" if pipe else target.suffix.lower()
+        rehearsal = rehearse(source, plan, tracks, format_name, time_scale, suffix)
         self._picture, self._lost = rehearsal.picture, rehearsal.lost
         refuse_loss(self._lost, tracks)
         self._tracks = TrackCopier(source)
@@ -186,6 +187,11 @@ class VideoWriter:
             self._tracks.add_to(self._output, self._video, rehearsal.tracks, rehearsal.kept)
             self._is_exact = self._output.format.name in MOV_FAMILY
             self._write_header()
+            if rehearsal.complaint:
+                raise UsageError(
+                    f"{plan.codec} in {shown(target)} fails in a trial of a few frames ({rehearsal.complaint}); choose "
+                    "another --codec, or write a .mkv"
+                )
             if self._video.time_base and self._video.time_base > self.time_base and not self._even:
                 self.tick = self._video.time_base
             self._encoder = FrameEncoder(self._coder, plan, self.time_base)
