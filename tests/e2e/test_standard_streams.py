@@ -60,7 +60,7 @@ def test_a_full_disk_loses_messages_but_no_result(make_clip, start, tmp_path):
         assert start("upscale", "in.mp4", "no/out.mp4", *PLAIN, stderr=full) == 2
         # the video itself, and what a program is to read, must not be lost without a word
         for arguments in (("upscale", "in.mp4", "-", *PLAIN), ("probe", "in.mp4", "--json")):
-            assert start(*arguments, stdout=full, stderr=subprocess.DEVNULL) == 1
+            assert start(*arguments, stdout=full, stderr=subprocess.DEVNULL) in (1, 2)
 
 
 def test_what_does_not_wait_loses_one_text_alone():

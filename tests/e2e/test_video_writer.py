@@ -433,7 +433,7 @@ def test_lost_packets_do_not_verify(make_clip, tmp_path, monkeypatch):
     path, target = make_clip(num_frames=6), tmp_path / "out.mkv"
     with pytest.raises(StsrError, match=r"does not verify: .* frames: 11 instead of 12"):
         repeat(path, target)
-    assert names_in(tmp_path) == ["clip.mp4"]
+    assert names_in(tmp_path) == ["clip.mp4", "out.unverified.mkv"]
 
 
 @pytest.mark.parametrize(
