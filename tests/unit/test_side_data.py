@@ -2,14 +2,18 @@
 
 import io
 import struct
+import subprocess
+import sys
 from collections.abc import Sequence
 from fractions import Fraction
+from pathlib import Path
 from typing import Any
 
 import av
 import numpy as np
 import pytest
 from av.sidedata.sidedata import Type as SideDataType
+from PIL import Image, ImageCms
 
 from stsr_cli.video.encode.frame_encoder import with_messages
 from stsr_cli.video.side_data.bitstream import (
@@ -200,3 +204,24 @@ def test_eyes_that_networks_mix_are_said_to_be_lost(kind: int) -> None:
 def test_side_data_of_kinds_that_pyav_cannot_name_is_no_obstacle() -> None:
     assert SideDataType(4711).value == 4711
     assert Message(REGISTERED, b"").kind == 4
+
+
+def test_a_png_with_a_colour_profile_does_not_end_the_process(tmp_path: Path) -> None:
+    """PyAV 18.1 frees the profile's name twice; in a process of its own, since that is what it would cost."""
+    path = tmp_path / "profile.png"
+    profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    Image.new("RGB", (32, 32)).save(path, icc_profile=profile)
+    program = (
+        "import gc, sys, av\n"
+        "from stsr_cli.video.side_data.support import found_beside\n"
+        "for _ in range(3):\n"
+        "    frame = next(av.open(sys.argv[1]).decode(video=0))\n"
+        "    print(*found_beside(frame))\n"
+        "    del frame\n"
+        "    gc.collect()\n"
+    )
+    run = subprocess.run(
+        [sys.executable, "-c", program, str(path)], capture_output=True, text=True, check=False
+    )
+    assert run.returncode == 0, run.stderr
+    assert run.stdout == "the colour profile (ICC)\n" * 3

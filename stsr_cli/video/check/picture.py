@@ -5,7 +5,6 @@ from __future__ import annotations
 import struct
 from dataclasses import dataclass, fields, replace
 from fractions import Fraction
-from typing import Any
 
 from av.sidedata.sidedata import Type as SideDataType
 from av.video.frame import VideoFrame
@@ -13,6 +12,7 @@ from av.video.stream import VideoStream
 
 from stsr_cli.video.colour.meaning import MATRIX_RGB, MATRIX_UNSPECIFIED, RANGE_LIMITED
 from stsr_cli.video.encode.encoder import EncoderPlan
+from stsr_cli.video.side_data.access import side_data
 from stsr_cli.video.side_data.immersive import Spherical, read_immersive
 
 TRIAL_SIDE = 256  # pixels: large enough for every encoder, a multiple of every subsampling
@@ -69,12 +69,12 @@ class PictureTraits:
 
 def traits_of(frame: VideoFrame, stream: VideoStream) -> PictureTraits:
     """What is said of a decoded frame and of the stream that it is from."""
-    side_data: Any = frame.side_data
+    found = side_data(frame)
     immersive = read_immersive(frame)
     light = (SideDataType.MASTERING_DISPLAY_METADATA, SideDataType.CONTENT_LIGHT_LEVEL)
     matrix = None
-    if SideDataType.DISPLAYMATRIX in side_data:
-        matrix = turn(struct.unpack("=9i", bytes(side_data[SideDataType.DISPLAYMATRIX])))
+    if SideDataType.DISPLAYMATRIX in found:
+        matrix = turn(struct.unpack("=9i", bytes(found[SideDataType.DISPLAYMATRIX])))
     return PictureTraits(
         pix_fmt=frame.format.name,
         matrix=int(frame.colorspace),
@@ -83,7 +83,7 @@ def traits_of(frame: VideoFrame, stream: VideoStream) -> PictureTraits:
         transfer=int(frame.color_trc),
         sample_aspect_ratio=stream.sample_aspect_ratio or Fraction(1),
         display_matrix=matrix,
-        light=tuple(bytes(side_data[kind]).hex() for kind in light if kind in side_data),
+        light=tuple(bytes(found[kind]).hex() for kind in light if kind in found),
         stereo=immersive.stereo,
         spherical=immersive.spherical,
     )

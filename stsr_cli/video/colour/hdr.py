@@ -10,7 +10,7 @@ from fractions import Fraction
 from av.sidedata.sidedata import Type as SideDataType
 from av.video.frame import VideoFrame
 
-from stsr_cli.video.side_data.decoded import side_data
+from stsr_cli.video.side_data.access import side_data
 
 _MASTERING = struct.Struct(
     "=20i2i"

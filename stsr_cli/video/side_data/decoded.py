@@ -3,11 +3,11 @@
 import struct
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import Any
 
 from av.sidedata.sidedata import Type as SideDataType
 from av.video.frame import VideoFrame
 
+from stsr_cli.video.side_data.access import side_data
 from stsr_cli.video.side_data.bitstream import (
     AMBIENT,
     UNREGISTERED,
@@ -17,20 +17,8 @@ from stsr_cli.video.side_data.bitstream import (
 )
 from stsr_cli.video.side_data.immersive import packing_message, read_immersive
 
-VIEW_ID, EXIF = 29, 31  # of FFmpeg's AVFrameSideDataType, which PyAV 18.1 has no names for
 _AMBIENT = struct.Struct("=6i")  # AVAmbientViewingEnvironment: illuminance, x, y as fractions
 _AMBIENT_UNITS = (10000, 50000, 50000)  # of the SEI message: 0.0001 lx, 0.00002
-
-
-def _unnamed(kinds: type[SideDataType], value: object) -> SideDataType:
-    """A member for a number that PyAV has no name for; without it no side data of such a frame could be read."""
-    kind: Any = object.__new__(kinds)
-    kind._name_, kind._value_ = f"KIND_{value}", value
-    kinds._value2member_map_[value] = kind
-    return kind
-
-
-SideDataType._missing_ = classmethod(_unnamed)  # type: ignore[assignment,method-assign]
 
 
 @dataclass(frozen=True)
@@ -49,22 +37,10 @@ class FrameMessages:
         return bool(self.captions or self.others)
 
 
-def side_data(frame: VideoFrame) -> Any:
-    """What PyAV gives: a mapping by kind."""
-    return frame.side_data
-
-
-def kinds_of(frame: VideoFrame) -> set[int]:
-    """Numbers of FFmpeg's kinds of side data that a frame has."""
-    data: Any = frame.side_data
-    return {entry.type.value for entry in data}
-
-
 def messages_of(frame: VideoFrame) -> FrameMessages:
     """What of a decoded frame's side data encoders can be given as messages."""
-    captions, others = b"", []
-    data: Any = frame.side_data
-    for entry in data:
+    captions, others = b"", list[Message]()
+    for entry in side_data(frame):
         kind, content = entry.type, bytes(entry)
         if kind == SideDataType.A53_CC:
             captions += content

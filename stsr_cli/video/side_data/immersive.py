@@ -11,11 +11,12 @@ from __future__ import annotations
 
 import struct
 from dataclasses import dataclass, replace
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from av.sidedata.sidedata import Type as SideDataType
 from av.video.frame import VideoFrame
 
+from stsr_cli.video.side_data.access import side_data
 from stsr_cli.video.side_data.bitstream import FRAME_PACKING, Message
 
 _STEREO, _SPHERICAL = struct.Struct("=5I"), struct.Struct("=I3i4II")
@@ -81,7 +82,7 @@ FLAT = Immersive()
 
 def read_immersive(frame: VideoFrame) -> Immersive:
     """What a decoded frame says; what a container says of the stream is on its frames, too."""
-    found: Any = frame.side_data
+    found = side_data(frame)
     stereo, spherical = None, None
     if SideDataType.STEREO3D in found:
         kind, flags, *_ = _STEREO.unpack_from(bytes(found[SideDataType.STEREO3D]))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import struct
 from contextlib import suppress
-from typing import Any
 
 import av
 from av.codec import Codec
@@ -13,6 +12,7 @@ from av.sidedata.sidedata import Type as SideDataType
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
+from stsr_cli.video.side_data.access import side_data
 from stsr_cli.video.side_data.bitstream import (
     AMBIENT,
     CODINGS,
@@ -44,14 +44,15 @@ _ALWAYS = {  # kinds of FFmpeg's that are not lost on the way to the pixels
 }
 _DISTANT = 4  # places of a file that are looked at behind its beginning
 _FIRST_PACKETS, _MORE_PACKETS = 60, 30
-_ZERO_TIMECODE = 1 << 24 | 1 << 12  # of MPEG-2: its drop-frame flag, and a marker
+_NO_TIMECODE = (
+    1 << 24 | 1 << 12 | 63
+)  # of MPEG-2: its drop-frame flag, a marker, and frames of the first second
 
 
 def found_beside(frame: VideoFrame) -> frozenset[str]:
     """What lies beside a decoded frame, in words; what the pictures themselves are made of is not among it."""
-    found, data = set(), frame.side_data
-    entries: Any = data
-    for entry in entries:
+    found = set()
+    for entry in side_data(frame):
         kind, content = entry.type, bytes(entry)
         if kind.value in _ALWAYS:
             found.add(_ALWAYS[kind.value])
@@ -59,7 +60,7 @@ def found_beside(frame: VideoFrame) -> frozenset[str]:
             found.add(_SEI)
         elif kind == SideDataType.GOP_TIMECODE:
             (value,) = struct.unpack_from("=q", content)
-            found |= {_TIMECODE} if value & ~_ZERO_TIMECODE else set()
+            found |= {_TIMECODE} if value & ~_NO_TIMECODE else set()
         elif kind == SideDataType.PANSCAN and _is_window(content, frame):
             found.add("the pan-and-scan window")
     return frozenset(found)
