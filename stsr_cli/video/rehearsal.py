@@ -422,15 +422,18 @@ class _Trial:
         ]
         with open_source(self._source) as container:
             index = self._source.stream_index
-            streams = []
+            streams, hoped = [], []
             for stream in tagged(container, index, tracks):
                 place = 0 if stream.index == index else copier.outputs.get(stream.index, -1)
-                if place in found.tracks:
+                if place in found.tracks and (place == 0 or found.tracks[place].num_packets):
                     streams.append((found.tracks[place].tags, found.tracks[place].flags))
-                else:  # it had no packet, and QuickTime's muxer writes no empty track
-                    streams.append(copier.given(stream.index))
+                    hoped.append(streams[-1])
+                else:  # it had no packet, as in a pipe: nobody knows what is kept, and nothing is compared
+                    streams.append(({}, 0))
+                    hoped.append(copier.given(stream.index))
             kept = Kept(found.tags, has_chapters, tuple(streams), keys)
-            lost_ones = lost_tags(container, index, tracks, kept, self._format, copier.timecodes)
+            tried = replace(kept, streams=tuple(hoped))
+            lost_ones = lost_tags(container, index, tracks, tried, self._format, copier.timecodes)
         picture: PictureTraits | None = None
         lost: tuple[str, ...] = ()
         if found.picture is not None:

@@ -128,8 +128,8 @@ def test_a_pipe_through_keeps_times_pixels_and_sound(stsr):
     assert result.returncode == 0, result.stderr
     name, frames, samples = demux(result.stdout)
     assert name == "nut"
-    assert [time for time, _ in frames] == [120, 140, 160, 185, 210, 250, 290, 310, 330, 350]
-    assert samples[0][0] == 40
+    assert [time for time, _ in frames] == [80, 100, 120, 145, 170, 210, 250, 270, 290, 310]
+    assert samples[0][0] == 0
     assert np.array_equal(sound_in(samples), np.arange(RATE, dtype=np.int16))
     for index in range(5):
         assert np.array_equal(frames[2 * index][1].to_ndarray(format="rgb24"), picture(index))
@@ -161,6 +161,23 @@ def test_a_pipe_into_a_file(stsr, tmp_path, container):
     if not is_y4m:
         assert samples[0][0] == 20
         assert np.array_equal(sound_in(samples), np.arange(RATE, dtype=np.int16))
+
+
+def test_a_pipe_with_tags_that_the_output_does_not_keep(stsr, tmp_path):
+    piped = io.BytesIO()
+    with (
+        av.open(io.BytesIO(stream([0, 40], sound=0))) as given,
+        av.open(piped, "w", format="nut") as out,
+    ):
+        copies = {s: out.add_stream_from_template(s) for s in given.streams}
+        copies[given.streams.audio[0]].metadata.update(MIXER="Someone", language="und")
+        for packet in given.demux():
+            if packet.size:
+                packet.stream = copies[packet.stream]
+                out.mux(packet)
+    result = stsr("-", "out.mov", stdin=piped.getvalue())
+    assert result.returncode == 0, result.stderr
+    assert len(demux(tmp_path / "out.mov")[1]) == 4
 
 
 @pytest.mark.parametrize(
