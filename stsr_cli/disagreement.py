@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from stsr_cli.errors import UsageError
-from stsr_cli.files import write_atomically
+from stsr_cli.files import place_of, write_atomically
 from stsr_cli.options import EncodeOptions, TrackOptions, UpscaleOptions
 from stsr_cli.video.colour.hdr import HdrMetadata
 from stsr_cli.video.colour.meaning import MATRIX_BT709, RANGE_LIMITED, ColourTags
@@ -130,7 +130,7 @@ def check_disagreement(options: UpscaleOptions) -> None:
         raise UsageError(
             f"{name} compares the two streams, which are the same at --scale 1; choose --scale 4, or leave it out"
         )
-    taken = {options.source.resolve(): "the input", options.target.resolve(): "the output"}
+    taken = {place_of(options.source): "the input", place_of(options.target): "the output"}
     for path in options.disagreement:
         if path.suffix.lower() not in (TABLE_SUFFIX, *VIDEO_SUFFIXES):
             endings = ", ".join(VIDEO_SUFFIXES)
@@ -138,10 +138,10 @@ def check_disagreement(options: UpscaleOptions) -> None:
                 f"--disagreement {shown(path)} is neither a table nor a video; end the name in "
                 f"{TABLE_SUFFIX}, or in {endings}"
             )
-        if path.resolve() in taken:
-            what = taken[path.resolve()]
+        if place_of(path) in taken:
+            what = taken[place_of(path)]
             raise UsageError(f"--disagreement {shown(path)} is {what}; choose another name")
-        taken[path.resolve()] = "named twice"
+        taken[place_of(path)] = "named twice"
         check_target(path, options.source, overwrite=options.overwrite)
 
 

@@ -6,6 +6,7 @@ descriptor that may write, nothing that is open anywhere can be renamed, replace
 
 import contextlib
 import hashlib
+import itertools
 import os
 import re
 import shutil
@@ -50,13 +51,28 @@ def replace(part: Path, target: Path) -> None:
     sync(target.absolute().parent)
 
 
-def remove(path: Path) -> None:
-    """Remove a file, if it is there.
+def replace_or_keep(part: Path, target: Path) -> None:
+    """`replace`, for a file that took long to make: where it cannot have its name it gets one beside it.
 
     Raises:
-        OSError: it cannot be removed.
+        StsrError: it has another name, which the message says, such as on Windows while a player has `target` open.
     """
-    _patiently(lambda: path.unlink(missing_ok=True))
+    try:
+        replace(part, target)
+    except PermissionError as error:
+        names = (target.with_stem(f"{target.stem} ({number})") for number in itertools.count(2))
+        kept = next(name for name in names if not name.exists())
+        replace(part, kept)
+        raise StsrError(
+            f"{target} cannot be replaced ({error.strerror}), perhaps since another program has it open; "
+            f"the result is kept as {kept}"
+        ) from error
+
+
+def remove(path: Path) -> None:
+    """Remove a file, if it is there; what cannot be removed stays, such as what another program has open on Windows."""
+    with contextlib.suppress(PermissionError):
+        _patiently(lambda: path.unlink(missing_ok=True))
 
 
 def remove_folder(folder: Path) -> None:
@@ -174,9 +190,14 @@ def same_file(path: Path, other: Path) -> bool:
     return place_of(path) == place_of(other)
 
 
-def place_of(path: Path) -> str:
-    """Where a path lies, the same text for the same place: for comparing files that need not exist yet."""
-    text = str(path.resolve())
+def place_of(path: Path, *, follow: bool = True) -> str:
+    """Where a path lies, the same text for the same place: for comparing files that need not exist yet.
+
+    Args:
+        path: of a file or folder.
+        follow: it is what it leads to, should it be a link itself.
+    """
+    text = str(path.resolve() if follow else path.parent.resolve() / path.name)
     # NTFS and APFS, as they are shipped, keep the case of a name and ignore it.
     return text.casefold() if sys.platform in ("win32", "darwin") else text
 

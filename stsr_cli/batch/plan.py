@@ -22,6 +22,7 @@ from stsr_cli.batch.naming import (
 )
 from stsr_cli.device import resolve_device, resolve_dtype
 from stsr_cli.errors import StsrError, UsageError
+from stsr_cli.files import check_name, place_of
 from stsr_cli.options import BatchOptions, UpscaleOptions
 from stsr_cli.pairs import load_system
 from stsr_cli.upscale.job import network_scale, settle
@@ -130,6 +131,7 @@ def _settle(
     }
     base = found.path.parent if folder is None else folder / found.folder
     draft = base / output_name(pattern, values)
+    check_name(draft)
     with new_container(draft, draft) as container:  # its name is all that is looked at
         format_name = container.format.name
     plan = plan_encoder(source, run.encode, scale=run.scale, format_name=format_name, size=run.size)
@@ -159,7 +161,7 @@ def _without_outputs(items: Sequence[Item], found: set[Path]) -> list[Item]:
     targets = {_place(item.options.target): item for item in items if item.options}
     dropped: set[int] = set()
     for item in items:
-        maker = targets.get(item.source.resolve())
+        maker = targets.get(place_of(item.source))
         if item.source in found and maker and maker is not item and maker.index not in dropped:
             dropped.add(item.index)
         else:
@@ -169,8 +171,8 @@ def _without_outputs(items: Sequence[Item], found: set[Path]) -> list[Item]:
 
 def _refuse_conflicts(items: Sequence[Item]) -> None:
     """Refuse two files that become one, and a file that would become another input."""
-    sources = {item.source.resolve(): item for item in items}
-    makers: dict[Path, Item] = {}
+    sources = {place_of(item.source): item for item in items}
+    makers: dict[str, Item] = {}
     for item in items:
         if item.options is None:
             continue
@@ -217,6 +219,6 @@ def _done(items: Sequence[Item], overwrite: bool, skip_existing: bool) -> list[I
     return found
 
 
-def _place(target: Path) -> Path:
-    """Where a target lies, whatever its folder is called."""
-    return target.parent.resolve() / target.name
+def _place(target: Path) -> str:
+    """Where a target lies, whatever its folder is called; its own name may be a link, which it replaces."""
+    return place_of(target, follow=False)

@@ -80,9 +80,13 @@ class _LazyGroup(click.Group):
         os.environ.setdefault("GOMP_SPINCOUNT", "20000")
         # SIGTERM cleans up like Ctrl-C; a command that can do better sets its own handlers.
         signal.signal(signal.SIGTERM, signal.default_int_handler)
-        if sys.platform != "win32" and signal.getsignal(signal.SIGHUP) == signal.SIG_DFL:
-            # a terminal that is closed, unless nohup is there
-            signal.signal(signal.SIGHUP, signal.default_int_handler)
+        # a terminal that is closed, unless nohup is there; Windows: also Ctrl-Break
+        if sys.platform == "win32":
+            hang_up = signal.SIGBREAK
+        else:
+            hang_up = signal.SIGHUP
+        if signal.getsignal(hang_up) == signal.SIG_DFL:
+            signal.signal(hang_up, signal.default_int_handler)
         try:
             return super().invoke(ctx)
         except StsrError as error:

@@ -10,6 +10,7 @@ import click
 from stsr_cli.cli.fields import option_of, refuse_given
 from stsr_cli.cli.loading import loading
 from stsr_cli.errors import FINISHED_DAMAGED, UsageError
+from stsr_cli.files import check_name
 from stsr_cli.options import EvalOptions, ModelOptions
 
 if TYPE_CHECKING:
@@ -125,6 +126,7 @@ def command(
     if page_path is None:
         refuse_given("without --html, which writes a page", "html_frames")
     for path in filter(None, (csv_path, page_path)):
+        check_name(path)
         if not path.absolute().parent.is_dir():  # found out now, not after hours
             raise click.UsageError(f"{path}: there is no folder {path.parent}; make it first")
         if path.exists() and not overwrite:

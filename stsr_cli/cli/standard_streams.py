@@ -11,7 +11,10 @@ import sys
 from collections.abc import Iterator
 from typing import Any
 
-_GONE = frozenset({errno.EPIPE, errno.ECONNRESET, errno.ESHUTDOWN})  # whoever reads has had enough
+# Whoever reads has had enough. Windows calls a pipe without a reader an invalid argument.
+_GONE = frozenset({errno.EPIPE, errno.ECONNRESET, errno.ESHUTDOWN}) | (
+    frozenset({errno.EINVAL} if sys.platform == "win32" else ())
+)
 
 
 class StandardStream:
@@ -25,6 +28,10 @@ class StandardStream:
         """Stand in for `stream`, a text file."""
         self._stream = stream
         self.error: OSError | None = None
+        if not str(getattr(stream, "encoding", "")).lower().startswith("utf"):
+            # cp1252, where Windows writes into a file or a pipe: a name that it cannot spell is written by numbers
+            with contextlib.suppress(AttributeError, ValueError):
+                stream.reconfigure(errors="backslashreplace")
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._stream, name)

@@ -109,7 +109,7 @@ class FrameCache:
 
     def _evict(self, path: Path) -> None:
         old = path.with_name(f".old-{os.getpid()}-{path.name}")
-        with suppress(FileNotFoundError):
+        with suppress(FileNotFoundError, PermissionError):  # Windows keeps what another run reads
             path.rename(old)
         shutil.rmtree(old, ignore_errors=True)
 

@@ -1,7 +1,6 @@
 """Who makes which segment. A segment whose worker died is made again by another, a few times; nothing else is."""
 
 import json
-import shutil
 import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
@@ -225,7 +224,7 @@ class Dispatcher:
         }
         with (self._site.folder / LOG).open("a", encoding="utf-8") as log:
             log.write(json.dumps(line) + "\n")
-        shutil.rmtree(self._place(number), ignore_errors=True)
+        files.remove_folder(self._place(number))
         if self._site.folder_url is not None:
             remove_folder(f"{self._site.folder_url}/{number}")
         return attempt
@@ -235,4 +234,4 @@ class Dispatcher:
 
     def _clean(self) -> None:
         for place in self._site.folder.glob("attempt-*"):
-            shutil.rmtree(place, ignore_errors=True)
+            files.remove_folder(place)

@@ -15,7 +15,7 @@ import torch
 
 from stsr_cli import __version__
 from stsr_cli.errors import UsageError
-from stsr_cli.files import sha256, write_atomically
+from stsr_cli.files import same_file, sha256, write_atomically
 from stsr_cli.hub import licence
 from stsr_cli.options import UpscaleOptions
 from stsr_cli.upscale.report import UpscaleReport
@@ -38,7 +38,7 @@ def check_manifest(options: UpscaleOptions) -> None:
     if path is None:
         return
     taken = [options.source, options.target, *options.disagreement]
-    if path.resolve() in [other.resolve() for other in taken]:
+    if any(same_file(path, other) for other in taken):
         raise UsageError(
             f"--report {shown(path)} is another file of the run; choose another name, such as run.json"
         )

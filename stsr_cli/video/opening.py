@@ -33,7 +33,7 @@ _BELOW = {
     **dict.fromkeys(("https", "rtmps", "gophers"), ("tls", "tcp")),
 }
 _ONE_SLASH = re.compile(r"([a-z][a-z0-9+.-]+):/(?=[^/])", re.IGNORECASE)
-_ADDRESS = re.compile(r"([a-z][a-z0-9+.-]*):/?(?=[^/])", re.IGNORECASE)
+_ADDRESS = re.compile(r"([a-z][a-z0-9+.-]+):/?(?=[^/])", re.IGNORECASE)  # C: is a drive
 
 
 def local_url(path: Path) -> str:
@@ -47,12 +47,12 @@ def local_url(path: Path) -> str:
 
 def address(path: Path, options: SourceOptions) -> str | None:
     """The address that a name is, if its protocol is allowed and there is no file of that name; else None."""
-    match = _ADDRESS.match(str(path))
+    text = path.as_posix()  # a Path makes one slash of two, and on Windows backslashes
+    match = _ADDRESS.match(text)
     if match is None or match[1].lower() not in options.protocols or path.exists():
         return None
-    is_network = str(path)[match.end(1)] == ":" and str(path)[match.end(1) + 1] == "/"
-    rest = str(path)[match.end() :]
-    return f"{match[1]}://{rest}" if is_network else str(path)  # a Path makes one slash of two
+    is_network = text[match.end(1) + 1] == "/"
+    return f"{match[1]}://{text[match.end() :]}" if is_network else text
 
 
 def open_input(
@@ -123,7 +123,7 @@ def _check_file(path: Path) -> None:
         if path.is_dir():
             raise InputError(f"{shown(path)} is a folder; name a file")
         if not path.exists():
-            match = _ADDRESS.match(str(path))
+            match = _ADDRESS.match(path.as_posix())
             advice = f", or allow an address with --allow-protocols {match[1]}" if match else ""
             raise InputError(f"no such file: {shown(path)}; check the name{advice}")
     except (OSError, ValueError) as error:  # a name that is too long, a circle of links

@@ -22,7 +22,7 @@ from av.packet import Packet
 from av.video.stream import VideoStream
 
 from stsr_cli.errors import StsrError
-from stsr_cli.files import replace, sync
+from stsr_cli.files import remove, replace, sync
 from stsr_cli.video.check.verify import Expected, verify
 from stsr_cli.video.colour.convert import Pixels
 from stsr_cli.video.encode.encoder import EncoderPlan, add_video, open_encoder
@@ -136,7 +136,7 @@ class SegmentWriter:
         if hasattr(self, "_output"):
             with contextlib.suppress(av.FFmpegError, OSError, ValueError):
                 self._output.close()
-        self._partial.unlink(missing_ok=True)
+        remove(self._partial)
 
     def _mux(self, packet: Packet[VideoStream]) -> None:
         assert packet.pts is not None

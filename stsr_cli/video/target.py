@@ -12,7 +12,7 @@ from av.container import OutputContainer
 from av.format import Flags
 
 from stsr_cli.errors import UsageError
-from stsr_cli.files import FileLock
+from stsr_cli.files import FileLock, check_name, same_file
 from stsr_cli.options import DEFAULT_IMAGE_NAME, TrackOptions
 from stsr_cli.video.images.sequence import numbers_of, parse_pattern
 from stsr_cli.video.pipes.pipe import PIPE
@@ -41,6 +41,7 @@ def check_target(target: Path, source: Path, *, overwrite: bool) -> None:
             missing or closed to this user.
     """
     name, folder = shown(target), target.absolute().parent
+    check_name(target)
     if target.is_dir():
         raise UsageError(
             f"the output {name} is a folder; name a file, "
@@ -76,6 +77,7 @@ def check_image_target(pattern: Path, source: SourceInfo, *, overwrite: bool) ->
             them exist without `overwrite`.
     """
     name, folder = shown(pattern), pattern.absolute().parent
+    check_name(pattern)
     numbered = parse_pattern(pattern.name)
     assert numbered is not None
     if not folder.is_dir():
@@ -84,7 +86,7 @@ def check_image_target(pattern: Path, source: SourceInfo, *, overwrite: bool) ->
         folder = folder.parent
     elif numbers := numbers_of(numbered, folder):
         first = folder / numbered.name(numbers[0])
-        if any(image.resolve() == first.resolve() for image in source.images or (source.path,)):
+        if any(same_file(image, first) for image in source.images or (source.path,)):
             raise UsageError(f"the output {name} is the input itself; choose another folder")
         if not overwrite:
             raise UsageError(f"{shown(first)} exists; -y replaces it, or choose another folder")

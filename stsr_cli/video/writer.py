@@ -21,7 +21,7 @@ from av.packet import Packet
 from av.video.stream import VideoStream
 
 from stsr_cli.errors import InputError, StsrError, UsageError
-from stsr_cli.files import replace, sync
+from stsr_cli.files import remove, replace, replace_or_keep, sync
 from stsr_cli.options import EncodeOptions, TrackOptions
 from stsr_cli.video.check.readback import read_back
 from stsr_cli.video.check.verify import Check, Expected, verify
@@ -331,7 +331,7 @@ class VideoWriter:
                     self._tracks.describe(file, describing(self.plan, muxer))
                 sync(self._partial)
                 self._checks = self._verified(expected, muxer)
-                replace(self._partial, self.target)
+                replace_or_keep(self._partial, self.target)
         self._tracks.close()
         self._is_open = False
         return WrittenReport(
@@ -397,7 +397,7 @@ class VideoWriter:
                 self._output.close()
         if self._pipe:
             self._pipe.close()
-        self._partial.unlink(missing_ok=True)
+        remove(self._partial)
 
     def _write_header(self) -> None:
         """Open the encoder and write the header, so that what cannot work fails now."""

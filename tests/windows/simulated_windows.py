@@ -10,7 +10,8 @@ For the code of stsr (a loader gives its files builtins of their own, whose `imp
 For the whole process, libraries included:
 - `os.fsync` of a descriptor that may not write: EBADF; `os.open` and `open` of a folder: PermissionError
 - removing, renaming or replacing a file that any simulated process has open or mapped (FFmpeg's, torch's and
-  safetensors' files count), or a folder with such a file in it: PermissionError; `os.rename` onto a file: FileExistsError
+  safetensors' files count), or a folder with such a file in it: PermissionError
+- `os.rename` onto a file or a folder: FileExistsError
 - text without `encoding` is cp1252 and its lines end in CR LF, on the standard streams, too
 - `os.kill` ends the process at once, whatever the signal, as TerminateProcess does; so does `Process.terminate`
 - processes start by spawn; symbolic links need a privilege that is not there
@@ -53,7 +54,8 @@ NOT_IN_SIGNAL = frozenset(
     "SIG_UNBLOCK SIG_SETMASK".split()
 )
 NO_NAME = re.compile(
-    r'[<>:"|?*\x00-\x1f]|[. ]$|^(con|prn|aux|nul|conin\$|conout\$|(com|lpt)[1-9¹²³])(\.|$)', re.IGNORECASE
+    r'[<>:"|?*\x00-\x1f]|[. ]$|^(con|prn|aux|nul|conin\$|conout\$|(com|lpt)[1-9¹²³])(\.|$)',
+    re.IGNORECASE,
 )
 
 _real = {
@@ -115,7 +117,9 @@ def _open_files() -> set[str]:
                 except OSError:
                     continue
             with _real[io, "open"](f"{process}/maps", "rb") as file:
-                found.update(os.fsdecode(line.split(None, 5)[5].rstrip()) for line in file if b"/" in line)
+                found.update(
+                    os.fsdecode(line.split(None, 5)[5].rstrip()) for line in file if b"/" in line
+                )
         except (OSError, IndexError):
             continue
     return found
@@ -148,17 +152,30 @@ def _is_asked_by_stsr() -> bool:
 
 
 def _refuse_posix(path: object) -> None:
-    is_there = not isinstance(path, int) and os.fsdecode(os.fspath(path)).startswith(("/proc/", "/sys/", "/dev/"))
+    is_there = not isinstance(path, int) and os.fsdecode(os.fspath(path)).startswith(
+        ("/proc/", "/sys/", "/dev/")
+    )
     if is_there and _is_asked_by_stsr():
         raise _fail(errno.ENOENT, path)
 
 
-def _open(file, mode="r", buffering=-1, encoding=None, errors=None, newline=None, closefd=True, opener=None):
+def _open(
+    file,
+    mode="r",
+    buffering=-1,
+    encoding=None,
+    errors=None,
+    newline=None,
+    closefd=True,
+    opener=None,
+):
     _refuse_posix(file)
     is_written = bool(set("wax") & set(mode))
     if is_written:
         _refuse_name(file)
-    if not isinstance(file, int) and os.path.isdir(file):
+    if (
+        not isinstance(file, int) and not opener and os.path.isdir(file)
+    ):  # tempfile opens one by its opener
         raise _fail(errno.EACCES, file)
     if "b" not in mode:
         encoding = ENCODING if encoding in (None, "locale") else encoding
@@ -170,7 +187,7 @@ def _os_open(path, flags, mode=0o777, *, dir_fd=None):
     _refuse_posix(path)
     if flags & os.O_CREAT:
         _refuse_name(path)
-    if dir_fd is None and os.path.isdir(path):
+    if dir_fd is None and os.path.isdir(path) and flags & os.O_TMPFILE != os.O_TMPFILE:
         raise _fail(errno.EACCES, path)
     return _real[os, "open"](path, flags, mode, dir_fd=dir_fd)
 
@@ -265,13 +282,20 @@ class _Kernel32:
         if ctypes.sizeof(status) != 64 or status.length != 64:
             return 0
         with _real[io, "open"]("/proc/meminfo", encoding="ascii") as file:
-            free = next(int(line.split()[1]) * 1024 for line in file if line.startswith("MemAvailable"))
+            free = next(
+                int(line.split()[1]) * 1024 for line in file if line.startswith("MemAvailable")
+            )
         _write(status, 8, [2 * free, free, 3 * free, 2 * free], ctypes.c_uint64)
         return 1
 
     def _memory(self, process, reference, size: int) -> int:
         memory = reference._obj
-        if process not in (-1, 2**64 - 1) or size != 72 or ctypes.sizeof(memory) != 72 or memory.length != 72:
+        if (
+            process not in (-1, 2**64 - 1)
+            or size != 72
+            or ctypes.sizeof(memory) != 72
+            or memory.length != 72
+        ):
             return 0
         import resource
 
@@ -305,11 +329,18 @@ def _modules() -> dict[str, ModuleType]:
     hidden = {name for name in dir(signal) if re.fullmatch("SIG[A-Z0-9]+", name)} - SIGNALS
     return {
         "sys": _Replaced(
-            sys, frozenset({"abiflags"}), platform="win32", getwindowsversion=lambda: (10, 0, 22631, 2, "")
+            sys,
+            frozenset({"abiflags"}),
+            platform="win32",
+            getwindowsversion=lambda: (10, 0, 22631, 2, ""),
         ),
         "os": _Replaced(os, NOT_IN_OS, name="nt", linesep="\r\n", devnull="nul"),
         "signal": _Replaced(
-            signal, frozenset({*hidden, *NOT_IN_SIGNAL}), SIGBREAK=21, CTRL_C_EVENT=0, signal=_set_handler
+            signal,
+            frozenset({*hidden, *NOT_IN_SIGNAL}),
+            SIGBREAK=21,
+            CTRL_C_EVENT=0,
+            signal=_set_handler,
         ),
         "msvcrt": _msvcrt(),
         "ctypes": _Replaced(
@@ -373,7 +404,7 @@ def install() -> None:
         "kill": _kill,
     }.items():
         setattr(os, name, function)
-    shutil._use_fd_functions = False  # nor does Windows
+    shutil._use_fd_functions = False  # which Windows has not
     multiprocessing.set_start_method("spawn", force=True)
     multiprocessing.connection.PipeConnection = multiprocessing.connection.Connection
     for stream in (sys.stdout, sys.stderr):

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import shutil
 import zlib
 from collections.abc import Sequence
 from dataclasses import replace
@@ -25,6 +24,7 @@ from av.video.codeccontext import VideoCodecContext
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
+from stsr_cli import files
 from stsr_cli.errors import InputError, StsrError, UsageError
 from stsr_cli.files import sync
 from stsr_cli.options import EncodeOptions, TrackOptions
@@ -148,7 +148,7 @@ class SequenceWriter:
         self._encoder = _open_encoder(plan, *self._size, plan.sample_aspect_ratio)
         self._has_made_folder = not self._folder.exists()
         try:
-            shutil.rmtree(self._partial, ignore_errors=True)  # of a run that was killed
+            files.remove_folder(self._partial)  # of a run that was killed
             self._partial.mkdir(parents=True)
         except OSError as error:
             raise UsageError(
@@ -216,7 +216,7 @@ class SequenceWriter:
     def abort(self) -> None:
         """See `Writer`."""
         self._is_open = False
-        shutil.rmtree(self._partial, ignore_errors=True)
+        files.remove_folder(self._partial)
         if self._has_made_folder:
             with contextlib.suppress(OSError):
                 self._folder.rmdir()

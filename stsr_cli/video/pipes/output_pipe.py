@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import sys
 from dataclasses import replace
 from fractions import Fraction
 
@@ -136,7 +138,14 @@ class _Unseekable:
         """Write all of it; a pipe may take less at a time."""
         view = memoryview(data)
         while view:
-            view = view[os.write(self._descriptor, view) :]
+            try:
+                view = view[os.write(self._descriptor, view) :]
+            except OSError as error:
+                if (
+                    sys.platform == "win32" and error.errno == errno.EINVAL
+                ):  # a pipe without a reader there
+                    raise BrokenPipeError(errno.EPIPE, os.strerror(errno.EPIPE)) from error
+                raise
         return len(data)
 
     def close(self) -> None:
