@@ -17,12 +17,13 @@ SHELL := bash
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test test-min lint format docs clean
+.PHONY: help demo test test-min test-windows lint format docs clean
 
 help:
 	@echo "make demo     upscale tests/data/demo.mp4 4x in space and 2x in time"
 	@echo "make test     run the test suite (all but the tests marked gpu or slow)"
 	@echo "make test-min run its fast part with the lowest versions that pyproject.toml allows"
+	@echo "make test-windows  run tests in a Python that behaves as on Windows"
 	@echo "make lint     check style and types"
 	@echo "make format   rewrite the code in the project's style"
 	@echo "make docs     write the README's help blocks anew"
@@ -38,10 +39,18 @@ test: .venv/.dev
 test-min: .venv-min/.stamp
 	.venv-min/bin/python $(PYTEST) -W 'ignore:The distutils package:DeprecationWarning' $(FAST)  # triton 3.2's
 
+# Without the tests that say what another system does, or pull away files that are open.
+test-windows: .venv/.dev
+	$(BIN)/python -m pytest tests/test_windows.py
+	SIMULATE_WINDOWS=1 PYTHONPATH=$(CURDIR)/tests/windows $(BIN)/python $(PYTEST) tests/unit \
+		-k "not windows and not link and not damaged_entry and not make_room and not paths_of_one_file and not removed_by_its_owner and not as_it_was_typed"
+
 lint: .venv/.dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/mypy --platform win32
+	$(BIN)/mypy --platform darwin
 
 format: .venv/.dev
 	$(BIN)/ruff check --fix .
