@@ -396,7 +396,7 @@ class _Trial:
         targets = {track.index: track.target for track in carried(self._tracks)}
         with open_source(self._source) as container:
             for index, place in copier.outputs.items():
-                is_other = targets.get(index) or index in copier.described
+                is_other = targets.get(index) or index in copier.described | copier.empty
                 if place not in found.tracks or is_other:
                     continue
                 before, after = codec_of(container.streams[index]), found.tracks[place].codec

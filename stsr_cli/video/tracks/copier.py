@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import functools
 import hashlib
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from fractions import Fraction
@@ -239,13 +239,18 @@ class TrackCopier:
 
     @property
     def outputs(self) -> dict[int, int]:
-        """The index in the output of each track that has packets, by its index in the source."""
+        """The index in the output of each track, by its index in the source; cover art left out."""
         lanes = [(index, lane) for index, lane in self._lanes.items() if not lane.is_left_out]
         return {
             source: place
             for place, (source, lane) in enumerate(lanes, 1)
-            if lane.num_packets and lane.track.kind != "cover"
+            if lane.track.kind != "cover"
         }
+
+    @property
+    def empty(self) -> set[int]:
+        """Index in the source of each track that has had no packet so far."""
+        return {index for index, lane in self._lanes.items() if not lane.num_packets}
 
     @property
     def described(self) -> set[int]:
@@ -386,17 +391,19 @@ class TrackCopier:
         self._error = error
 
 
-def _sampled(packets: Iterator[Packet[Any]], lanes: Collection[int]) -> Iterator[Packet[Any]]:
-    """The first packets of each of some streams, as far as they are near the beginning."""
-    left = dict.fromkeys(lanes, _SAMPLE_PACKETS)
+def _sampled(packets: Iterator[Packet[Any]], lanes: Mapping[int, Lane]) -> Iterator[Packet[Any]]:
+    """The first packets of each of some streams, as far as they are near the beginning.
+
+    Packets count that are muxed: those before the part that is read, or hidden by an edit list, are not.
+    """
     num_bytes = 0
     for num_read, packet in enumerate(packets):
         num_bytes += packet.size
-        index = packet.stream_index
-        if left.get(index):
-            left[index] -= bool(packet.size)
+        lane = lanes.get(packet.stream_index)
+        if lane is not None and lane.num_packets < _SAMPLE_PACKETS:
             yield packet
-        if not any(left.values()) or num_read > _MOST_READ or num_bytes > _MOST_BYTES:
+        is_enough = all(lane.num_packets >= _SAMPLE_PACKETS for lane in lanes.values())
+        if is_enough or num_read > _MOST_READ or num_bytes > _MOST_BYTES:
             return
 
 
