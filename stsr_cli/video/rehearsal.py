@@ -53,7 +53,9 @@ T = TypeVar("T")
 
 _NUM_FRAMES = 8  # enough for frames that are coded before those they are shown after
 _LEAST_INTERVAL = Fraction(1, 100)  # seconds between them: more than a tick of every container
-_ALIKE = frozenset({"mp1", "mp2", "mp3"})  # one kind of packet, and one decoder reads all
+_ALIKE = frozenset(  # one kind of packet, and one decoder reads all
+    {"mp1", "mp1float", "mp2", "mp2float", "mp3", "mp3float"}
+)
 
 
 @dataclass(frozen=True)
