@@ -8,6 +8,7 @@ from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
 from stsr_cli.errors import DeviceError, InputError, UsageError
+from stsr_cli.video.messages import messages_captured
 from stsr_cli.video.probe import SourceInfo, open_input, reason, shown
 
 # Formats of devices that only lay out anew what a planar one has.
@@ -95,11 +96,9 @@ def on_host(frame: VideoFrame, source: SourceInfo) -> VideoFrame:
 
 def _obstacle(source: SourceInfo) -> str:
     """Why the first frame does not come from the device; empty: it does."""
-    level = av.logging.get_level()
-    av.logging.set_level(av.logging.ERROR)
     try:
         with (
-            av.logging.Capture() as logged,
+            messages_captured(av.logging.ERROR) as logged,
             open_input(
                 source.path, accelerator(source, can_fall_back=False), source.options
             ) as container,
@@ -116,5 +115,3 @@ def _obstacle(source: SourceInfo) -> str:
     except (InputError, av.FFmpegError, OSError, ValueError, RuntimeError) as error:
         lines = [text.strip() for _, _, text in logged if text.strip()]
         return lines[0] if lines else reason(error)
-    finally:
-        av.logging.set_level(level)

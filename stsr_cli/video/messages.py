@@ -2,9 +2,46 @@
 
 import contextlib
 import os
+import threading
+import time
 from collections.abc import Iterator
+from typing import Any
 
 import av
+
+_capturing = threading.RLock()
+_SETTLE_SECONDS = 0.01
+_QUIET = -8  # AV_LOG_QUIET
+
+
+@contextlib.contextmanager
+def messages_captured(level: int) -> Iterator[list[tuple[int, str, str]]]:
+    """Collect what they say in this thread, in this context: level, speaker and text of each message.
+
+    A decoder's thread that has something to say meanwhile waits for the interpreter's lock. It gets it before the
+    context is left: whoever closed that decoder would hold the lock and wait for the thread, for ever.
+
+    Args:
+        level: the least that is collected, one of `av.logging`'s.
+    """
+    with _capturing:
+        before = av.logging.get_level()
+        av.logging.set_level(level)
+        try:
+            with _ignored_elsewhere(before), av.logging.Capture() as messages:
+                yield messages
+        finally:
+            if before is None:
+                # Messages go nowhere from here on. Not by None at once: PyAV compares one that is on its way with it.
+                av.logging.set_libav_level(_QUIET)
+                av.logging.restore_default_callback()
+            time.sleep(_SETTLE_SECONDS)
+            av.logging.set_level(before)
+
+
+def _ignored_elsewhere(level: int | None) -> Any:
+    """Keep what is said in other threads off the terminal, unless it is asked for (`level`)."""
+    return av.logging.Capture(local=False) if level is None else contextlib.nullcontext()
 
 
 @contextlib.contextmanager

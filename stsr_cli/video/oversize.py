@@ -8,6 +8,7 @@ import av
 
 from stsr_cli.errors import InputError
 from stsr_cli.options import SourceOptions
+from stsr_cli.video.messages import messages_captured
 from stsr_cli.video.opening import open_input, shown
 
 _TOO_LARGE = re.compile(r"Picture size (\d+)x(\d+)")
@@ -35,12 +36,11 @@ def check_log(path: Path, options: SourceOptions) -> None:
     Raises:
         InputError: the frames are too large.
     """
-    level, is_skipping = av.logging.get_level(), av.logging.get_skip_repeated()
-    av.logging.set_level(av.logging.ERROR)
+    is_skipping = av.logging.get_skip_repeated()
     av.logging.set_skip_repeated(False)  # of the file before this one, too
     try:
         with (
-            av.logging.Capture() as logged,
+            messages_captured(av.logging.ERROR) as logged,
             suppress(InputError, av.FFmpegError, OSError, ValueError, IndexError),
             open_input(path, options=options) as container,
         ):
@@ -51,7 +51,6 @@ def check_log(path: Path, options: SourceOptions) -> None:
             for _, packet in zip(range(_NUM_PACKETS), container.demux(stream), strict=False):
                 packet.decode()
     finally:
-        av.logging.set_level(level)
         av.logging.set_skip_repeated(is_skipping)
     for _, _, text in logged:
         if match := _TOO_LARGE.search(text):

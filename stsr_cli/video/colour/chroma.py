@@ -8,13 +8,14 @@ centre (FFmpeg 8.1.2).
 """
 
 import re
-import threading
 from fractions import Fraction
 
 import av
 from av.filter import Graph
 from av.video.format import VideoFormat
 from av.video.frame import VideoFrame
+
+from stsr_cli.video.messages import messages_captured
 
 UNSPECIFIED = "unspecified"
 LEFT = "left"
@@ -24,7 +25,6 @@ _REPORTED = re.compile(rf"\bcl:({'|'.join(_LOCATIONS)})\b")
 _FIXED = {"mjpeg": "center", "mpeg1video": "center", "mpeg2video": LEFT, "mpeg4": LEFT}
 _AV1 = frozenset({LEFT, "topleft"})  # what a sequence header of AV1 can say
 _SAMPLE = 16  # pixels of the corner that is reported on
-_reporting = threading.Lock()
 
 
 def is_subsampled(pixel_format: VideoFormat) -> bool:
@@ -39,7 +39,7 @@ def is_subsampled(pixel_format: VideoFormat) -> bool:
 def read_chroma_location(frame: VideoFrame) -> str:
     """The location a decoded frame is tagged with, as FFmpeg names it; "unspecified" where it has none, or no chroma.
 
-    FFmpeg's `showinfo` filter reports it, on its log alone, which is captured: about 1 ms, for a first frame.
+    FFmpeg's `showinfo` filter reports it, on its log alone, which is captured: about 11 ms, for a first frame.
     """
     if not is_subsampled(frame.format):
         return UNSPECIFIED
@@ -51,15 +51,9 @@ def read_chroma_location(frame: VideoFrame) -> str:
         ("sidedata", "mode=delete"),
         ("showinfo", "checksum=0"),
     )
-    with _reporting:
-        before = av.logging.get_level()
-        av.logging.set_level(av.logging.INFO)
-        try:
-            with av.logging.Capture() as lines:
-                graph.vpush(frame)
-                graph.vpull()
-        finally:
-            av.logging.set_level(before)
+    with messages_captured(av.logging.INFO) as lines:
+        graph.vpush(frame)
+        graph.vpull()
     found = _REPORTED.search("".join(text for _, _, text in lines))
     return found[1] if found else UNSPECIFIED
 

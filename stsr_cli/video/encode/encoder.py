@@ -29,6 +29,7 @@ from stsr_cli.video.encode.geometry import (
 from stsr_cli.video.encode.orientation import keeps_display_matrix, swaps_axes, upright_source
 from stsr_cli.video.encode.restraint import restrained
 from stsr_cli.video.hardware import PLANAR
+from stsr_cli.video.messages import messages_captured
 from stsr_cli.video.probe import SourceInfo, reason, shown
 from stsr_cli.video.side_data.immersive import FLAT, Immersive, settle_immersive
 from stsr_cli.video.side_data.support import CAPTIONS, lost_beside
@@ -221,16 +222,12 @@ def open_encoder(video: VideoStream, plan: EncoderPlan) -> None:
         DeviceError: the device that it runs on is not there, or refuses.
         UsageError: it takes no such size, pixel format or options.
     """
-    level = av.logging.get_level()
-    av.logging.set_level(av.logging.WARNING)
     failure: Exception | None = None
     try:
-        with restrained(), av.logging.Capture() as logged:
+        with restrained(), messages_captured(av.logging.WARNING) as logged:
             video.codec_context.open(strict=False)
     except (av.FFmpegError, ValueError) as error:
         failure = error
-    finally:
-        av.logging.set_level(level)
     lines = [text.strip() for _, _, text in logged if text.strip()]
     complaints = [line for line in lines if line.startswith(_COMPLAINTS)]
     if failure is None and not complaints:
