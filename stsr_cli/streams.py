@@ -207,8 +207,11 @@ class TwoStream(nn.Module):
         if previous is None and len(lr_frames) < 2:
             return hr_frames, []
         lr_all = _joined(previous and previous[0], lr_frames)
-        hr_all = _joined(previous and previous[1], hr_frames)
-        interval = Interval(self, lr_all[:-1], lr_all[1:], hr_all[:-1], hr_all[1:])
+        hr_pair = []
+        if "s2t" in streams:  # T->S does without, and without the memory
+            hr_all = _joined(previous and previous[1], hr_frames)
+            hr_pair = [hr_all[:-1], hr_all[1:]]
+        interval = Interval(self, lr_all[:-1], lr_all[1:], *hr_pair)
         return hr_frames, [tuple(interval.new(t, stream) for stream in streams) for t in times]
 
     def forward(

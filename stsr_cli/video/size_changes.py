@@ -259,6 +259,7 @@ def _decoded_size(
     context.options = {"max_pixels": str(source.options.max_pixels)}
     context.thread_count = 1
     context.flags |= Flags.output_corrupt  # of an open GOP, too
+    context.flags |= Flags.unaligned  # cropped as the pictures are when they are read
     if extradata:
         context.extradata = extradata
     with suppress(*REFUSALS):

@@ -127,8 +127,8 @@ def test_alpha_and_cdca_in_tiles(call, make_clip, tmp_path):
         (["--tile", "7"], "write auto, 0, or 16 to 65536"),
         (["--tile", "big"], "write auto, 0, or 16 to 65536"),
         (["--tile-overlap", "-1"], "-1"),
-        (["--max-memory", "much"], "write 2GiB, 500MB or bytes"),
-        (["--max-memory", "0"], "write 2GiB, 500MB or bytes"),
+        (["--max-memory", "much"], "write 2GiB, 500MB or 2 (GiB)"),
+        (["--max-memory", "0"], "write 2GiB, 500MB or 2 (GiB)"),
     ],
 )
 def test_sizes_that_are_none(call, make_clip, options, words):

@@ -29,10 +29,10 @@ COMMANDS = {
     "sound-of-no-format.mkv": (("upscale", "INPUT", "out.mov"), 0),
     "hidden-packet.mp4": (
         ("upscale", "--codec", "libvpx", "--preset", "16", "INPUT", "out.webm"),
-        1,
+        2,
     ),
     "finest-clock.mp4": (("upscale", "--end", "0.3", "INPUT", "out.mov"), 2),
-    "fine-clock.mkv": (("upscale", "INPUT", "out.mp4"), 1),
+    "fine-clock.mkv": (("upscale", "INPUT", "out.mp4"), 0),
 }
 
 

@@ -155,4 +155,5 @@ def test_parameters_are_as_many_as_the_reference_has(golden, name) -> None:
 
 def test_every_architecture_has_a_golden() -> None:
     golden_of = {"vdsr", "espcn", "dbpn", "dvf", "superslomo", "dain"}
+    golden_of |= {"span", "rife"}  # test_published.py
     assert set(ARCHITECTURES) == golden_of
