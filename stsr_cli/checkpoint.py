@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
@@ -25,6 +26,7 @@ from stsr_cli.modules import SpatialModule, TemporalModule, shapes_only
 Part = Literal["spatial", "temporal", "cdca"]
 
 _FORMAT = "stsr-1"
+_HALVES = (torch.float16, torch.bfloat16)  # a file may be stored so; networks are float32
 _MOST = 4096  # of anything in a configuration: channels, blocks; a larger network than that is no network
 _MOST_SHOWN = 300  # characters of a message that a file has a part in
 PARTS: tuple[Part, ...] = ("spatial", "temporal", "cdca")
@@ -131,7 +133,7 @@ def load_weights(path: Path) -> Weights:
     for part in PARTS:
         if part in header:
             its_tensors = {
-                name.removeprefix(f"{part}."): t
+                name.removeprefix(f"{part}."): t.float() if t.dtype in _HALVES else t
                 for name, t in tensors.items()
                 if name.startswith(f"{part}.")
             }

@@ -19,6 +19,7 @@ from stsr_cli.registry import available
 REPOSITORY = Path(__file__).resolve().parents[2]
 WEIGHTS = REPOSITORY / "weights"
 MANIFEST = WEIGHTS / "manifest.json"
+NOTICE = REPOSITORY / "weights" / "NOTICE"
 TERMS = WEIGHTS / "LICENSE"
 
 needs_weights = pytest.mark.skipif(
@@ -90,7 +91,8 @@ def test_wheel_names_the_terms_of_the_code_and_of_the_weights(wheel):
     said = " ".join(of_weights.decode().split())
     for entry in embedded_weights().values():
         assert entry["file"] in said
-        assert entry["licence"] == "non-commercial research"
+        assert entry["licence"] in ("non-commercial research", "Apache-2.0")
+    assert archive.read(f"{info}/licenses/weights/NOTICE") == NOTICE.read_bytes()
     assert "what you make with these weights is for non-commercial research only" in said
 
 
