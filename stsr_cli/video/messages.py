@@ -24,11 +24,11 @@ def messages_captured(level: int) -> Iterator[list[tuple[int, str, str]]]:
     Args:
         level: the least that is collected, one of `av.logging`'s.
     """
-    with _capturing:
-        before = av.logging.get_level()
+    before = av.logging.get_level()
+    with _capturing, _ignored_elsewhere(before):
         av.logging.set_level(level)
         try:
-            with _ignored_elsewhere(before), av.logging.Capture() as messages:
+            with av.logging.Capture() as messages:
                 yield messages
         finally:
             if before is None:
