@@ -24,8 +24,7 @@ def messages_captured(level: int) -> Iterator[list[tuple[int, str, str]]]:
     Args:
         level: the least that is collected, one of `av.logging`'s.
     """
-    before = av.logging.get_level()
-    with _capturing, _ignored_elsewhere(before):
+    with _capturing, _ignored_elsewhere(before := av.logging.get_level()):
         av.logging.set_level(level)
         try:
             with av.logging.Capture() as messages:
