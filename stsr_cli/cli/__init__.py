@@ -33,8 +33,8 @@ _COMMANDS = {
 }
 
 _TERMS = (
-    "The code is Apache-2.0. The weights that ship are for non-commercial research only, and so is what you make with\n"
-    "them; `stsr weights list` says where their terms are."
+    "The code is Apache-2.0. The default weights are for non-commercial research only, and so is what you make with\n"
+    "them; `stsr weights list` says which terms each weights file has, and where they are."
 )
 
 

@@ -22,7 +22,9 @@ def test_the_version_and_the_list_say_it(call) -> None:
     version = call("--version").stdout
     assert version.startswith("stsr, version ")
     assert "Apache-2.0" in version
-    assert "non-commercial research only, and so is what you make with" in " ".join(version.split())
+    assert "default weights are for non-commercial research only, and so is" in " ".join(
+        version.split()
+    )
     listed = call("weights", "list")
     terms = [entry["licence"] for entry in hub.manifest().values()]
     assert listed.stderr.count("non-commercial research ") >= terms.count("non-commercial research")
@@ -49,3 +51,11 @@ def test_a_batch_says_it_once_and_a_run_without_weights_never(call, tmp_path) ->
     shutil.copy("in.mp4", "other.mp4")
     assert call("upscale", "in.mp4", "other.mp4", "out/").stderr.count(SAID) == 1
     assert SAID not in call("upscale", "in.mp4", "out.mp4", *PLAIN).stderr
+
+
+def test_a_run_with_free_weights_names_their_licence_alone(call, tmp_path) -> None:
+    shutil.copy(hub.weights_folder() / "large-motion.safetensors", tmp_path / "copy.safetensors")
+    for name in ("large-motion", "copy.safetensors"):
+        ran = call("upscale", "in.mp4", "out.mp4", "-y", "--weights", name)
+        assert f"the terms of the weights {name}: Apache-2.0" in ran.stderr
+        assert "non-commercial" not in ran.stderr
