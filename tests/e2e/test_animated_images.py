@@ -118,3 +118,16 @@ def test_what_cannot_be_written_is_refused_with_a_way_out(tmp_path, call, name, 
     assert words in call("upscale", *arguments, code=2).stderr
     call("upscale", "a.gif", "out.apng", *arguments[2:])
     assert len(list(read_frames(tmp_path / "out.apng"))) == 10
+
+
+@pytest.mark.parametrize("frame_rate", [Fraction(24), Fraction(24000, 1001)], ids=str)
+def test_an_animated_png_may_have_delays_that_are_no_whole_ticks(
+    call, tmp_path, make_clip, frame_rate
+):
+    """Its reader rounds each delay to 10 us and adds them up: 48 frames a second drift by a tick every third frame."""
+    make_clip("in.mp4", num_frames=12, frame_rate=frame_rate)
+    call(
+        "upscale", "in.mp4", "out.apng", "--spatial", "bicubic", "--temporal", "blend", "--offline"
+    )
+    times = [frame.pts for frame in read_frames(tmp_path / "out.apng")]
+    assert len(times) == 24

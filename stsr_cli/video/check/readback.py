@@ -75,6 +75,7 @@ class Found:
         picture: what is said of the first one.
         ends: pts of the first picture and of the last, in ticks.
         messages: checksum of what lies beside each picture that has such messages, by pts.
+        adds_delays: the file says how long each picture is shown; its reader adds that up, each rounded to a tick.
     """
 
     tracks: dict[int, FoundTrack] = field(default_factory=dict)
@@ -86,6 +87,7 @@ class Found:
     picture: PictureTraits | None = None
     ends: tuple[int | None, ...] = ()
     messages: dict[int, int] = field(default_factory=dict)
+    adds_delays: bool = False
 
 
 def payload(packet: Packet[Any], stream: Stream) -> bytes:
@@ -132,6 +134,7 @@ def _opened(file: Path | io.BytesIO, muxer: str | None) -> InputContainer:
 
 def _read_header(container: InputContainer, found: Found) -> None:
     found.duration = container.streams[0].duration
+    found.adds_delays = container.format.name == "apng"
     found.chapters = list(container.chapters())
     found.tags = lowered(container.metadata)
     for stream in container.streams:
