@@ -82,6 +82,7 @@ _HELP = {
     "ema_decay": "Of the averaged weights; 0: no averaging.",
     "stills_share": "Share of still images in f_S's samples.",
     "max_stride": "Triplets also of every second, third, ... frame up to this: faster motion.",
+    "made_share": "Share of labeled triplets that are scenes made of your pictures: fast motion, still captions.",
     "patience": "Validations without a gain before a run ends; 0: never ends early.",
 }
 _LIMITS: dict[str, click.ParamType[Any]] = {
@@ -96,6 +97,7 @@ _LIMITS: dict[str, click.ParamType[Any]] = {
     ),
     "stills_share": click.FloatRange(0, 1),
     "max_stride": click.IntRange(1),
+    "made_share": click.FloatRange(0, 1),
 }
 
 

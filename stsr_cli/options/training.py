@@ -34,6 +34,7 @@ class Recipe:
         ema_decay: of the averaged weights that are validated and saved; 0 turns averaging off.
         stills_share: share of f_S's samples taken from images that belong to no clip, where there are any.
         max_stride: frames between those of a triplet, 1 to this, a stride of k 1/k as often as 1: faster motion.
+        made_share: share of labeled triplets that are scenes made of layers of pictures, which move fast and exactly.
         patience: validations without an improvement before a run ends early; 0: never.
     """
 
@@ -56,6 +57,7 @@ class Recipe:
     ema_decay: float
     stills_share: float
     max_stride: int
+    made_share: float
     patience: int
 
 

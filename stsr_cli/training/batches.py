@@ -95,6 +95,7 @@ def make_batches(options: TrainOptions, data: TrainingData, scale: int, share: S
         seed=options.seed,
         stills_share=recipe.stills_share,
         max_stride=recipe.max_stride,
+        made_share=recipe.made_share,
     )
     # High-resolution crops of f_T have twice the side of its low-resolution ones.
     hr = Sampler(
@@ -103,6 +104,7 @@ def make_batches(options: TrainOptions, data: TrainingData, scale: int, share: S
         crop=max(lr_crop * 2 // scale, 8),
         seed=options.seed,
         max_stride=recipe.max_stride,
+        made_share=recipe.made_share,
     )
     unlabeled = None
     if data.unlabeled and stage == "joint":

@@ -22,6 +22,7 @@ from stsr_cli.files import remove_folder, replace, write_atomically
 _PREFIX = "step-"
 _PATTERN = _PREFIX + "[0-9]" * 8
 _DAMAGES = (OSError, RuntimeError, pickle.UnpicklingError, EOFError, KeyError, TypeError)
+_UNKNOWN_BEFORE = {"made_share": 0.0}  # what older checkpoints do not name
 MODEL, EMA, STATE = "model.safetensors", "ema.safetensors", "state.pt"
 
 
@@ -105,9 +106,10 @@ def load_checkpoint(folder: Path, identity: Mapping[str, Any], device: torch.dev
             f"cannot resume from {path}: {reason}; start over with --overwrite"
         ) from error
     for name, value in identity.items():
-        if known.get(name) != value:
+        before = known.get(name, _UNKNOWN_BEFORE.get(name))
+        if before != value:
             raise UsageError(
-                f"cannot resume: {name} was {known.get(name)!r} and is now {value!r}; use the same options, "
+                f"cannot resume: {name} was {before!r} and is now {value!r}; use the same options, "
                 "or start over with --overwrite"
             )
     return Checkpoint(_step_of(path), known, model, ema, state)

@@ -18,12 +18,15 @@ import torch
 from numpy.typing import NDArray
 from torch.utils.data import DataLoader, Dataset
 
-from stsr_cli.data import Clip, Frames, Pixels
+from stsr_cli.data import Clip, Frames, Pixels, degrade
 from stsr_cli.errors import StsrError, UsageError
 from stsr_cli.ops import to_tensor
+from stsr_cli.training.made_scenes import made_triplet
 
 T = TypeVar("T")
-_Pick = Callable[[np.random.Generator], tuple[Clip, list[int]]]
+_Sample = tuple[Pixels, Pixels, bool]  # low and high resolution, and whether that is there
+_Make = Callable[[np.random.Generator], _Sample]
+_MADE_MARGIN = 2  # low-resolution pixels that the degradation of a made frame's edge reaches in
 
 
 @dataclass(frozen=True)
@@ -65,6 +68,7 @@ class Sampler:
         seed: int,
         stills_share: float = 0.5,
         max_stride: int = 1,
+        made_share: float = 0.0,
     ) -> None:
         usable = [clip for clip in clips if min(clip.lr_frames.shape[1:3]) >= crop]
         self.moving = [clip for clip in usable if len(clip.starts)]
@@ -72,6 +76,7 @@ class Sampler:
             (clip, i) for clip in usable if not len(clip.starts) for i in range(len(clip.lr_frames))
         ]
         self.scale, self.crop, self.seed, self.stills_share = scale, crop, seed, stills_share
+        self.made_share = made_share
         self._strided = {
             stride: [(clip, starts) for clip in self.moving if len(starts := strided(clip, stride))]
             for stride in range(2, max_stride + 1)
@@ -93,13 +98,41 @@ class Sampler:
             )
 
     def triplets(self, step: int, batch_size: int, first: int = 0) -> Batch:
-        """Samples first, first + 1, ... of a step, three frames each; every clip is as likely, however long."""
+        """Samples first, first + 1, ... of a step, three frames each; every clip is as likely, however long.
+
+        `made_share` of them are scenes made of pictures of the clips, which must be labeled.
+        """
         self.require_triplets()
-        return self._gather(step, batch_size, first, self._pick_triplet)
+        return self._gather(step, batch_size, first, self._triplet)
 
     def singles(self, step: int, batch_size: int, first: int = 0) -> Batch:
         """Samples first, first + 1, ... of a step, one frame each, `stills_share` of them from still images."""
-        return self._gather(step, batch_size, first, self._pick_single)
+        return self._gather(step, batch_size, first, self._single)
+
+    def _triplet(self, rng: np.random.Generator) -> _Sample:
+        if self.made_share and rng.random() < self.made_share:
+            return self._made(rng)
+        return self._crop(rng, *self._pick_triplet(rng))
+
+    def _single(self, rng: np.random.Generator) -> _Sample:
+        return self._crop(rng, *self._pick_single(rng))
+
+    def _made(self, rng: np.random.Generator) -> _Sample:
+        """A made scene of the size of a crop, degraded with what is around it, as crops of footage are."""
+        margin = _MADE_MARGIN
+        side = (self.crop + 2 * margin) * self.scale
+        hr_frames = made_triplet(rng, self._draw_picture, side, self.scale)
+        lr_inside, hr_inside = (slice(rim, -rim) for rim in (margin, margin * self.scale))
+        lr_frames = degrade(hr_frames, self.scale)[:, lr_inside, lr_inside]
+        return lr_frames, hr_frames[:, hr_inside, hr_inside], True
+
+    def _draw_picture(self, rng: np.random.Generator, height: int, width: int) -> Pixels:
+        """A part of a high-resolution frame, at most as large as asked for."""
+        clip, (index,) = self._pick_single(rng)
+        assert clip.hr_frames is not None
+        lengths = zip(clip.hr_frames.shape[1:3], (height, width), strict=True)
+        y, x = (int(rng.integers(max(whole - part, 0) + 1)) for whole, part in lengths)
+        return np.array(clip.hr_frames[index, y : y + height, x : x + width])
 
     def _pick_triplet(self, rng: np.random.Generator) -> tuple[Clip, list[int]]:
         stride = self._pick_stride(rng)
@@ -127,11 +160,9 @@ class Sampler:
             index = int(rng.integers(len(clip.lr_frames)))
         return clip, [index]
 
-    def _gather(self, step: int, batch_size: int, first: int, pick: _Pick) -> Batch:
-        samples = []
-        for number in range(first, first + batch_size):
-            rng = np.random.default_rng((self.seed, step, number))
-            samples.append(self._crop(rng, *pick(rng)))
+    def _gather(self, step: int, batch_size: int, first: int, make: _Make) -> Batch:
+        numbers = range(first, first + batch_size)
+        samples = [make(np.random.default_rng((self.seed, step, number))) for number in numbers]
         lr_frames, hr_frames = (
             to_tensor(np.stack(parts, 1))
             for parts in zip(*((s[0], s[1]) for s in samples), strict=True)
@@ -139,9 +170,7 @@ class Sampler:
         is_labeled = torch.tensor([is_labeled for _, _, is_labeled in samples])
         return Batch(tuple(lr_frames), tuple(hr_frames), is_labeled)
 
-    def _crop(
-        self, rng: np.random.Generator, clip: Clip, indexes: list[int]
-    ) -> tuple[Pixels, Pixels, bool]:
+    def _crop(self, rng: np.random.Generator, clip: Clip, indexes: list[int]) -> _Sample:
         """Crops of some frames, (F, crop, crop, 3) and (F, scale*crop, scale*crop, 3), and whether they are labeled."""
         height, width = clip.lr_frames.shape[1:3]
         y = int(rng.integers(height - self.crop + 1))

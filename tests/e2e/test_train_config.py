@@ -18,6 +18,7 @@ OTHER = {
         "stills_share": 0.125,
     },
     "max_stride": 4,
+    "made_share": 0.75,
     "patience": 9,
 }
 
