@@ -16,7 +16,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from stsr_cli.distribute.crew import Assignment, Done, Event, Failed, Lost, Note
+from stsr_cli.distribute.crew import Assignment, Done, Event, Failed, Lost, Note, Withdrawn
 from stsr_cli.errors import StsrError, UsageError
 from stsr_cli.extras import install_command
 
@@ -112,6 +112,7 @@ class RayCrew:
         ray = self._ray
         self._running: dict[Any, int] = {}
         self._places: dict[int, str] = {}
+        self._given_seconds: dict[int, float] = {}
         self._missed: dict[str, float] = {}  # nodes that are gone, and when that was seen
         nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
         num_gpus = int(sum(node.get("GPU", 0) for node in nodes))
@@ -130,6 +131,8 @@ class RayCrew:
         )
         actor = ray.remote(num_cpus=0, max_restarts=-1, scheduling_strategy=here)
         self._mailbox = actor(_Mailbox).remote()
+        # What a worker tells before it is there goes nowhere if the worker's machine is lost meanwhile.
+        ray.wait([self._mailbox.take.remote()], timeout=_ANSWER_SECONDS)
         self._needs = {"CPU": self._cores, "GPU": 1 if on_gpu else 0}
         self._doubted_seconds = self._looked_seconds = time.monotonic()
         self._num_slots = self._count_slots(nodes)
@@ -162,6 +165,7 @@ class RayCrew:
             assignment, self._mailbox, self._cores, is_on_gpu=bool(self._needs["GPU"])
         )
         self._running[reference] = assignment.number
+        self._given_seconds[assignment.number] = time.monotonic()
 
     def wait(self) -> list[Event]:
         """What was told, then what was finished or lost."""
@@ -177,7 +181,8 @@ class RayCrew:
         """Look at the nodes: how much they can do, and which are gone.
 
         Ray misses a node soon, but what ran there only when its connections break, which a machine that lost its power
-        or network does not see to.
+        or network does not see to. Ray may also have handed a task to a worker there that never said so: what was given
+        before a node was lost and has not said where it is, is withdrawn.
         """
         now = time.monotonic()
         if now - self._looked_seconds < _LOOK_SECONDS:
@@ -190,10 +195,17 @@ class RayCrew:
                 self._missed.setdefault(node["NodeID"], now)
         events: list[Event] = []
         for reference, number in list(self._running.items()):
-            missed = self._missed.get(self._places.get(number, ""), now)
-            if now - missed > _RAY_SECONDS:
+            place = self._places.get(number)
+            if place is None:
+                missed = max(self._missed.values(), default=0.0)
+                is_doubtful = self._given_seconds[number] < missed < now - _RAY_SECONDS
+            else:
+                is_doubtful = self._missed.get(place, now) < now - _RAY_SECONDS
+            if is_doubtful:
                 del self._running[reference]
-                events.append(Lost(number, _GONE))
+                with contextlib.suppress(Exception):  # it has ended meanwhile
+                    self._ray.cancel(reference)  # it may still wait in a queue
+                events.append(Lost(number, _GONE) if place else Withdrawn(number))
         return events or self._doubts(now)
 
     def _doubts(self, now: float) -> list[Event]:

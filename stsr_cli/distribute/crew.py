@@ -82,6 +82,13 @@ class Lost:
 
 
 @dataclass(frozen=True)
+class Withdrawn:
+    """The crew no longer knows whether a worker has the attempt; none is known lost; it is given anew."""
+
+    number: int
+
+
+@dataclass(frozen=True)
 class Failed:
     """The worker refused, or failed at what any other would fail at."""
 
@@ -89,7 +96,7 @@ class Failed:
     error: BaseException
 
 
-Event = Begun | Frames | Note | Made | Done | Lost | Failed
+Event = Begun | Frames | Note | Made | Done | Lost | Withdrawn | Failed
 
 
 class Crew(Protocol):

@@ -20,6 +20,7 @@ from stsr_cli.distribute.crew import (
     Lost,
     Made,
     Note,
+    Withdrawn,
 )
 from stsr_cli.distribute.staging import get_file, remove_folder
 from stsr_cli.errors import StsrError
@@ -150,6 +151,10 @@ class Dispatcher:
             case Lost():
                 self._num_made += self._end(number, "lost").num_made
                 self._retry(attempt, event.why)
+            case Withdrawn():
+                self._num_made += self._end(number, "withdrawn").num_made
+                again = _Attempt(attempt.task, attempt.task.first, attempt.num_lost)
+                self._waiting.appendleft(again)
             case Failed():
                 self._end(number, "failed")
                 raise event.error

@@ -14,6 +14,7 @@ pytest.importorskip("ray", reason="needs Ray: pip install 'stsr-cli[ray]'")
 
 from ray.cluster_utils import Cluster
 
+from stsr_cli.distribute.cluster import RayCrew
 from stsr_cli.distribute.runner import Distributed
 from stsr_cli.errors import StsrError
 from stsr_cli.options import UpscaleOptions
@@ -108,6 +109,31 @@ def test_a_killed_worker_and_a_lost_node_cost_their_segments_alone(
         "its machine left the cluster; another worker makes it again",
         "its process died; another worker makes it again",
     ]
+
+
+def test_an_attempt_on_a_lost_node_that_never_said_where_it_is_is_given_anew(
+    options: UpscaleOptions,
+    expected: str,
+    on_ray: DistributeOptions,
+    cluster: Cluster,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(RayCrew, "_told", lambda _: [])  # nothing arrives but results
+    (other,) = cluster.worker_nodes
+    frozen: list[int] = []
+
+    def do_harm() -> None:
+        frozen.append(wait_for_writer(work_folder(options.target), raylet(other)))
+        os.kill(frozen[0], signal.SIGSTOP)
+        cluster.remove_node(other, allow_graceful=False)
+
+    thread = in_background(do_harm)
+    run(options, on_ray)
+    thread.join()
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(frozen[0], signal.SIGKILL)
+    cluster.add_node(**NODE)
+    assert pictures(options.target) == expected
 
 
 def test_a_cluster_that_is_not_there(options: UpscaleOptions) -> None:
