@@ -44,7 +44,7 @@ from stsr_cli.video.timing.retime import (
     output_rate,
     with_time_scale,
 )
-from stsr_cli.video.timing.timeline import Jumps, own_ticks, slots
+from stsr_cli.video.timing.timeline import own_ticks, slots
 from stsr_cli.video.writer import open_writer
 from stsr_cli.video.written import Writer
 
@@ -118,7 +118,7 @@ class Job:
         """When the first frame is shown, in the source's ticks, where a constant rate counts from it; else None."""
         if output_rate(self.source, self.options) is None:
             return None
-        frames = read_frames(replace(self.source, jumps=self.source.jumps and Jumps()))
+        frames = read_frames(self.source)
         first = next(frames, None)
         frames.close()
         return None if first is None else first.pts
@@ -136,7 +136,6 @@ def settle(options: UpscaleOptions) -> Job:
         )
     source = accelerated(probe(options.source, options.read), options.read.hwaccel)
     source = excerpt(source, options.read)
-    source = replace(source, jumps=source.jumps and Jumps())  # that sound and pictures share
     source = looked_beside(source)
     if options.encode.hdr == "tonemap":
         source = tone_mapped(source)
@@ -311,5 +310,4 @@ def _choose(job: Job, model: System, on_pair: Callable[[int, int], None]) -> Cho
         return Choice("t2s", why="there are no new frames at --time-scale 1")
     if options.scale == 1:
         return Choice("t2s", why="both streams are the same at --scale 1")
-    source = replace(job.source, jumps=None)
-    return choose_stream(model, source, job.device, job.dtype, on_pair)
+    return choose_stream(model, job.source, job.device, job.dtype, on_pair)

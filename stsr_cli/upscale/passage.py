@@ -98,7 +98,10 @@ class Passage:
         self._start = grid.reading_start(first) if grid and is_sought and first else None
         least = least_interval(job.options.time_scale, job.source.time_base)
         gap = math.ceil(job.tick / job.source.time_base) if job.tick and job.ticks_a_tick else 1
-        self._repair = PtsRepair(job.source.start_pts + job.source.shift, least, gap)
+        first_pts = job.source.start_pts + job.source.shift
+        self._repair = PtsRepair(first_pts, least, gap)
+        self._start_seconds = first_pts * job.source.time_base
+        self._reached = self._start_seconds  # of the file's clock, like that
         self._seen: deque[tuple[int, Counts]] = deque()
         self._before = Counts()  # what was counted before the frame that is looked at
         self._base = Counts()  # and before the segment
@@ -129,15 +132,16 @@ class Passage:
 
     def _counted(self, frames: Iterable[Frame]) -> Iterator[Frame]:
         for frame in frames:
+            self._reached = (frame.pts + self._job.source.shift) * self._job.source.time_base
             self._seen.append((frame.pts, self._total()))
             yield frame
 
     def _total(self) -> Counts:
-        jumps = self._job.source.jumps
+        resets = self._job.source.resets
         return Counts(
             self._repair.num_missing,
             self._repair.num_moved,
-            jumps.num_jumps if jumps else 0,
+            resets.num_between(self._start_seconds, self._reached) if resets else 0,
             self._flags.num_deinterlaced,
             self._flags.num_interlaced,
             self._flags.num_corrupt,

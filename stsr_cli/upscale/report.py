@@ -26,7 +26,7 @@ class UpscaleReport:
         decode_share, network_share, encode_share: how the wall time divides into waiting for the decoder, running the
             network, and waiting for the encoder; they sum to 1.
         repaired_timestamps: source frames whose time was missing or not later than the one before.
-        num_jumps: how often the source's clock went back, and what followed was put behind what came before.
+        num_jumps: how often the source's clock went back or far on, and what followed was put behind what came before.
         num_missing_times: those of them that had none.
         device: where the network ran.
         stream: whose frames were written, "both" for the mean; of CDCA, which has none, whatever the options say.
@@ -102,7 +102,7 @@ class UpscaleReport:
             notes.append(f"{' and '.join(filter(None, what))}: repaired")
         if self.num_jumps:
             notes.append(
-                f"the source's clock goes back {_many(self.num_jumps, 'time')}: its parts are joined"
+                f"the source's clock starts anew {_many(self.num_jumps, 'time')}: its parts are joined"
             )
         if self.num_deinterlaced:
             notes.append(f"deinterlaced: {_many(self.num_deinterlaced, 'source frame')}")

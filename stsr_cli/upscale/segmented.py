@@ -94,7 +94,8 @@ def in_segments(job: Job, grid: Grid, listener: Listener, runner: Runner) -> Ups
             storage=storage,
             first=0,
             last=None,
-            is_sought=source.jumps is None and source.dts_delay is None,
+            is_sought=(source.resets is None or source.resets.can_seek)
+            and source.dts_delay is None,
             first_pts=first_pts,
             tick=job.tick,
         )

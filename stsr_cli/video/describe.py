@@ -25,7 +25,7 @@ def ends_early(source: SourceInfo, end_pts: int) -> list[str]:
         end_pts: of its last frame that could be read, in ticks.
     """
     is_part = source.begin_pts is not None or source.end_pts is not None
-    if is_part or source.images or source.pipe or (source.jumps and source.jumps.num_jumps):
+    if is_part or source.images or source.pipe or (source.resets and source.resets.times):
         return []
     start, end = ((pts + source.shift) * source.time_base for pts in (source.start_pts, end_pts))
     if source.duration is not None:

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
+from functools import lru_cache
 from pathlib import Path
 
 import av
@@ -24,7 +25,7 @@ from stsr_cli.video.colour.tonemap import ToneMapping
 from stsr_cli.video.cropping import NO_CROPPING, Cropping, container_cropping
 from stsr_cli.video.damage import REFUSALS, is_time
 from stsr_cli.video.images.sequence import find_images
-from stsr_cli.video.opening import PIPE, WHOLE_SOURCE
+from stsr_cli.video.opening import PIPE, WHOLE_SOURCE, address
 from stsr_cli.video.opening import local_url as local_url
 from stsr_cli.video.opening import open_input as open_input
 from stsr_cli.video.opening import reason as reason
@@ -35,8 +36,8 @@ from stsr_cli.video.salvage import Salvage, decoder_of, salvaged
 from stsr_cli.video.side_data.decoded import display_matrix
 from stsr_cli.video.side_data.immersive import FLAT, Immersive, read_immersive
 from stsr_cli.video.side_data.support import found_beside, found_in_packets
-from stsr_cli.video.timing.clock import dts_delay, jumps_of
-from stsr_cli.video.timing.timeline import Jumps
+from stsr_cli.video.timing.clock import dts_delay
+from stsr_cli.video.timing.clock_resets import ClockResets, find_resets, has_resets
 
 _STILL_CODECS = frozenset({"mjpeg", "webp"})
 _COVER = Disposition.attached_pic
@@ -60,7 +61,7 @@ class SourceInfo:
         deinterlace: what is done about it while the frames are read.
         cropping: what is cut off each decoded frame, as the container asks.
         dts_delay: ticks from a frame's dts to its pts, for a file that has dts alone (AVI); else None.
-        jumps: of the clock, as far as they are known; None: the format allows none.
+        resets: where the file's clock starts anew, and the times that are read go on; None: the format allows none.
         file_start: when the earliest of its tracks begins, in seconds of the file's clock.
         shift: pts of the file at which the clock of `start_pts` and of every frame that is read is 0, in ticks.
         begin_pts: frames before it are not read, in ticks of that clock; None: all are.
@@ -107,7 +108,7 @@ class SourceInfo:
     deinterlace: Deinterlace = "auto"
     cropping: Cropping = NO_CROPPING
     dts_delay: int | None = None
-    jumps: Jumps | None = field(default=None, compare=False)
+    resets: ClockResets | None = field(default=None, compare=False)
     file_start: Fraction = Fraction(0)
     shift: int = 0
     begin_pts: int | None = None
@@ -159,11 +160,45 @@ def _probe_file(path: Path, options: SourceOptions) -> SourceInfo:
     with open_input(path, options=options) as container:
         stream = find_video(container, path, options.video_index)
         limit, ticks = options.max_bad_frames, stream.time_base or Fraction(1)
+        resets = _resets_of(container, path, options)
         salvage = Salvage(decoder_of(stream), shown(path), limit, ticks)
-        frame, colour = first_frame(salvaged(container, stream, salvage), stream, path)
+        frames = salvaged(container, stream, salvage, resets)
+        frame, colour = first_frame(frames, stream, path)
         num_skipped = salvage.counted.num_skipped
         info = _info(container, stream, frame, colour, path, num_skipped)
-        return replace(info, options=options)
+        return _on_one_clock(replace(info, options=options, resets=resets))
+
+
+def _resets_of(container: InputContainer, path: Path, options: SourceOptions) -> ClockResets | None:
+    """Where the clock of a file starts anew; a local one is read to its end for that."""
+    if not has_resets(container):
+        return None
+    if address(path, options) is not None:
+        return ClockResets()
+    state = path.stat()
+    return _resets_of_file(path, options, state.st_size, state.st_mtime_ns)
+
+
+@lru_cache(maxsize=8)
+def _resets_of_file(
+    path: Path, options: SourceOptions, num_bytes: int, changed: int
+) -> ClockResets:
+    with open_input(path, options=options) as container:
+        return find_resets(container)
+
+
+def _on_one_clock(source: SourceInfo) -> SourceInfo:
+    """The source with the length and the beginning that it has when its parts follow one another."""
+    resets, index = source.resets, source.stream_index
+    if resets is None or not resets.times or index not in resets.ends:
+        return source
+    length = resets.ends[index] - source.start_pts * source.time_base
+    return replace(
+        source,
+        duration=max(1, round(length / source.time_base)),
+        num_frames_from_header=resets.num_packets[index],
+        file_start=min(resets.starts.values()),
+    )
 
 
 def _info(
@@ -201,7 +236,6 @@ def _info(
         is_interlaced=frame.interlaced_frame or stream.codec_context.field_order in _INTERLACED,
         cropping=crop,
         dts_delay=delay,
-        jumps=jumps_of(container),
         file_start=_file_start(container, stream.index, start_pts * time_base),
         nominal_rate=stream.base_rate or None,
         has_alpha=carries_alpha(frame, stream),
@@ -241,7 +275,8 @@ def _probe_pipe(options: SourceOptions) -> SourceInfo:
     stream = find_video(pipe.container, PIPE, options.video_index)
     pipe.start(stream)
     frame, colour = first_frame(pipe.peek(), stream, PIPE)
-    return replace(_info(pipe.container, stream, frame, colour, PIPE), pipe=pipe, options=options)
+    info = _info(pipe.container, stream, frame, colour, PIPE)
+    return replace(info, pipe=pipe, options=options, resets=pipe.resets)
 
 
 def _probe_images(path: Path, images: tuple[Path, ...], options: SourceOptions) -> SourceInfo:

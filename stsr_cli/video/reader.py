@@ -18,7 +18,6 @@ from stsr_cli.errors import InputError
 from stsr_cli.video.colour.convert import Pixels, ToRgb
 from stsr_cli.video.colour.levels import to_depth
 from stsr_cli.video.colour.tonemap import ToneMapper
-from stsr_cli.video.damage import demuxed
 from stsr_cli.video.hardware import accelerator, on_host
 from stsr_cli.video.images.image_reader import decode_images
 from stsr_cli.video.probe import (
@@ -34,8 +33,9 @@ from stsr_cli.video.salvage import Salvage, decoder_of, salvaged
 from stsr_cli.video.side_data.decoded import messages_of
 from stsr_cli.video.side_data.queue import SideDataQueue
 from stsr_cli.video.size_changes import Fitter, advice
+from stsr_cli.video.timing.clock_resets import joined_packets
 from stsr_cli.video.timing.deinterlace import FrameFlags, deinterlace
-from stsr_cli.video.timing.timeline import Jumps, PtsRepair
+from stsr_cli.video.timing.timeline import PtsRepair
 
 _NUM_EARLY = 500  # packets
 _SEEK_SECONDS = (0, 2, 10, 60)
@@ -103,7 +103,7 @@ def read_frames(
         first_pts, time_base = first_pts and first_pts // 2, 2 * time_base
     fitter = Fitter(source)
     decoded = _decode(source, first_pts, time_base, flags, fitter)
-    timed = _timed(decoded, repair, source.jumps, time_base)
+    timed = _timed(decoded, repair)
     if side_data is not None:
         start = source.shift * source.time_base
         timed = _collected(timed, side_data, time_base, start)
@@ -171,16 +171,10 @@ def _collected(
         yield frame
 
 
-def _timed(
-    frames: Iterator[VideoFrame], repair: PtsRepair, jumps: Jumps | None, time_base: Fraction
-) -> Iterator[VideoFrame]:
+def _timed(frames: Iterator[VideoFrame], repair: PtsRepair) -> Iterator[VideoFrame]:
     """Frames with a pts each, later than the one before."""
-    expected: Fraction | None = None
     for frame in frames:
-        if jumps and frame.pts is not None:
-            frame.pts += round(jumps.offset(frame.pts * time_base, expected) / time_base)
         frame.pts = repair(frame.pts, frame.duration or None)
-        expected = (frame.pts + (frame.duration or 0)) * time_base
         yield frame
 
 
@@ -201,7 +195,8 @@ def _decode(
     if source.pipe is not None:
         yield from source.pipe.frames(flags)
         return
-    for margin in _SEEK_SECONDS if first_pts is not None else ():
+    can_seek = source.resets is None or source.resets.can_seek
+    for margin in _SEEK_SECONDS if first_pts is not None and can_seek else ():
         assert first_pts is not None
         seek_pts = first_pts - round(margin / time_base)
         frames = _decode_from(source, seek_pts, first_pts, time_base, flags, fitter)
@@ -241,7 +236,7 @@ def _decode_from(
             counted=flags,
             can_go_back=True,
         )
-        for frame in salvaged(container, stream, salvage):
+        for frame in salvaged(container, stream, salvage, source.resets):
             fitter.learn(frame, stream)
             yield on_host(frame, source)
     if salvage.is_short:
@@ -257,10 +252,11 @@ def _decode_end(source: SourceInfo, salvage: Salvage) -> Iterator[VideoFrame]:
     with open_input(source.path, options=source.options) as container:
         stream = find_video(container, source.path, source.stream_index)
         stream.codec_context.thread_count = 1
-        if end_pts is not None:
+        if end_pts is not None and (source.resets is None or source.resets.can_seek):
             with suppress(av.FFmpegError, OSError):
                 container.seek(end_pts, stream=stream)
-        for frame in salvaged(container, stream, salvage.again(decoder_of(stream))):
+        again = salvage.again(decoder_of(stream))
+        for frame in salvaged(container, stream, again, source.resets):
             if end_pts is None or (frame.pts is not None and frame.pts > end_pts):
                 yield on_host(frame, source)
 
@@ -271,5 +267,5 @@ def early_times(source: SourceInfo) -> list[int]:
         return []
     with open_source(source) as container:
         video = container.streams[source.stream_index]
-        packets = itertools.islice(demuxed(container, video), _NUM_EARLY)
+        packets = itertools.islice(joined_packets(container, source.resets, video), _NUM_EARLY)
         return sorted({packet.pts for packet in packets if packet.size and packet.pts is not None})

@@ -22,8 +22,9 @@ from av.video.stream import VideoStream
 
 from stsr_cli.errors import InputError
 from stsr_cli.video.colour.alpha import decoder_with_alpha
-from stsr_cli.video.damage import REFUSALS, Counted, demuxed, is_time
+from stsr_cli.video.damage import REFUSALS, Counted, is_time
 from stsr_cli.video.opening import reason
+from stsr_cli.video.timing.clock_resets import ClockResets, joined_packets
 
 
 def decoder_of(stream: VideoStream) -> Callable[[Packet[Any]], list[VideoFrame]]:
@@ -33,10 +34,13 @@ def decoder_of(stream: VideoStream) -> Callable[[Packet[Any]], list[VideoFrame]]
 
 
 def salvaged(
-    container: InputContainer, stream: VideoStream, salvage: Salvage
+    container: InputContainer,
+    stream: VideoStream,
+    salvage: Salvage,
+    resets: ClockResets | None = None,
 ) -> Iterator[VideoFrame]:
     """Every frame of a stream from where the container stands, the decoder drained; raises as `Salvage.take`."""
-    for packet in demuxed(container, stream, on_error=salvage.refuse):
+    for packet in joined_packets(container, resets, stream, on_error=salvage.refuse):
         yield from salvage.take(packet)
 
 

@@ -27,10 +27,10 @@ from numpy.typing import NDArray
 
 from stsr_cli.errors import InputError
 from stsr_cli.video.colour.convert import Pixels
-from stsr_cli.video.damage import REFUSALS, demuxed, is_time
+from stsr_cli.video.damage import REFUSALS, is_time
 from stsr_cli.video.opening import address, open_input, shown
 from stsr_cli.video.probe import SourceInfo, find_video, probe
-from stsr_cli.video.timing.timeline import Jumps
+from stsr_cli.video.timing.clock_resets import joined_packets
 
 Size = tuple[int, int]  # width, height
 
@@ -199,10 +199,9 @@ def _sizes(source: SourceInfo) -> Iterator[tuple[int | None, Size]]:
                 other.discard = Discard.all
         ratio = (stream.time_base or Fraction(1)) / source.time_base  # 2 where fields become frames
         known: dict[bytes, Size | None] = {}
-        jumps = source.jumps and Jumps()
         num_bytes = 0
         end: Fraction | None = None  # of all before, in ticks
-        for packet in demuxed(container, stream):
+        for packet in joined_packets(container, source.resets, stream):
             num_bytes += packet.size
             if num_bytes > _MOST_BYTES:
                 return
@@ -211,9 +210,6 @@ def _sizes(source: SourceInfo) -> Iterator[tuple[int | None, Size]]:
             pts = end
             if is_time(time, source.time_base):
                 pts = time * ratio
-                if jumps:  # files that were joined
-                    expected = None if end is None else end * source.time_base
-                    pts += jumps.offset(pts * source.time_base, expected) / source.time_base
                 if size is not None and end is not None:
                     pts = max(pts, end)
                 end = max(end or pts, pts + (packet.duration or 0) * ratio)

@@ -77,6 +77,15 @@ def steady(case: Case) -> None:
     assert len(steps) == 1, steps
 
 
+@check("all frames last equally long, at {number} joins up to 50 ms longer", "ffprobe")
+def steady_parts(case: Case, number: int) -> None:
+    found = readers.packet_times(case.output)
+    steps = [after - before for before, after in pairwise(found)]
+    longer = [step for step in steps if step != min(steps)]
+    assert len(longer) <= 2 * number, steps  # one in-between
+    assert all(step <= min(steps) + Fraction(1, 20) for step in longer), steps
+
+
 @check("a keyframe every {number} frames", "ffprobe")
 def keyframes(case: Case, number: int) -> None:
     packets = sorted(readers.ffprobe(case.output)["packets"], key=lambda packet: packet["pts"])

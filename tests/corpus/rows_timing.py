@@ -15,7 +15,7 @@ from .checks import (
     says,
     size,
     starts_at,
-    steady,
+    steady_parts,
     sync,
     times,
 )
@@ -208,8 +208,8 @@ ROWS = [
         "ts-joined",
         "two MPEG-TS files one after another: the clock starts anew",
         clips.ts_joined,
-        "the second part follows the first",
-        (frame_count(24), steady(), sync(), same_sound()),
+        "the second part follows the first, its sound too",
+        (frame_count(24), steady_parts(1), sync(), same_sound()),
     ),
     Row(
         "pts-duplicate-mkv",

@@ -18,10 +18,11 @@ from av.video.stream import VideoStream
 
 from stsr_cli.errors import StsrError, UsageError
 from stsr_cli.options import SourceOptions
-from stsr_cli.video.damage import Counted, demuxed
+from stsr_cli.video.damage import Counted
 from stsr_cli.video.opening import PIPE as PIPE
 from stsr_cli.video.opening import demuxers
 from stsr_cli.video.salvage import Salvage, decoder_of
+from stsr_cli.video.timing.clock_resets import ClockResets, has_resets, joined_packets
 
 FORMATS = {"nut": "nut", "y4m": "yuv4mpegpipe", "matroska": "matroska"}
 _BUFFER_BYTES = 1 << 20
@@ -35,6 +36,7 @@ class InputPipe:
 
     Attributes:
         container: the demuxer; nobody but this class may read packets from it, or close it.
+        resets: where its clock started anew so far; None: its format allows none.
     """
 
     def __init__(self, options: SourceOptions) -> None:
@@ -62,6 +64,7 @@ class InputPipe:
         finally:
             if source.is_interrupted:
                 raise KeyboardInterrupt
+        self.resets = ClockResets() if has_resets(self.container) else None
         self._wanted: set[int] | None = None
         self._waiting: deque[Packet[Any]] = deque()
         self._num_waiting_bytes = 0
@@ -109,7 +112,7 @@ class InputPipe:
         return packet
 
     def _decode(self, video: VideoStream, salvage: Salvage) -> Iterator[VideoFrame]:
-        for packet in demuxed(self.container, on_error=salvage.refuse):
+        for packet in joined_packets(self.container, self.resets, on_error=salvage.refuse):
             if packet.stream.index == video.index:
                 yield from salvage.take(packet)
             elif packet.size and (self._wanted is None or packet.stream_index in self._wanted):

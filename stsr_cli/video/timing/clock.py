@@ -1,11 +1,8 @@
 """What there is to know about the clock of a format before its times can be believed."""
 
 from av.container import InputContainer
-from av.format import Flags
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
-
-from stsr_cli.video.timing.timeline import Jumps
 
 
 def dts_delay(
@@ -26,8 +23,3 @@ def dts_delay(
         return None
     entry = stream.index_entries[min(num_skipped, len(stream.index_entries) - 1)]
     return max(0, first.dts - entry.timestamp) if entry.is_keyframe or num_skipped else 0
-
-
-def jumps_of(container: InputContainer) -> Jumps | None:
-    """A record of how the clock of a file goes back; None for a format in which it never does."""
-    return Jumps() if Flags.ts_discont in Flags(container.format.flags) else None

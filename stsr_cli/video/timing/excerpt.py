@@ -105,30 +105,16 @@ class Window:
 
     def __init__(self, source: SourceInfo) -> None:
         """Take clock and part from `source`."""
-        self._jumps = source.jumps
-        self._reached: Fraction | None = None  # where the sound ends so far
+        self._can_seek = source.resets is None or source.resets.can_seek
         self._zero = source.shift * source.time_base  # the file's time at which the clock is 0
         ends = (source.begin_pts, source.end_pts)
         self._begin, self._end = (  # of the part, in seconds of the file's clock
             None if pts is None else self._zero + pts * source.time_base for pts in ends
         )
 
-    def join(self, packet: Packet[Any]) -> None:
-        """Let a packet that was just read follow the one before it, although the file's clock went back."""
-        if self._jumps is None or packet.dts is None or not packet.time_base:
-            return
-        is_sound = packet.stream.type == "audio"
-        offset = self._jumps.offset(packet.dts * packet.time_base, self._reached, is_new=is_sound)
-        shift = round(offset / packet.time_base)
-        packet.dts += shift
-        if packet.pts is not None:
-            packet.pts += shift
-        if is_sound:
-            self._reached = (packet.dts + (packet.duration or 0)) * packet.time_base
-
     def seek(self, container: InputContainer) -> None:
         """Skip what lies before it, in a container that has no subtitles to keep: those may have begun long before."""
-        if self._begin is not None and self._begin > _INTERLEAVED:
+        if self._can_seek and self._begin is not None and self._begin > _INTERLEAVED:
             with suppress(
                 av.FFmpegError, OSError
             ):  # without an index it is read from the beginning

@@ -8,14 +8,12 @@ each.
 from __future__ import annotations
 
 import math
-import threading
 from collections.abc import Sequence
 from fractions import Fraction
 from itertools import pairwise
 from typing import NamedTuple
 
 _COARSEST_CLOCK = Fraction(1, 1000)  # seconds a tick
-_JUMP = Fraction(1)  # seconds back that are a new clock and no damage
 
 
 class Slot(NamedTuple):
@@ -99,46 +97,6 @@ def last_duration(
     if frame_rate:
         return max(1, round(1 / (frame_rate * time_base)))
     return 1
-
-
-class Jumps:
-    """What to add to the times of a file whose clock goes back on the way: MPEG recordings, files that were joined.
-
-    What follows goes on where the time before ended. All that read a file share one, so that sound and pictures stay
-    together; safe to use from several threads.
-    """
-
-    def __init__(self) -> None:
-        self._offsets = [Fraction(0)]
-        self._lock = threading.Lock()
-
-    def __reduce__(self) -> tuple[type[Jumps], tuple[()]]:
-        """In another process it is learnt anew."""
-        return (Jumps, ())
-
-    @property
-    def num_jumps(self) -> int:
-        """How often the clock went back, so far."""
-        return len(self._offsets) - 1
-
-    def offset(
-        self, seconds: Fraction, expected: Fraction | None, *, is_new: bool = True
-    ) -> Fraction:
-        """What to add to a time, the nearest to what is expected of all so far, or one more if none comes near.
-
-        Args:
-            seconds: a time as the file has it.
-            expected: when what came before it ends, or None: nothing did.
-            is_new: whether it may make a jump known.
-        """
-        if expected is None:
-            return Fraction(0)
-        with self._lock:
-            nearest = min(self._offsets, key=lambda offset: abs(seconds + offset - expected))
-            if is_new and seconds + nearest < expected - _JUMP:
-                nearest = expected - seconds
-                self._offsets.append(nearest)
-        return nearest
 
 
 def least_interval(time_scale: int, time_base: Fraction) -> int:

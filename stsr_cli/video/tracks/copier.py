@@ -25,6 +25,7 @@ from stsr_cli.video.check.verify import ExpectedTrack
 from stsr_cli.video.damage import REFUSALS, demuxed
 from stsr_cli.video.probe import SourceInfo, open_source, reason, shown
 from stsr_cli.video.target import MOV_FAMILY
+from stsr_cli.video.timing.clock_resets import joined_packets
 from stsr_cli.video.timing.excerpt import Window
 from stsr_cli.video.track_boxes import (
     Change,
@@ -205,13 +206,14 @@ class TrackCopier:
             self._is_sample and wanted and given not in wanted
         ):  # its packets say how far the file was read
             wanted.append(given)
+        resets = self._source.resets
         for stream in self._input.streams:
-            if stream not in wanted:
+            if stream not in wanted and (resets is None or resets.is_known):
                 stream.discard = Discard.all
         if self._is_sample or not any(stream.type == "subtitle" for stream in wanted):
             self._window.seek(self._input)
         if wanted:
-            self._packets = demuxed(self._input, *wanted, on_error=self._take_note)
+            self._packets = joined_packets(self._input, resets, *wanted, on_error=self._take_note)
             if self._is_sample:
                 self._packets = _sampled(self._packets, self._lanes)
 
@@ -378,7 +380,6 @@ class TrackCopier:
             packet, self._ahead = self._ahead, None
             return packet
         for packet in self._packets:
-            self._window.join(packet)
             if self._window.is_over(packet):
                 return None
             if is_hidden(packet, self._format):
