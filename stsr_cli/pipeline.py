@@ -77,13 +77,14 @@ class Prefetch(Generic[T]):
 class Sink(Generic[T]):
     """Hands items to `consume` in a thread, at most `depth` behind.
 
-    Leaving the context normally waits for the last item; leaving it by an exception drops what is queued.
+    Leaving the context normally waits for the last item; leaving it by an exception drops what is queued. An item that
+    takes long may be consumed in steps: those of an iterable that `consume` returns, of which none is begun then.
 
     Attributes:
         waited_seconds: how long the producer stood still because the queue was full, or at the end.
     """
 
-    def __init__(self, consume: Callable[[T], None], depth: int) -> None:
+    def __init__(self, consume: Callable[[T], Iterable[None] | None], depth: int) -> None:
         self.waited_seconds = 0.0
         self._consume = consume
         self._queue: Queue[T | None] = Queue(depth)
@@ -108,7 +109,9 @@ class Sink(Generic[T]):
             if item is None:
                 return
             try:
-                self._consume(item)
+                for _ in self._consume(item) or ():
+                    if self._stop.is_set():
+                        return
             except BaseException as error:  # raised again by put or on leaving
                 self._error = error
                 return

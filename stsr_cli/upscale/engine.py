@@ -4,16 +4,17 @@ Time is the timeline's business, colour and tracks are `video/`'s, padding is th
 rounding are in `outputs`, between the network and the encoder.
 """
 
+from collections.abc import Iterator
 from dataclasses import replace
 
 from stsr_cli.disagreement import DisagreementFiles
 from stsr_cli.options import UpscaleOptions
-from stsr_cli.upscale.job import Job, load, open_output, settle, warnings_of
+from stsr_cli.upscale.job import Job, load, open_output, pauses_to_fill, settle, warnings_of
 from stsr_cli.upscale.listener import Listener, Silent
 from stsr_cli.upscale.manifest import write_manifest
 from stsr_cli.upscale.outputs import Output
 from stsr_cli.upscale.passage import Passage
-from stsr_cli.upscale.pump import Clock, Waits, pump, write_frame
+from stsr_cli.upscale.pump import Clock, Waits, pump, write_slots
 from stsr_cli.upscale.report import UpscaleReport
 from stsr_cli.upscale.segment_task import Runner, here
 from stsr_cli.upscale.segmented import in_segments, plan_segments
@@ -45,7 +46,7 @@ def upscale(
     """
     listener = listener or Silent()
     job = settle(options)
-    job = replace(job, source_notes=check_sizes(job.source))
+    job = replace(job, source_notes=(*check_sizes(job.source), *pauses_to_fill(job)))
     with held(options.target):
         segments = plan_segments(job)
         if segments is None:
@@ -66,9 +67,9 @@ def _in_one_go(job: Job, listener: Listener) -> UpscaleReport:
     times, totals = job.times(), Totals()
     with open_output(job) as writer, DisagreementFiles(job.network_options, source) as doubts:
 
-        def receive(output: Output) -> None:
+        def receive(output: Output) -> Iterator[None]:
             for image, slots in times.push(output.image, output.slots):
-                write_frame(writer, image, slots, passage.side_data)
+                yield from write_slots(writer, image, slots, passage.side_data)
             doubts.write(output.doubt, output.slots)
 
         job = replace(job, tick=writer.tick)
@@ -82,7 +83,8 @@ def _in_one_go(job: Job, listener: Listener) -> UpscaleReport:
         waits = pump(job, network, passage, writer.plan, receive, listener.on_frame)
         drain = Clock()
         for image, slots in times.flush():
-            write_frame(writer, image, slots, passage.side_data)
+            for _ in write_slots(writer, image, slots, passage.side_data):
+                pass
         written = writer.close()
         doubts.close()
     (tally,) = passage.tallies

@@ -32,7 +32,7 @@ from stsr_cli.video.probe import (
     probe,
     shown,
 )
-from stsr_cli.video.reader import early_times, read_frames
+from stsr_cli.video.reader import early_times, find_pauses, read_frames
 from stsr_cli.video.sizes import disk_warning
 from stsr_cli.video.target import refuse_loss
 from stsr_cli.video.timing.excerpt import excerpt
@@ -50,6 +50,7 @@ from stsr_cli.video.written import Writer
 
 _GPU_BATCH = 4
 _COMMON_SCALES = (1, 4, 16)  # that f_S reaches by itself, or refuses when it is loaded
+_LONG_PAUSE = Fraction(60)  # seconds
 _FEW = 25  # frames that may be closer than a tick: they are moved apart
 
 
@@ -199,6 +200,20 @@ def warnings_of(job: Job, writer: Writer, copies: int = 1) -> list[str]:
         *writer.warnings,
         *disk_warning(job.options.target, writer.plan, num_frames, copies),
     ]
+
+
+def pauses_to_fill(job: Job) -> tuple[str, ...]:
+    """What to say of long stretches without a new picture, where a constant rate fills them with the one before."""
+    rate = output_rate(job.source, job.options)
+    if rate is None or not (pauses := find_pauses(job.source, _LONG_PAUSE)):
+        return ()
+    start, length = max(pauses, key=lambda pause: pause[1])
+    number = "a pause" if len(pauses) == 1 else f"{len(pauses)} pauses"
+    total = sum(round(length * rate) - 1 for _, length in pauses)
+    return (
+        f"{number} of up to {float(length):.0f} s without a new picture (the longest {float(start):.2f} s after the "
+        f"first): {total:,} frames repeat the one before; --vfr keep holds it instead",
+    )
 
 
 def crowding(job: Job) -> list[str]:

@@ -38,7 +38,7 @@ def pump(
     network: Network,
     passage: Passage,
     plan: EncoderPlan,
-    receive: Callable[[Output], None],
+    receive: Callable[[Output], Iterable[None]],
     on_frame: Callable[[int], None],
 ) -> Waits:
     """Bring every frame of a passage through the network, in order.
@@ -48,7 +48,7 @@ def pump(
         network: which.
         passage: of what.
         plan: what the frames are made for.
-        receive: takes each output frame, in a thread of its own.
+        receive: takes each output frame, in steps, in a thread of its own.
         on_frame: told how many source frames of the passage are done.
     """
     steps = passage.steps(with_alpha=plan.has_alpha)
@@ -91,10 +91,10 @@ class Encodes(Protocol):
         """Encode one frame, as `Writer.write` does."""
 
 
-def write_frame(
+def write_slots(
     writer: Encodes, image: Tensor, slots: Sequence[Slot], side_data: SideDataQueue
-) -> None:
-    """Bring (C, H, W) integers to the host, as encoders take them, and encode them once for each slot.
+) -> Iterator[None]:
+    """Bring (C, H, W) integers to the host, as encoders take them, and encode them once for each slot, a step each.
 
     What of `side_data` belongs to a slot goes along.
     """
@@ -104,6 +104,7 @@ def write_frame(
     for slot in slots:
         messages = side_data.take(slot.pts * writer.time_base)
         writer.write(pixels, slot.pts, slot.duration, messages)
+        yield
 
 
 class Clock:

@@ -6,7 +6,7 @@ import os
 import platform
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from fractions import Fraction
@@ -26,7 +26,7 @@ from stsr_cli.upscale.listener import Listener
 from stsr_cli.upscale.network import Network
 from stsr_cli.upscale.outputs import Output
 from stsr_cli.upscale.passage import Passage
-from stsr_cli.upscale.pump import Clock, Waits, pump, write_frame
+from stsr_cli.upscale.pump import Clock, Waits, pump, write_slots
 from stsr_cli.upscale.totals import output_counts
 from stsr_cli.video.encode.encoder import EncoderPlan
 from stsr_cli.video.segment import SegmentWriter
@@ -180,8 +180,8 @@ class _Splitter:
             self._writer.abort()
         self._finisher.shutdown()  # the segment before is complete, and counts
 
-    def receive(self, output: Output) -> None:
-        """Take the next frame."""
+    def receive(self, output: Output) -> Iterator[None]:
+        """Take the next frame, in steps."""
         if self._place < 0:
             self._place = 0
             self._skip_way()
@@ -191,18 +191,18 @@ class _Splitter:
             and output.slots[0].pts >= tallies[self._place + 1].first_pts * time_scale
         ):
             self._place += 1
-        self._encode(self._times.push((self._place, output.image), output.slots))
+        yield from self._encode(self._times.push((self._place, output.image), output.slots))
         self._doubts.write(output.doubt, output.slots)
 
     def finish(self) -> None:
         """Complete the last segment."""
         passage = self._passage
         if passage.is_whole:
-            self._encode(self._times.flush())
+            self._encode_all(self._times.flush())
         elif passage.tallies:
             pts = passage.tallies[-1].first_pts * self._job.options.time_scale
-            self._encode(self._times.push(None, (Slot(pts, 1),)))
-            self._encode(self._times.leave())
+            self._encode_all(self._times.push(None, (Slot(pts, 1),)))
+            self._encode_all(self._times.leave())
         self._finish_until(len(passage.tallies) - (not passage.is_whole))
         self._wait()
 
@@ -212,7 +212,13 @@ class _Splitter:
         for slots in [way] if self._passage.is_way_held and way else [(slot,) for slot in way]:
             self._times.push(None, slots)
 
-    def _encode(self, frames: Sequence[tuple[tuple[int, Tensor], tuple[Slot, ...]]]) -> None:
+    def _encode_all(self, frames: Sequence[tuple[tuple[int, Tensor], Sequence[Slot]]]) -> None:
+        for _ in self._encode(frames):
+            pass
+
+    def _encode(
+        self, frames: Sequence[tuple[tuple[int, Tensor], Sequence[Slot]]]
+    ) -> Iterator[None]:
         for (place, image), slots in frames:
             self._finish_until(place)
             if self._writer is None:
@@ -220,7 +226,7 @@ class _Splitter:
             if self._is_first and self._task.first:
                 self._skip_side_data(slots[0])
             self._is_first = False
-            write_frame(self._writer, image, slots, self._passage.side_data)
+            yield from write_slots(self._writer, image, slots, self._passage.side_data)
 
     def _skip_side_data(self, slot: Slot) -> None:
         """Leave what lies beside frames before the first segment's to those who make the segment before it.

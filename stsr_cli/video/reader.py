@@ -1,11 +1,13 @@
 """Decoded frames of a local file, or of a sequence of them, as RGB arrays with exact timestamps, lazily."""
 
 import itertools
+import math
 import os
 from collections.abc import Callable, Generator, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from fractions import Fraction
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +20,10 @@ from stsr_cli.errors import InputError
 from stsr_cli.video.colour.convert import Pixels, ToRgb
 from stsr_cli.video.colour.levels import to_depth
 from stsr_cli.video.colour.tonemap import ToneMapper
+from stsr_cli.video.damage import REFUSALS, is_time
 from stsr_cli.video.hardware import accelerator, on_host
 from stsr_cli.video.images.image_reader import decode_images
+from stsr_cli.video.opening import address
 from stsr_cli.video.probe import (
     SourceInfo,
     find_video,
@@ -38,6 +42,7 @@ from stsr_cli.video.timing.deinterlace import FrameFlags, deinterlace
 from stsr_cli.video.timing.timeline import PtsRepair
 
 _NUM_EARLY = 500  # packets
+_MOST_BYTES = 1 << 30
 _SEEK_SECONDS = (0, 2, 10, 60)
 
 
@@ -259,6 +264,37 @@ def _decode_end(source: SourceInfo, salvage: Salvage) -> Iterator[VideoFrame]:
         for frame in salvaged(container, stream, again, source.resets):
             if end_pts is None or (frame.pts is not None and frame.pts > end_pts):
                 yield on_host(frame, source)
+
+
+def find_pauses(source: SourceInfo, least: Fraction) -> list[tuple[Fraction, Fraction]]:
+    """Where the picture stands still for as long as `least` seconds by the packets of a file, without decoding.
+
+    What is read once or from elsewhere is not looked at, nor what lies behind the first gibibyte of a file.
+
+    Returns:
+        Time from the first picture on, and length, of each, in seconds.
+    """
+    if source.pipe is not None or source.images or address(source.path, source.options) is not None:
+        return []
+    times: list[int] = []
+    num_bytes = 0
+    with suppress(InputError, *REFUSALS), open_source(source) as container:
+        video = find_video(container, source.path, source.stream_index)
+        ticks = (video.time_base or source.time_base) / source.time_base
+        for packet in joined_packets(container, source.resets, video):
+            num_bytes += packet.size
+            time = packet.pts if packet.pts is not None else packet.dts
+            if packet.size and is_time(time, video.time_base or source.time_base):
+                times.append(math.floor(time * ticks) - source.shift)
+            if num_bytes > _MOST_BYTES:
+                break
+    end = math.inf if source.end_pts is None else source.end_pts
+    times = sorted(time for time in times if source.start_pts <= time < end)
+    return [
+        ((one - times[0]) * source.time_base, (other - one) * source.time_base)
+        for one, other in pairwise(times)
+        if (other - one) * source.time_base >= least
+    ]
 
 
 def early_times(source: SourceInfo) -> list[int]:

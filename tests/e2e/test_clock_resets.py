@@ -1,5 +1,6 @@
 """Recordings whose clock starts anew on the way, is wrong once, or wraps: what is shown and heard when."""
 
+from dataclasses import replace
 from fractions import Fraction
 from itertools import pairwise
 
@@ -7,12 +8,14 @@ import av
 import numpy as np
 import pytest
 
-from stsr_cli.options import SourceOptions
+from stsr_cli.options import SourceOptions, UpscaleOptions
+from stsr_cli.upscale.job import pauses_to_fill, settle
 from stsr_cli.video.probe import estimate_num_frames, probe
 from stsr_cli.video.reader import read_frames
 from stsr_cli.video.timing.clock_resets import joined_packets
 from stsr_cli.video.timing.excerpt import excerpt
-from stsr_cli.video.timing.timeline import PtsRepair
+from stsr_cli.video.timing.retime import ConstantTimes
+from stsr_cli.video.timing.timeline import PtsRepair, Slot
 
 FAST = ["--scale", "1", "--spatial", "bicubic", "--temporal", "blend", "--preset", "ultrafast"]
 FRAME, WRAP = Fraction(1, 25), Fraction(2**33, 90_000)
@@ -148,3 +151,16 @@ def test_a_single_wrong_time_is_no_new_part(tmp_path):
     assert len(times) == 25
     assert abs(times[-1] - times[0] - 24 * FRAME) <= FRAME
     assert sum(other - one == FRAME for one, other in pairwise(times)) >= 20
+
+
+def test_a_constant_rate_says_what_a_long_pause_costs(call, make_clip, tmp_path):
+    hour = 3600 * 25
+    clip = make_clip("in.mkv", frame_pts=[0, 1, 2, hour], num_frames=4, options={"bf": "0"})
+    options = UpscaleOptions(source=clip, target=tmp_path / "out.mkv", vfr="cfr", time_scale=1)
+    (note,) = pauses_to_fill(settle(options))
+    assert "89,997 frames" in note
+    assert "3600 s" in note
+    assert pauses_to_fill(settle(replace(options, vfr="keep"))) == ()
+    slots = ConstantTimes(Fraction(25), FRAME, FRAME)
+    shown = [slots.push(0, (Slot(0, 2**40),)), slots.push(1, (Slot(2**40, 1),)), slots.flush()]
+    assert sum(len(ticks) for made in shown for _, ticks in made) == 2**40 + 1

@@ -231,3 +231,20 @@ def test_both_together_stop_when_the_consumer_fails():
         for item in items:
             sink.put(item)
     assert closed == [True]
+
+
+def test_an_item_that_never_ends_is_left_where_the_producer_fails():
+    is_begun, steps = threading.Event(), []
+
+    def consume(item):
+        for step in itertools.count():
+            steps.append(step)
+            is_begun.set()
+            yield
+
+    with pytest.raises(Boom), Sink(consume, 1) as sink:
+        sink.put(0)
+        is_begun.wait()
+        raise Boom
+    assert not sink._thread.is_alive() or sink._done.is_set()
+    assert steps == list(range(len(steps)))

@@ -7,9 +7,10 @@ half a tick before its time, so that a picture that is held for long is held unt
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import replace
 from fractions import Fraction
-from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar, overload
 
 from stsr_cli.video.timing.timeline import Slot
 
@@ -28,24 +29,43 @@ _HIGHEST_NOMINAL = Fraction(
 )  # of the average; above that, it is the grid of the timestamps and no frame rate
 
 
+class _Ticks(Sequence[Slot]):
+    """Slots at even times, up to the next one each; made when they are asked for, since there may be millions."""
+
+    def __init__(self, pts: range) -> None:
+        self._pts = pts
+
+    def __len__(self) -> int:
+        return len(self._pts)
+
+    @overload
+    def __getitem__(self, place: int) -> Slot: ...
+
+    @overload
+    def __getitem__(self, place: slice) -> Sequence[Slot]: ...
+
+    def __getitem__(self, place: int | slice) -> Slot | Sequence[Slot]:
+        if isinstance(place, slice):
+            return _Ticks(self._pts[place])
+        return Slot(self._pts[place], self._pts.step)
+
+
 class Times(Protocol[Item]):
     """When output frames are shown, the counts of what that took included."""
 
     num_repeated: int
     num_dropped: int
 
-    def push(
-        self, item: Item | None, slots: tuple[Slot, ...]
-    ) -> list[tuple[Item, tuple[Slot, ...]]]:
+    def push(self, item: Item | None, slots: tuple[Slot, ...]) -> list[tuple[Item, Sequence[Slot]]]:
         """Take a frame, shown in `slots` of the source's clock; return frames with their slots in the output's.
 
         None stands for a frame that is somebody else's: it takes its time, and is not returned.
         """
 
-    def leave(self) -> list[tuple[Item, tuple[Slot, ...]]]:
+    def leave(self) -> list[tuple[Item, Sequence[Slot]]]:
         """Return what is left where somebody else goes on with the frame that was pushed last, which was None."""
 
-    def flush(self) -> list[tuple[Item, tuple[Slot, ...]]]:
+    def flush(self) -> list[tuple[Item, Sequence[Slot]]]:
         """Return what is left at the end."""
 
 
@@ -54,17 +74,15 @@ class SourceTimes(Generic[Item]):
 
     num_repeated = num_dropped = 0
 
-    def push(
-        self, item: Item | None, slots: tuple[Slot, ...]
-    ) -> list[tuple[Item, tuple[Slot, ...]]]:
+    def push(self, item: Item | None, slots: tuple[Slot, ...]) -> list[tuple[Item, Sequence[Slot]]]:
         """See `Times`."""
         return [] if item is None else [(item, slots)]
 
-    def leave(self) -> list[tuple[Item, tuple[Slot, ...]]]:
+    def leave(self) -> list[tuple[Item, Sequence[Slot]]]:
         """See `Times`."""
         return []
 
-    def flush(self) -> list[tuple[Item, tuple[Slot, ...]]]:
+    def flush(self) -> list[tuple[Item, Sequence[Slot]]]:
         """See `Times`."""
         return []
 
@@ -102,9 +120,7 @@ class ConstantTimes(Generic[Item]):
             None  # held back: the end may cut its last tick
         )
 
-    def push(
-        self, item: Item | None, slots: tuple[Slot, ...]
-    ) -> list[tuple[Item, tuple[Slot, ...]]]:
+    def push(self, item: Item | None, slots: tuple[Slot, ...]) -> list[tuple[Item, Sequence[Slot]]]:
         """See `Times`."""
         if self._first is None:
             self._first = slots[0].pts
@@ -116,12 +132,12 @@ class ConstantTimes(Generic[Item]):
         self._end = (slots[-1].pts + slots[-1].duration - self._first) * self._scale
         return shown
 
-    def leave(self) -> list[tuple[Item, tuple[Slot, ...]]]:
+    def leave(self) -> list[tuple[Item, Sequence[Slot]]]:
         """See `Times`."""
         shown, self._settled = self._emit(), None
         return shown
 
-    def flush(self) -> list[tuple[Item, tuple[Slot, ...]]]:
+    def flush(self) -> list[tuple[Item, Sequence[Slot]]]:
         """See `Times`."""
         num_ticks = max(1, math.floor(self._end + _HALF))
         if self._settled is not None and self._next > num_ticks:
@@ -130,7 +146,7 @@ class ConstantTimes(Generic[Item]):
         shown = self._settle(num_ticks)
         return [*shown, *self._emit()]
 
-    def _settle(self, until: int) -> list[tuple[Item, tuple[Slot, ...]]]:
+    def _settle(self, until: int) -> list[tuple[Item, Sequence[Slot]]]:
         """Give the current frame the ticks up to, not including, `until`; return the frame before it."""
         if until <= self._next or not self._has_current:
             self.num_dropped += self._current is not None
@@ -140,7 +156,7 @@ class ConstantTimes(Generic[Item]):
         self._next = until
         return shown
 
-    def _emit(self) -> list[tuple[Item, tuple[Slot, ...]]]:
+    def _emit(self) -> list[tuple[Item, Sequence[Slot]]]:
         if self._settled is None or self._first is None:
             return []
         item, first, until, num_slots = self._settled
@@ -151,8 +167,8 @@ class ConstantTimes(Generic[Item]):
             return []
         self.num_repeated += max(0, until - first - num_slots)
         start = round(self._first * self._ratio)
-        pts = [start + tick * self._step for tick in range(first, until)]
-        return [(item, tuple(Slot(at, self._step) for at in pts))]
+        pts = range(start + first * self._step, start + until * self._step, self._step)
+        return [(item, _Ticks(pts))]
 
 
 def output_rate(source: SourceInfo, options: UpscaleOptions) -> Fraction | None:
