@@ -30,7 +30,7 @@ from stsr_cli.video.encode.encoder import EncoderPlan, plan_encoder
 from stsr_cli.video.encode.orientation import swaps_axes
 from stsr_cli.video.pipes.pipe import PIPE
 from stsr_cli.video.probe import SourceInfo, shown
-from stsr_cli.video.rehearsal import rehearse
+from stsr_cli.video.rehearsal import PlannedOutput, rehearse
 from stsr_cli.video.target import new_container
 from stsr_cli.video.timing.retime import output_rate
 
@@ -136,7 +136,8 @@ def _settle(
         format_name = container.format.name
     plan = plan_encoder(source, run.encode, scale=run.scale, format_name=format_name, size=run.size)
     if run.tracks.strict:
-        rehearse(job.timed, plan, run.tracks, format_name, job.ticks, draft.suffix.lower())
+        suffix = draft.suffix.lower()
+        rehearse(PlannedOutput(job.timed, plan, format_name, job.ticks, suffix), run.tracks)
     values["w"], values["h"] = _shown_size(plan)
     return replace(run, target=base / output_name(pattern, values))
 

@@ -95,7 +95,7 @@ def _plan_tracks(options: UpscaleOptions, source: "SourceInfo") -> "tuple[Track,
     """As the run does: by a trial with the first packets of each track."""
     from stsr_cli.video.colour.keeping import tone_mapped
     from stsr_cli.video.pipes.pipe import PIPE
-    from stsr_cli.video.rehearsal import rehearse
+    from stsr_cli.video.rehearsal import PlannedOutput, rehearse
     from stsr_cli.video.timing.retime import on_output_clock, with_time_scale
     from stsr_cli.video.writer import plan_video
 
@@ -106,7 +106,7 @@ def _plan_tracks(options: UpscaleOptions, source: "SourceInfo") -> "tuple[Track,
         options.target, timed, options.encode, scale=options.scale, size=options.size
     )
     suffix = "" if options.target == PIPE else options.target.suffix.lower()
-    return rehearse(timed, plan, options.tracks, format_name, ticks, suffix).tracks
+    return rehearse(PlannedOutput(timed, plan, format_name, ticks, suffix), options.tracks).tracks
 
 
 def _find_cuts(source: "SourceInfo", threshold: float) -> "Shots":

@@ -29,7 +29,7 @@ from stsr_cli.video.encode.immersive import add_saying, describing
 from stsr_cli.video.encode.restraint import restrained
 from stsr_cli.video.probe import SourceInfo, open_source, reason
 from stsr_cli.video.side_data.immersive import packing_message
-from stsr_cli.video.target import MOV_FAMILY, PICTURES_ALONE, common_timescale
+from stsr_cli.video.target import MOV_FAMILY, PICTURES_ALONE, common_timescale, muxer_options
 from stsr_cli.video.tracks.copier import RefusedTrack, TrackCopier
 from stsr_cli.video.tracks.keys import add_keys, holds_keys
 from stsr_cli.video.tracks.plan import (
@@ -44,7 +44,7 @@ from stsr_cli.video.tracks.plan import (
     tagged,
     with_lost_tags,
 )
-from stsr_cli.video.tracks.tags import Kept, is_lost, same_chapters
+from stsr_cli.video.tracks.tags import Kept, is_lost, num_cut_chapters, same_chapters
 from stsr_cli.video.trial import blank_frame, codec_of, trial_container
 from stsr_cli.video.trial_process import CrashedTrial, call
 
@@ -59,6 +59,25 @@ _ALIKE = frozenset(  # one kind of packet, and one decoder reads all
 
 
 @dataclass(frozen=True)
+class PlannedOutput:
+    """What is tried.
+
+    Attributes:
+        source: what is upscaled.
+        plan: how its pictures are encoded.
+        format_name: FFmpeg's name of the muxer.
+        time_scale: output ticks per source tick.
+        suffix: of the file's name, which says more to some muxers (.m2ts).
+    """
+
+    source: SourceInfo
+    plan: EncoderPlan
+    format_name: str
+    time_scale: int
+    suffix: str = ""
+
+
+@dataclass(frozen=True)
 class Rehearsal:
     """What a container, an encoder and a muxer make of a source.
 
@@ -68,6 +87,7 @@ class Rehearsal:
         picture: what a decoder must say of the output's pictures; None: they were not tried.
         lost: what of the source's pictures is lost, a sentence each.
         tick: of the output's clock for the video, in seconds; None: it was not tried.
+        refused: why a track does not come back as it is, by its index in the source; then nothing else is known.
         complaint: why there can be no such output, not even without any track; empty: there can be.
     """
 
@@ -76,103 +96,78 @@ class Rehearsal:
     picture: PictureTraits | None = None
     lost: tuple[str, ...] = ()
     tick: Fraction | None = None
-    complaint: str = ""
-
-
-@dataclass(frozen=True)
-class _Outcome:
-    """What became of a trial.
-
-    Attributes:
-        refused: why a track does not come back as it is, by its index in the source.
-        complaint: why there is no such file at all, with these tracks.
-        rehearsal: what there is to know of it otherwise.
-    """
-
     refused: dict[int, str] = field(default_factory=dict)
     complaint: str = ""
-    rehearsal: Rehearsal | None = None
 
 
 _last: tuple[bytes, Rehearsal] | None = None  # a run in segments opens its output twice
 _Ways = list[tuple[Track, ...]]
 
 
-def rehearse(
-    source: SourceInfo,
-    plan: EncoderPlan,
-    options: TrackOptions,
-    format_name: str,
-    time_scale: int,
-    suffix: str = "",
-) -> Rehearsal:
+def rehearse(output: PlannedOutput, options: TrackOptions) -> Rehearsal:
     """Try an output, and settle what becomes of each track; see the module.
 
     Args:
-        source: what is upscaled.
-        plan: how its pictures are encoded.
+        output: what is tried.
         options: what is wanted of the tracks.
-        format_name: FFmpeg's name of the muxer.
-        time_scale: output ticks per source tick.
-        suffix: of the file's name, which says more to some muxers (.m2ts).
 
     Raises:
         UsageError: a track is dropped and `options.strict`.
         InputError: the source cannot be opened.
     """
+    source, format_name = output.source, output.format_name
     if format_name in PICTURES_ALONE:
         pictures_alone = plan_pictures(source, format_name, options)
         refuse_drops(pictures_alone, source, format_name, options)
         return Rehearsal(tuple(pictures_alone))
     global _last
-    key = _key_of(source, plan, options, format_name, time_scale, suffix)
+    key = _key_of(output, options)
     if key and _last and _last[0] == key:
         return _last[1]
-    ways = _all_ways(source, format_name, options)
-    of_captions = caption_ways(source, plan.codec, format_name, options)
+    ways = _all_ways(output, options)
+    of_captions = caption_ways(source, output.plan.codec, format_name, options)
     ways += [of_captions] if of_captions else []
 
-    def attempt(tracks: Sequence[Track]) -> _Outcome:
+    def attempt(tracks: Sequence[Track]) -> Rehearsal:
         try:
-            return _asked(
-                source, try_output, source, plan, tuple(tracks), format_name, time_scale, suffix
-            )
+            return _asked(source, try_output, output, tuple(tracks))
         except CrashedTrial as crash:
-            return _Outcome(complaint=str(crash))
+            return Rehearsal(tuple(tracks), complaint=str(crash))
 
     while True:
-        outcome = attempt([way[0] for way in ways])
-        refused = outcome.refused
-        if outcome.complaint and any(len(way) > 1 for way in ways):
-            refused = _culprits(ways, outcome.complaint, attempt)
-        if not refused or not _give_way(ways, refused, format_name):
+        rehearsal = attempt([way[0] for way in ways])
+        refused = rehearsal.refused
+        if rehearsal.complaint and any(len(way) > 1 for way in ways):
+            refused = _culprits(ways, rehearsal.complaint, attempt)
+        if not refused or not _give_way(ways, refused):
             break
-    tracks = tuple(way[0] for way in ways)
-    rehearsal = outcome.rehearsal or Rehearsal(tracks, complaint=outcome.complaint)
     refuse_drops(rehearsal.tracks, source, format_name, options)
     _last = (key, rehearsal)
     return rehearsal
 
 
-def _key_of(source: SourceInfo, *others: object) -> bytes:
+def _key_of(output: PlannedOutput, options: TrackOptions) -> bytes:
     """What a rehearsal depends on; nothing for a source that may be another the next time."""
+    source = output.source
     path = source.images[0] if source.images else source.path
     if source.pipe is not None or not path.is_file():
         return b""
     status = path.stat()
-    return pickle.dumps((source, *others, str(path.absolute()), status.st_mtime_ns, status.st_size))
+    return pickle.dumps((output, options, str(path.absolute()), status.st_mtime_ns, status.st_size))
 
 
-def _all_ways(source: SourceInfo, format_name: str, options: TrackOptions) -> _Ways:
+def _all_ways(output: PlannedOutput, options: TrackOptions) -> _Ways:
     """As of `list_ways`; a track that ends the process that looks at it has but one."""
+    source = output.source
+    wanted = (source, output.format_name, options, output.suffix)
     try:
-        return list(_asked(source, list_ways, source, format_name, options))
+        return list(_asked(source, list_ways, *wanted))
     except CrashedTrial:
         ways: _Ways = []
         for track in list_tracks(source):
             try:
                 if track.index is not None:
-                    ways += _asked(source, list_ways, source, format_name, options, track.index)
+                    ways += _asked(source, list_ways, *wanted, track.index)
             except CrashedTrial as crash:
                 ways.append((replace(track, action="drop", reason=str(crash)),))
         return ways
@@ -186,18 +181,16 @@ def _asked(source: SourceInfo, function: Callable[P, T], *args: P.args, **kwargs
 
 
 def _culprits(
-    ways: _Ways, complaint: str, attempt: Callable[[Sequence[Track]], _Outcome]
+    ways: _Ways, complaint: str, attempt: Callable[[Sequence[Track]], Rehearsal]
 ) -> dict[int, str]:
     """The tracks with which there is no file, and why: those that spoil one alone, or else the last one."""
     if attempt([]).complaint:  # not even without any
         return {}
     able = [way[0] for way in ways if len(way) > 1]
-    refused: dict[int, str] = {}
-    for track in able:
-        outcome = attempt([track])
-        if outcome.complaint or outcome.refused:
-            refused[_key(track)] = outcome.complaint or next(iter(outcome.refused.values()))
-    return refused or {_key(track): complaint for track in able[-1:]}
+    alone = {_key(track): attempt([track]) for track in able}
+    refused = {key: tried.complaint or tried.refused.get(key, "") for key, tried in alone.items()}
+    spoilers = {key: why for key, why in refused.items() if why}
+    return spoilers or {_key(track): complaint for track in able[-1:]}
 
 
 def _key(track: Track) -> int:
@@ -205,7 +198,7 @@ def _key(track: Track) -> int:
     return -1 if track.index is None else track.index
 
 
-def _give_way(ways: _Ways, refused: dict[int, str], format_name: str) -> bool:
+def _give_way(ways: _Ways, refused: dict[int, str]) -> bool:
     """Take the next way for each refused track; return False if none has one."""
     is_changed = False
     for place, way in enumerate(ways):
@@ -220,78 +213,50 @@ def _give_way(ways: _Ways, refused: dict[int, str], format_name: str) -> bool:
     return is_changed
 
 
-def try_output(
-    source: SourceInfo,
-    plan: EncoderPlan,
-    tracks: tuple[Track, ...],
-    format_name: str,
-    time_scale: int,
-    suffix: str = "",
-) -> _Outcome:
-    """Write a short output into memory, read it back and compare.
-
-    Args:
-        source: what is upscaled.
-        plan: how its pictures are encoded; they are smaller here.
-        tracks: what becomes of each track.
-        format_name: FFmpeg's name of the muxer.
-        time_scale: output ticks per source tick.
-        suffix: of the file's name.
+def try_output(output: PlannedOutput, tracks: tuple[Track, ...]) -> Rehearsal:
+    """Write a short output with these tracks into memory, its pictures smaller, read it back and compare.
 
     Raises:
         InputError: the source cannot be opened.
     """
-    is_small = plan.width * plan.height <= TRIAL_SIDE * TRIAL_SIDE
-    sizes = (
-        [(plan.width, plan.height)]
-        if is_small
-        else [(TRIAL_SIDE, TRIAL_SIDE), (plan.width, plan.height)]
-    )
-    outcome = _Outcome()
+    plan = output.plan
+    sizes = [(TRIAL_SIDE, TRIAL_SIDE), (plan.width, plan.height)]
+    if plan.width * plan.height <= TRIAL_SIDE * TRIAL_SIDE:
+        sizes = sizes[1:]
+    rehearsal = Rehearsal(tracks)
     for width, height in sizes:  # some encoders take a few sizes alone
         sized = replace(plan, width=width, height=height)
-        outcome = _Trial(source, sized, tracks, format_name, time_scale, suffix).run()
-        if not outcome.complaint:
+        rehearsal = _Trial(replace(output, plan=sized), tracks).run()
+        if not rehearsal.complaint:
             break
-    return outcome
-
-
-class _Memory(io.BytesIO):
-    """A file in memory; PyAV tells its name to the muxer."""
-
-    name = ""
+    return rehearsal
 
 
 class _Trial:
     """One short output."""
 
-    def __init__(
-        self,
-        source: SourceInfo,
-        plan: EncoderPlan,
-        tracks: tuple[Track, ...],
-        format_name: str,
-        time_scale: int,
-        suffix: str,
-    ) -> None:
-        self._suffix = suffix
-        self._source, self._plan, self._tracks = source, plan, tracks
-        self._format, self._time_scale = format_name, time_scale
-        self._tick = source.time_base / time_scale
+    def __init__(self, output: PlannedOutput, tracks: tuple[Track, ...]) -> None:
+        self._output, self._tracks = output, tracks
+        self._source, self._plan, self._format = output.source, output.plan, output.format_name
+        self._tick = output.source.time_base / output.time_scale
         self._pts: list[int] = []
+        self._copier = TrackCopier(self._source, is_sample=True)
 
-    def run(self) -> _Outcome:
-        data = _Memory()
-        data.name = f"trial{self._suffix}"
-        copier = TrackCopier(self._source, is_sample=True)
+    def run(self) -> Rehearsal:
+        data, copier = io.BytesIO(), self._copier
         try:
             with (
                 restrained(),
-                trial_container(data, self._format, metadata_errors="surrogateescape") as output,
+                trial_container(
+                    data,
+                    self._format,
+                    metadata_errors="surrogateescape",
+                    container_options=muxer_options(self._output.suffix),
+                ) as output,
             ):
-                video, coder = add_saying(output, self._source, self._plan, self._time_scale)
+                video, coder = add_saying(output, self._source, self._plan, self._output.time_scale)
                 copier.add_to(output, video, self._tracks, Kept())
-                self._start(output, coder, copier)
+                self._start(output, coder)
                 given = given_traits(coder, self._plan)
                 tick = video.time_base
                 for packet in self._encoded(coder):
@@ -304,17 +269,20 @@ class _Trial:
                 copier.place_chapters(output, self._pts[0] * self._tick)
             copier.describe(data, describing(self._plan, self._format))
             found = read_back(data, self._format)
-            keys = self._missing(found, copier)
+            keys = self._missing(found)
             if keys:
                 add_keys(data, keys)
                 found = read_back(data, self._format)
-            return self._compared(found, copier, given, tick, keys)
+            refused = self._refused(found)
+            if refused:
+                return Rehearsal(self._tracks, refused=refused)
+            return replace(self._judged(found, given, keys), tick=tick)
         except RefusedTrack as error:
             if error.index is None:
-                return _Outcome(complaint=error.why)
-            return _Outcome(refused={error.index: error.why})
+                return Rehearsal(self._tracks, complaint=error.why)
+            return Rehearsal(self._tracks, refused={error.index: error.why})
         except Difference as error:
-            return _Outcome(complaint=error.text)
+            return Rehearsal(self._tracks, complaint=error.text)
         except (
             UsageError,
             av.FFmpegError,
@@ -323,31 +291,31 @@ class _Trial:
             StopIteration,
             IndexError,
         ) as error:
-            return _Outcome(complaint=reason(error))
+            return Rehearsal(self._tracks, complaint=reason(error))
         finally:
             copier.close()
 
-    def _missing(self, found: Found, copier: TrackCopier) -> dict[str, str]:
+    def _missing(self, found: Found) -> dict[str, str]:
         """Tags of the file that its muxer left out, and that can be added to it."""
         if not holds_keys(self._format):
             return {}
-        tags = copier.file_tags
+        tags = self._copier.file_tags
         return {key: value for key, value in tags.items() if is_lost(key, value, found.tags)}
 
-    def _start(self, output: OutputContainer, coder: VideoStream, copier: TrackCopier) -> None:
+    def _start(self, output: OutputContainer, coder: VideoStream) -> None:
         coder.codec_context.open(strict=False)
         if self._format in MOV_FAMILY:
-            clocks = [self._tick, *copier.time_bases()]
+            clocks = [self._tick, *self._copier.time_bases()]
             output.container_options["movie_timescale"] = str(common_timescale(clocks))
         output.start_encoding()
 
     def _encoded(self, coder: VideoStream) -> list[Any]:
         """The packets of a few frames, at times as the source's."""
-        rate = (self._source.frame_rate or Fraction(25)) * self._time_scale
+        rate = (self._source.frame_rate or Fraction(25)) * self._output.time_scale
         step = max(1, round(max(1 / rate, _LEAST_INTERVAL) / self._tick))
         packets: list[Any] = []
         for index in range(_NUM_FRAMES):
-            self._pts.append(self._source.start_pts * self._time_scale + index * step)
+            self._pts.append(self._source.start_pts * self._output.time_scale + index * step)
             packets += coder.encode(self._frame(self._pts[-1]))
         packets += coder.encode(None)
         for packet in packets:
@@ -364,14 +332,13 @@ class _Trial:
         frame.color_primaries, frame.color_trc = plan.tags.primaries, plan.tags.transfer
         return frame
 
-    def _compared(
-        self,
-        found: Found,
-        copier: TrackCopier,
-        given: PictureTraits,
-        tick: Fraction | None,
-        keys: dict[str, str],
-    ) -> _Outcome:
+    def _refused(self, found: Found) -> dict[int, str]:
+        """Why tracks did not come back as they are, by their index in the source.
+
+        Raises:
+            Difference: the pictures did not, or attachments.
+        """
+        copier = self._copier
         expected = Expected(
             pts=self._pts,
             time_base=self._tick,
@@ -381,20 +348,21 @@ class _Trial:
                 for place, track in copier.expected().items()
             },
         )
-        refused = self._other_codecs(found, copier)
+        refused = self._other_codecs(found)
         places = {place: index for index, place in copier.outputs.items()}
         for place, text in different_tracks(found, expected).items():
             if place in places:
                 refused.setdefault(places[place], text)
-        if refused:
-            return _Outcome(refused)
-        attached = replace(expected, tracks={}, attached=copier.attached, chapters=found.chapters)
-        compare(found, attached, "")
-        return _Outcome(rehearsal=self._rehearsal(found, copier, given, tick, keys))
+        if not refused:
+            attached = replace(
+                expected, tracks={}, attached=copier.attached, chapters=found.chapters
+            )
+            compare(found, attached, "")
+        return refused
 
-    def _other_codecs(self, found: Found, copier: TrackCopier) -> dict[int, str]:
+    def _other_codecs(self, found: Found) -> dict[int, str]:
         """Tracks that a reader takes for something else: MPEG-TS holds what it does not know as data."""
-        others = {}
+        copier, others = self._copier, {}
         targets = {track.index: track.target for track in carried(self._tracks)}
         with open_source(self._source) as container:
             for index, place in copier.outputs.items():
@@ -406,22 +374,21 @@ class _Trial:
                     others[index] = f"read back as {after or 'data of no kind'}"
         return others
 
-    def _rehearsal(
-        self,
-        found: Found,
-        copier: TrackCopier,
-        given: PictureTraits,
-        tick: Fraction | None,
-        keys: dict[str, str],
-    ) -> Rehearsal:
-        chapters = copier.chapters
-        has_chapters = same_chapters(chapters, found.chapters)
+    def _judged(self, found: Found, given: PictureTraits, keys: dict[str, str]) -> Rehearsal:
+        """What is lost of tags, flags, chapters and pictures; `keys`: tags that were added to the complete file."""
+        copier = self._copier
+        has_chapters = same_chapters(copier.chapters, found.chapters)
         tracks = [
             replace(track, action="drop", reason=f"{self._format} does not keep them")
             if track.kind == "chapters" and track.action == "copy" and not has_chapters
             else track
             for track in self._tracks
         ]
+        num_cut = num_cut_chapters(copier.chapters, found.chapters) if has_chapters else 0
+        if num_cut:
+            what = f"ends of {num_cut}" if num_cut > 1 else "end of 1"
+            why = f"a chapter of {self._format} ends where the next one begins"
+            tracks.append(Track("chapters", None, what, action="drop", reason=why))
         with open_source(self._source) as container:
             index = self._source.stream_index
             streams, hoped = [], []
@@ -440,4 +407,4 @@ class _Trial:
         lost: tuple[str, ...] = ()
         if found.picture is not None:
             picture, lost = kept_traits(given, found.picture, self._format, self._plan.codec)
-        return Rehearsal(with_lost_tags(tracks, lost_ones), kept, picture, lost, tick)
+        return Rehearsal(with_lost_tags(tracks, lost_ones), kept, picture, lost)

@@ -140,6 +140,16 @@ def held(target: Path) -> Iterator[None]:
             lock.release(remove=True)
 
 
+def is_disc(suffix: str) -> bool:
+    """Whether files of that ending are the MPEG-TS of Blu-rays and camcorders, whose players know fewer codecs."""
+    return suffix.lower() in (".m2ts", ".mts")
+
+
+def muxer_options(suffix: str) -> dict[str, str]:
+    """What the ending of a file's name tells its muxer."""
+    return {"mpegts_m2ts_mode": "1"} if is_disc(suffix) else {}
+
+
 def new_container(path: Path, target: Path) -> OutputContainer:
     """Open a container for writing; the file itself is made with the header.
 
@@ -151,7 +161,12 @@ def new_container(path: Path, target: Path) -> OutputContainer:
         UsageError: no format is known for it, or one that keeps no timestamps.
     """
     try:
-        output = av.open(local_url(path), mode="w", metadata_errors="surrogateescape")
+        output = av.open(
+            local_url(path),
+            mode="w",
+            metadata_errors="surrogateescape",
+            container_options=muxer_options(path.suffix),
+        )
     except (av.FFmpegError, OSError, ValueError):
         raise UsageError(
             f"no container is known for {shown(target)}; end the name in .mkv, .mp4, .mov or .webm"

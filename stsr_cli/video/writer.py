@@ -34,7 +34,7 @@ from stsr_cli.video.images.sequence_writer import SequenceWriter, plan_images
 from stsr_cli.video.pipes.output_pipe import EvenTimes, OutputPipe, plan_pipe
 from stsr_cli.video.pipes.pipe import FORMATS, PIPE
 from stsr_cli.video.probe import SourceInfo, reason, shown
-from stsr_cli.video.rehearsal import rehearse
+from stsr_cli.video.rehearsal import PlannedOutput, rehearse
 from stsr_cli.video.side_data.bitstream import Message, checksum
 from stsr_cli.video.target import (
     MOV_FAMILY,
@@ -177,7 +177,7 @@ class VideoWriter:
         self._loss: Exception | None = None  # why other tracks are not written any more
         format_name = pipe.format_name if pipe else _format_of(target)
         suffix = "" if pipe else target.suffix.lower()
-        rehearsal = rehearse(source, plan, tracks, format_name, time_scale, suffix)
+        rehearsal = rehearse(PlannedOutput(source, plan, format_name, time_scale, suffix), tracks)
         self._picture, self._lost = rehearsal.picture, rehearsal.lost
         refuse_loss(self._lost, tracks)
         self._tracks = TrackCopier(source)

@@ -7,7 +7,7 @@ from typing import Any
 
 import av
 
-from .writing import Video, write
+from .writing import Packets, Video, write
 
 RATE, NUM_FRAMES = F(25), 48
 UUID = bytes(range(16))
@@ -89,25 +89,10 @@ def captions(name: str) -> Callable[[Path], Path]:
 
 def caption_track(folder: Path) -> Path:
     """QuickTime with a closed-caption track."""
-    path = folder / "in.mov"
-    with av.open(f"file:{path}", "w") as out:
-        video: Any = out.add_stream("libx264", rate=25, options={"bf": "0"})
-        video.width, video.height, video.pix_fmt = 64, 48, "yuv420p"
-        track: Any = out.add_mux_stream("eia_608")
-        track.time_base = 1 / RATE
-        out.start_encoding()
-        for index, pair in enumerate(caption_pairs()):
-            frame = av.VideoFrame(64, 48, "yuv420p")
-            for plane in frame.planes:
-                plane.update(bytes([4 * index]) * plane.buffer_size)
-            frame.pts, frame.time_base = index, 1 / RATE
-            out.mux(video.encode(frame))
-            packet: Any = av.Packet(pair)
-            packet.stream, packet.time_base = track, 1 / RATE
-            packet.pts, packet.dts, packet.duration = index, index, 1
-            out.mux(packet)
-        out.mux(video.encode(None))
-    return path
+    video = Video(num_frames=NUM_FRAMES, width=64, height=48, options={"bf": "0"})
+    pairs = [(pair, index, 1) for index, pair in enumerate(caption_pairs())]
+    track = Packets(lambda out: out.add_mux_stream("eia_608"), pairs, 1 / RATE)
+    return write(folder / "in.mov", video, track)
 
 
 def messages(folder: Path) -> Path:
@@ -156,23 +141,10 @@ def broadcast_timecode(folder: Path) -> Path:
 
 def telemetry(folder: Path) -> Path:
     """MP4 with a drone's telemetry; FFmpeg writes a GoPro's, of which only the name differs."""
-    path = folder / "in.mp4"
-    with av.open(f"file:{path}", "w") as out:
-        video: Any = out.add_stream("libx264", rate=25, options={"bf": "0"})
-        video.width, video.height, video.pix_fmt = 64, 48, "yuv420p"
-        track: Any = out.add_data_stream("bin_data")
-        track.time_base, track.metadata["handler_name"] = F(1, 1000), "DJI meta"
-        out.start_encoding()
-        for index in range(6):
-            frame = av.VideoFrame(64, 48, "yuv420p")
-            for plane in frame.planes:
-                plane.update(bytes([40 * index]) * plane.buffer_size)
-            frame.pts, frame.time_base = index, 1 / RATE
-            out.mux(video.encode(frame))
-            packet: Any = av.Packet(b"GPS %d" % index)
-            packet.stream, packet.time_base = track, F(1, 1000)
-            packet.pts, packet.dts, packet.duration = 40 * index, 40 * index, 40
-            out.mux(packet)
-        out.mux(video.encode(None))
+    places = [(b"GPS %d" % index, 40 * index, 40) for index in range(6)]
+    track = Packets(
+        lambda out: out.add_data_stream("bin_data"), places, metadata={"handler_name": "DJI meta"}
+    )
+    path = write(folder / "in.mp4", Video(width=64, height=48, options={"bf": "0"}), track)
     path.write_bytes(path.read_bytes().replace(b"gpmd", b"djmd"))
     return path

@@ -8,7 +8,7 @@ from typing import Any
 
 import av
 
-from .writing import File, Sound, Subs, Video, moving, png, write
+from .writing import File, Packets, Sound, Subs, Video, png, write
 
 Build = Callable[[Path], Path]
 PLAIN = Video(options={"bf": "0"})
@@ -113,20 +113,16 @@ def pgs_subtitles(folder: Path) -> Path:
 
 
 def _with_pages(path: Path, add: Callable[[Any], Any], page: bytes) -> Path:
-    with av.open(f"file:{path}", "w") as container:
-        video: Any = container.add_stream("libx264", rate=25, options={"bf": "0"})
-        video.width, video.height, video.pix_fmt = 96, 64, "yuv420p"
-        subtitle = add(container)
-        subtitle.metadata["language"] = "spa"
-        container.start_encoding()
-        for index in range(6):
-            frame = av.VideoFrame.from_ndarray(moving(index), "rgb24").reformat(format="yuv420p")
-            container.mux(video.encode(frame))
-        container.mux(video.encode(None))
-        for number in range(2):
-            packet: Any = av.Packet(page)
-            packet.stream, packet.time_base = subtitle, F(1, 1000)
-            packet.pts = packet.dts = 40 + 100 * number
-            packet.duration = 60
-            container.mux(packet)
-    return path
+    pages = [(page, 40, 60), (page, 140, 60)]
+    return write(path, PLAIN, Packets(add, pages, metadata={"language": "spa"}))
+
+
+def two_videos(name: str) -> Build:
+    """A second video beside the one that is upscaled, coded out of order."""
+    return lambda folder: write(folder / name, PLAIN, Video(width=64, height=48))
+
+
+def overlapping_chapters(folder: Path) -> Path:
+    """Matroska with a chapter that lasts while the others do."""
+    chapters = [("all", F(0), F(6, 25)), ("one", F(1, 25), F(2, 25)), ("two", F(2, 25), F(5, 25))]
+    return write(folder / "in.mkv", PLAIN, chapters=chapters)

@@ -22,6 +22,11 @@ _SOUNDS = [
     ("aac", "ts", "mp4", None),
     ("mp2", "ts", "mkv", None),
     ("aac", "mp4", "ts", None),
+    ("libopus", "ts", "ts", None),
+    ("pcm_bluray", "m2ts", "m2ts", None),
+    ("pcm_bluray", "m2ts", "mts", None),
+    ("flac", "mkv", "m2ts", "pcm_bluray"),
+    ("libopus", "mkv", "m2ts", "ac3"),
     ("libopus", "webm", "webm", None),
     ("vorbis", "mkv", "webm", None),
     ("aac", "mkv", "webm", "opus"),
@@ -31,7 +36,8 @@ _SOUNDS = [
 
 def _sound_row(codec: str, source: str, output: str, wanted: str | None) -> Row:
     name = codec.removeprefix("lib").removesuffix("lame")
-    wishes = {"layout": "stereo", "options": {"strict": "-2"}} if codec == "vorbis" else {}
+    is_picky = codec in ("vorbis", "pcm_bluray")
+    wishes = {"layout": "stereo", "options": {"strict": "-2"}} if is_picky else {}
     build = clips.with_sound(f"in.{source}", codec, **wishes)
     if wanted is None:
         checks = (*RIGHT, same_sound(), exact_sync() if output in ("mp4", "mov") else sync())
@@ -41,7 +47,7 @@ def _sound_row(codec: str, source: str, output: str, wanted: str | None) -> Row:
             *RIGHT,
             codecs("audio", [wanted]),
             heard(0.24),
-            says(f"converted to {wanted if wanted == 'aac' else 'libopus'}"),
+            says(f"converted to {'libopus' if wanted == 'opus' else wanted}"),
         )
         happens = f"converted to {wanted}, and said so"
     options = VP9 if output == "webm" else ()

@@ -7,6 +7,7 @@ from .case import Row
 from .checks import exact_sync, frames, refused, says, sync, times
 from .clips_tracks import ASS, SRT, Subs
 from .track_checks import (
+    chapter_ends,
     codecs,
     created,
     general,
@@ -17,6 +18,7 @@ from .track_checks import (
     mkv_tracks,
     same_chapters,
     same_cover,
+    same_second_video,
     same_sound,
     same_subs,
     same_tags,
@@ -257,6 +259,56 @@ ROWS = [
         clips.dvb_subtitles,
         "copied",
         (*RIGHT, same_subs(), codecs("subtitle", ["dvb_subtitle"]), languages("subtitle", ["spa"])),
+    ),
+    *(
+        Row(
+            f"dvbsub-ts-{output}",
+            f"the same into .{output}, which holds them in another frame",
+            clips.dvb_subtitles,
+            "copied" if output == "ts" else "dropped, and said so",
+            (*RIGHT, *checks),
+            output=f"out.{output}",
+        )
+        for output, checks in (
+            ("ts", (codecs("subtitle", ["dvb_subtitle"]), languages("subtitle", ["spa"]))),
+            ("m2ts", (without(["subtitle"]), says(["dvbsub", "dropped", "pictures as subtitles"]))),
+        )
+    ),
+    *(
+        Row(
+            f"two-videos-{source}-{output}",
+            f"a second video (H.264), {source} to {output}",
+            clips.two_videos(f"in.{source}"),
+            "copied, framed as the container has it",
+            (*RIGHT, codecs("video", ["h264", "h264"]), same_second_video()),
+            output=f"out.{output}",
+        )
+        for source, output in (("ts", "mp4"), ("ts", "mkv"), ("mkv", "ts"), ("mp4", "ts"))
+    ),
+    Row(
+        "chapters-overlap",
+        "chapters that overlap, Matroska",
+        clips.overlapping_chapters,
+        "copied with their ends",
+        (*RIGHT, same_chapters(), chapter_ends([0.24, 0.08, 0.2])),
+    ),
+    Row(
+        "chapters-overlap-mp4",
+        "the same into MP4, where each ends with the next one",
+        clips.overlapping_chapters,
+        "said so",
+        (*RIGHT, same_chapters(), says(["chapters (end of 1)", "where the next one begins"])),
+        output="out.mp4",
+    ),
+    Row(
+        "chapters-overlap-strict",
+        "the same, --strict",
+        clips.overlapping_chapters,
+        "refused",
+        (refused(2, ["mp4 cannot hold chapters (end of 1)"]),),
+        ("--strict",),
+        "out.mp4",
+        2,
     ),
     Row(
         "pgs-mkv",

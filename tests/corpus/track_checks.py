@@ -105,6 +105,21 @@ def same_chapters(case: Case) -> None:
         assert abs(one - other) <= 0.0011
 
 
+@check("the chapters end at {seconds} s", "ffprobe")
+def chapter_ends(case: Case, seconds: list[float]) -> None:
+    found = [float(c["end_time"]) for c in readers.ffprobe(case.output)["chapters"]]
+    assert found == seconds
+
+
+@check("second video: the same pictures", "ffmpeg")
+def same_second_video(case: Case) -> None:
+    both = []
+    for path in (case.source, case.output):
+        command = ["-nostdin", "-v", "error", "-i", f"file:{path}", "-map", "0:v:1"]
+        both.append(readers.run("ffmpeg", *command, "-vsync", "0", "-f", "rawvideo", "-"))
+    assert both[0] and both[0] == both[1]
+
+
 @check("every list of chapters has them where ffprobe finds them", "MediaInfo")
 def menu(case: Case) -> None:
     starts = {float(c["start_time"]) for c in readers.ffprobe(case.output)["chapters"]}

@@ -115,6 +115,20 @@ class Subs:
 
 
 @dataclass
+class Packets:
+    """A track of given packets; `add` announces it in a container.
+
+    Each packet is (its bytes, start, length) in ticks of `time_base`, seconds.
+    """
+
+    add: Callable[[Any], Any]
+    packets: Sequence[tuple[bytes, int, int]]
+    time_base: Fraction = MILLISECOND
+    metadata: Mapping[str, str] = field(default_factory=dict)
+    disposition: int | None = None
+
+
+@dataclass
 class File:
     """An attachment of Matroska, or (`is_cover`) a picture as MP4 has it."""
 
@@ -124,7 +138,7 @@ class File:
     is_cover: bool = False
 
 
-Part = Video | Sound | Subs | File
+Part = Video | Sound | Subs | Packets | File
 
 
 def write(
@@ -161,6 +175,8 @@ def write(
                 packets += _encode_sound(part, stream)
             elif isinstance(part, Subs):
                 packets += _encode_subs(part, stream)
+            elif isinstance(part, Packets):
+                packets += [_packet(part, stream, *one) for one in part.packets]
             elif part.is_cover:
                 packets += _cover_packets(part, stream)
         packets.sort(key=lambda packet: packet.dts * packet.time_base)
@@ -191,6 +207,9 @@ def _add(container: Any, part: Part) -> Any:
     elif isinstance(part, Sound):
         stream = container.add_stream(part.codec, rate=part.rate, options=dict(part.options))
         stream.layout = part.layout
+    elif isinstance(part, Packets):
+        stream = part.add(container)
+        stream.time_base = part.time_base
     else:
         stream = container.add_stream(part.codec)
         stream.codec_context.subtitle_header = ASS_HEADER
@@ -280,6 +299,13 @@ def _encode_subs(part: Subs, stream: Any) -> list[Any]:
         packet.duration, packet.time_base, packet.stream = length, MILLISECOND, stream
         packets.append(packet)
     return packets
+
+
+def _packet(part: Packets, stream: Any, data: bytes, start: int, length: int) -> Any:
+    packet: Any = av.Packet(data)
+    packet.stream, packet.time_base = stream, part.time_base
+    packet.pts, packet.dts, packet.duration = start, start, length
+    return packet
 
 
 def _cover_packets(part: File, stream: Any) -> list[Any]:

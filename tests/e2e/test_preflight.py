@@ -190,14 +190,16 @@ def test_a_track_that_crashes_is_converted_and_the_others_are_copied(tmp_path, m
     source = probe(tmp_path / "in.mkv")
     plan, name = plan_video(tmp_path / "out.mkv", source, EncodeOptions(), scale=1)
     monkeypatch.setattr(rehearsal, "try_output", crash_on_copies)
-    (track,) = rehearsal.rehearse(source, plan, TrackOptions(), name, 2).tracks
+    (track,) = rehearsal.rehearse(
+        rehearsal.PlannedOutput(source, plan, name, 2), TrackOptions()
+    ).tracks
     assert (track.action, track.target) == ("convert", "flac")
 
 
-def crash_on_copies(source, plan, tracks, *more):
+def crash_on_copies(output, tracks):
     if any(track.kind == "audio" and track.action == "copy" for track in tracks):
         os.abort()
-    return rehearsal._Trial(source, plan, tracks, *more).run()
+    return rehearsal._Trial(output, tracks).run()
 
 
 @pytest.mark.parametrize("ending", ["mkv", "mp4", "ts", "webm", "flv", "3gp"])

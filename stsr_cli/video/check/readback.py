@@ -14,10 +14,10 @@ import av
 from av.codec.context import ThreadType
 from av.container import InputContainer
 from av.packet import Packet
-from av.stream import Stream
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
+from stsr_cli.video.check.payload import payload
 from stsr_cli.video.check.picture import PictureTraits, traits_of
 from stsr_cli.video.opening import OWN_OUTPUT, open_input
 from stsr_cli.video.side_data.bitstream import checksum
@@ -31,7 +31,6 @@ _BEFORE_END = (
     15,
     None,
 )  # seconds before the last frame from which it is decoded; None: all of it
-_ADTS_SYNC, _ADTS_MASK = 0xFFF0, 0xFFF6
 
 
 @dataclass
@@ -90,15 +89,6 @@ class Found:
     adds_delays: bool = False
 
 
-def payload(packet: Packet[Any], stream: Stream) -> bytes:
-    """What a packet carries, without what containers add: AAC's ADTS header, MP4's gaps between subtitles."""
-    data = bytes(packet)
-    name = stream.codec_context.name if stream.codec_context else ""
-    if name == "aac" and int.from_bytes(data[:2], "big") & _ADTS_MASK == _ADTS_SYNC:
-        return data[7 if data[1] & 1 else 9 :]
-    return b"" if name == "mov_text" and data == b"\0\0" else data
-
-
 def read_back(file: Path | io.BytesIO, muxer: str | None = None) -> Found:
     """Read a whole file, or one in memory, written by a muxer of that name; None: its format is guessed.
 
@@ -154,12 +144,12 @@ def _read_header(container: InputContainer, found: Found) -> None:
 
 
 def _count(track: FoundTrack, packet: Packet[Any]) -> None:
-    data = payload(packet, packet.stream)
-    if not data:
-        return
-    track.num_packets += 1
-    if packet.stream_index:
+    if packet.stream_index:  # the video's is looked at elsewhere
+        data = payload(packet, packet.stream)
+        if not data:
+            return
         track.digest.update(data)
+    track.num_packets += 1
     if packet.pts is not None:
         track.pts.append(packet.pts)
 

@@ -44,7 +44,7 @@ from stsr_cli.video.probe import (
     reason,
     shown,
 )
-from stsr_cli.video.rehearsal import rehearse
+from stsr_cli.video.rehearsal import PlannedOutput, rehearse
 from stsr_cli.video.side_data.bitstream import Message
 from stsr_cli.video.target import IMAGE_ENCODERS
 from stsr_cli.video.tracks.plan import Track
@@ -144,7 +144,8 @@ class SequenceWriter:
         self._pts: list[int] = []
         self._end_pts = self._num_stored = 0
         self._sums: dict[int, int] = {}
-        self.tracks: tuple[Track, ...] = rehearse(source, plan, tracks, "image2", time_scale).tracks
+        output = PlannedOutput(source, plan, "image2", time_scale)
+        self.tracks: tuple[Track, ...] = rehearse(output, tracks).tracks
         self._encoder = _open_encoder(plan, *self._size, plan.sample_aspect_ratio)
         self._has_made_folder = not self._folder.exists()
         try:

@@ -26,6 +26,8 @@ _START_CODE = re.compile(rb"\x00\x00\x01")
 _EMULATION = re.compile(rb"\x00\x00(?=[\x00-\x03])")
 _MPEG2_USER_DATA, _MPEG2_FIRST_SLICE = b"\x00\x00\x01\xb2", b"\x00\x00\x01\x01"
 _OBU_METADATA, _OBU_FRAMES, _METADATA_T35 = 5, (3, 6), 4
+# Parameter sets, delimiters and padding: NAL units and OBUs that muxers add and take away.
+_OF_MUXERS = {"h264": (7, 8, 9, 12), "hevc": (32, 33, 34, 35, 38), "av1": (2, 15)}
 
 
 @dataclass(frozen=True)
@@ -129,6 +131,20 @@ def checksum(packet: bytes, coding: str, extradata: bytes | None) -> int | None:
     if not messages:
         return None
     return zlib.crc32(b"".join(bytes([message.kind]) + message.data for message in messages))
+
+
+def coded_units(packet: bytes, coding: str, extradata: bytes | None) -> bytes:
+    """What a packet codes, however its container separates units; arguments as of `embed`."""
+    of_muxers = _OF_MUXERS.get(coding, ())
+    if coding in ("h264", "hevc"):
+        units = (
+            packet[a:b].rstrip(b"\0") for a, b in _units(packet, _length_size(coding, extradata))
+        )
+        return b"".join(u for u in units if u and _unit_kind(u[0], coding) not in of_muxers)
+    if coding == "av1":
+        obus = _obus(packet)
+        return b"".join(packet[start:end] for start, _, kind, end in obus if kind not in of_muxers)
+    return packet
 
 
 def _is_atsc(data: bytes) -> bool:

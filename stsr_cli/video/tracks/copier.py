@@ -20,7 +20,7 @@ from av.packet import Packet
 from av.stream import Discard, Stream
 
 from stsr_cli.errors import InputError, UsageError
-from stsr_cli.video.check.readback import payload
+from stsr_cli.video.check.payload import payload
 from stsr_cli.video.check.verify import ExpectedTrack
 from stsr_cli.video.damage import REFUSALS, demuxed
 from stsr_cli.video.probe import SourceInfo, open_source, reason, shown

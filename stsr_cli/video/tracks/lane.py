@@ -13,7 +13,7 @@ from av.container import OutputContainer
 from av.packet import Packet
 from av.stream import Stream
 
-from stsr_cli.video.check.readback import payload
+from stsr_cli.video.check.payload import payload
 from stsr_cli.video.check.verify import ExpectedTrack
 from stsr_cli.video.damage import REFUSALS
 from stsr_cli.video.target import MOV_FAMILY

@@ -17,7 +17,7 @@ from stsr_cli.errors import UsageError
 from stsr_cli.options import TrackOptions
 from stsr_cli.video.probe import SourceInfo, open_source, shown
 from stsr_cli.video.side_data.support import CAPTIONS, lost_beside
-from stsr_cli.video.target import MOV_FAMILY, PICTURES_ALONE
+from stsr_cli.video.target import MOV_FAMILY, PICTURES_ALONE, is_disc
 from stsr_cli.video.track_boxes import track_description
 from stsr_cli.video.tracks import captions
 from stsr_cli.video.tracks.chapters import output_chapters
@@ -27,11 +27,11 @@ from stsr_cli.video.tracks.recode import (
     SubtitleRecoder,
     VideoCaptions,
     can_be_decoded,
-    is_lossless,
     is_text,
+    keeps_all,
     lost_by,
 )
-from stsr_cli.video.tracks.tags import Kept, is_lost, lasting, lowered, stream_tags
+from stsr_cli.video.tracks.tags import Kept, is_lost, language_in, lasting, lowered, stream_tags
 from stsr_cli.video.tracks.timecodes import TimecodeChange, timecode_in
 from stsr_cli.video.trial import codec_of, is_taken
 
@@ -52,8 +52,11 @@ Action = Literal["copy", "convert", "drop", "skip"]
 # Tried in this order where a codec cannot be kept; each container holds one of them or none.
 _AUDIO_CODECS = ("aac", "libopus")
 _LOSSLESS_CODECS = ("flac", "alac")  # before those, for sound that is stored without loss
+_DISC_AUDIO_CODECS, _DISC_LOSSLESS_CODECS = ("ac3", "aac"), ("pcm_bluray",)  # of `is_disc`
 _TEXT_CODECS = ("srt", "mov_text", "webvtt")
+# What players of MPEG-TS and FLV expect, whose muxers take more.
 _EVERYWHERE = frozenset({"aac", "mp2", "mp3", "mp3float", "ac3", "eac3", "dca", "dvbsub"})
+_DISC_CODECS = frozenset({"pcm_bluray", "pgssub"})
 _NAMES = {captions.CODEC: "eia_608"}  # of decoders that are called otherwise than what they read
 
 
@@ -118,7 +121,11 @@ def list_tracks(source: SourceInfo) -> tuple[Track, ...]:
 
 
 def list_ways(
-    source: SourceInfo, format_name: str, options: TrackOptions, index: int | None = None
+    source: SourceInfo,
+    format_name: str,
+    options: TrackOptions,
+    suffix: str = "",
+    index: int | None = None,
 ) -> tuple[tuple[Track, ...], ...]:
     """What may become of each track of a source in a container of that format, what keeps most of it first.
 
@@ -126,6 +133,7 @@ def list_ways(
         source: whose tracks.
         format_name: FFmpeg's name of the container.
         options: what is wanted of them.
+        suffix: of the file's name; see `is_disc`.
         index: of the one stream to look at; None: all, and the chapters.
 
     Returns:
@@ -134,7 +142,7 @@ def list_ways(
     with open_source(source) as container:
         streams = _streams(container, source.stream_index)
         ways = [
-            _ways(stream, source, format_name, options)
+            _ways(stream, source, format_name, options, suffix)
             for stream in streams
             if index in (None, stream.index)
         ]
@@ -253,7 +261,8 @@ def lost_tags(
                 lost.append((stream.index, key, why))
         language = stream.metadata.get("language", "und")
         if language != "und" and own_tags.get("language", "und") == "und":
-            no_code = f"{format_name} has no code for it"
+            is_known = language_in(format_name, language) is not None
+            no_code = why if is_known else f"{format_name} has no code for it"
             lost.append((stream.index, f"language {language}", no_code))
         flags = [flag for flag in Disposition if flag & stream.disposition & ~own_flags]
         first = next(other for other in streams if other.type == stream.type)
@@ -306,7 +315,7 @@ def _tag(stream: Stream) -> str | None:
 
 
 def _ways(
-    stream: Stream, source: SourceInfo, format_name: str, options: TrackOptions
+    stream: Stream, source: SourceInfo, format_name: str, options: TrackOptions, suffix: str
 ) -> tuple[Track, ...]:
     track = _describe(stream)
     unwanted = {
@@ -323,45 +332,61 @@ def _ways(
     dropped = replace(track, action="drop", reason=f"{format_name} cannot hold it")
     if track.kind == "data":
         return (_data_way(track, stream, format_name), dropped)
-    if track.kind == "video":
-        if source.pipe is not None:
+    if track.kind == "attachment" or (track.kind == "cover" and format_name == "matroska"):
+        if track.kind == "cover" and source.pipe is not None:
             return (replace(dropped, reason="a pipe is read only once"),)
+        return (track, dropped) if format_name == "matroska" else (dropped,)
+    if stream.codec_context is None:
+        return (replace(dropped, reason="the FFmpeg in use has no decoder for it"),)
+    if track.kind in ("video", "cover") and source.pipe is not None:
+        return (replace(dropped, reason="a pipe is read only once"),)
+    if track.kind == "video":
         if source.begin_pts is not None or source.end_pts is not None:
             return (replace(dropped, reason="a part of it would have to be encoded"),)
         return (track, replace(dropped, reason=f"{format_name} cannot hold it as it is"))
-    if track.kind == "cover" and source.pipe is not None:
-        return (replace(dropped, reason="a pipe is read only once"),)
-    is_known = format_name in MOV_FAMILY or format_name in ("matroska", "webm", "nut")
-    is_attached = track.kind == "attachment" or (
-        track.kind == "cover" and format_name == "matroska"
-    )
-    if is_attached:
-        is_held = format_name == "matroska"
-    elif track.kind == "cover":  # QuickTime's muxer takes it and does not write it
-        is_held = format_name in ("mp4", "ipod")
-    else:  # MPEG-TS takes all, as data of no kind
-        is_held = is_known or track.codec in _EVERYWHERE
-    if is_held and not is_attached:
-        is_held = is_taken(format_name, lambda out: add_copy(out, stream))
-    is_bitmap = track.kind == "subtitle" and not is_text(stream)
-    what = "pictures as subtitles, and a .mkv can" if is_bitmap else "it"
-    return (
-        *([track] if is_held else []),
-        *_conversions(track, stream, format_name, is_known),
-        replace(dropped, reason=f"{format_name} cannot hold {what}"),
-    )
+    is_held = _is_usual(track, stream, format_name, suffix)
+    if is_held and is_taken(format_name, lambda out: add_copy(out, stream)):
+        ways = [track]
+    else:
+        ways = []
+    if track.kind == "subtitle" and not is_text(stream):
+        these = "these pictures" if format_name == "mpegts" else "pictures"
+        why = f"{format_name} cannot hold {these} as subtitles, and a .mkv can"
+        dropped = replace(dropped, reason=why)
+    return (*ways, *_conversions(track, stream, format_name, suffix), dropped)
 
 
-def _conversions(track: Track, stream: Stream, format_name: str, is_known: bool) -> Iterator[Track]:
+def _is_general(format_name: str) -> bool:
+    """Whether players of a container know all that its muxer takes."""
+    return format_name in MOV_FAMILY or format_name in ("matroska", "webm", "nut")
+
+
+def _is_usual(track: Track, stream: Stream, format_name: str, suffix: str) -> bool:
+    """Whether players of a container expect a track as it is; MPEG-TS takes all, what it does not know as data."""
+    if track.kind == "cover":  # QuickTime's muxer takes it and does not write it
+        return format_name in ("mp4", "ipod")
+    if _is_general(format_name) or track.codec in _EVERYWHERE:
+        return True
+    if is_disc(suffix):
+        return track.codec in _DISC_CODECS
+    return format_name in stream.container.format.name.split(",")
+
+
+def _conversions(track: Track, stream: Stream, format_name: str, suffix: str) -> Iterator[Track]:
     """To each codec that the muxer takes; sound that is stored without loss stays so where it can."""
     codecs: tuple[str, ...] = ()
     recoder: type[AudioRecoder | SubtitleRecoder] = AudioRecoder
     if track.kind == "audio" and not can_be_decoded(stream):
-        yield replace(track, action="drop", reason="its header is damaged")
-    elif track.kind == "audio" and stream.codec_context:
-        is_exact = is_known and is_lossless(stream.codec_context.codec)
-        codecs = (*(_LOSSLESS_CODECS if is_exact else ()), *_AUDIO_CODECS)
-    elif is_text(stream) and is_known:
+        why = "the source does not say its rate and channels"
+        yield replace(track, action="drop", reason=why)
+    elif track.kind == "audio":
+        exact, others = (
+            (_DISC_LOSSLESS_CODECS, _DISC_AUDIO_CODECS)
+            if is_disc(suffix)
+            else (_LOSSLESS_CODECS if _is_general(format_name) else (), _AUDIO_CODECS)
+        )
+        codecs = (*[c for c in exact if keeps_all(stream, c)], *others)
+    elif is_text(stream) and _is_general(format_name):
         codecs, recoder = _TEXT_CODECS, SubtitleRecoder
     for codec in codecs:
         if is_taken(format_name, recoder(stream, codec).add_to):

@@ -28,6 +28,7 @@ _USUAL, _LOWEST, _HIGHEST = 96_000, 48_000, 128_000
 _DEFAULT_RATE = 48_000
 _MILLISECOND = Fraction(1, 1000)
 _MOST_REORDERED = 32  # pictures, of any coding
+_AT_THE_SIDE = {"quad": "quad(side)", "5.0": "5.0(side)", "5.1": "5.1(side)"}
 _LAST_LINE_MS = 3000  # how long the last line is shown if the file does not tell
 
 
@@ -57,6 +58,15 @@ def can_be_decoded(sound: Stream) -> bool:
 def is_lossless(codec: Codec) -> bool:
     """Whether all that a codec stores is the sound as it was."""
     return codec.lossless and not codec.lossy
+
+
+def keeps_all(sound: Stream, codec: str) -> bool:
+    """Whether a sound that is stored without loss stays so in a codec, which may not have its rate or its channels."""
+    source: Any = sound.codec_context
+    rates = av.Codec(codec, "w").audio_rates
+    if codec == "pcm_bluray" and num_channels(source) > 6:  # FFmpeg writes 24 bits of 7.1 too loud
+        return False
+    return is_lossless(source.codec) and (not rates or source.sample_rate in rates)
 
 
 def lost_by(stream: Stream, codec: str) -> str | None:
@@ -102,12 +112,12 @@ class AudioRecoder:
         rate = source.sample_rate if source.sample_rate in rates else _DEFAULT_RATE
         stream: Any = output.add_stream(self._codec, rate=rate)
         name_layout(source)  # so that its frames have it, too
-        layout = None
-        if (
-            self._codec == "libopus"
-        ):  # knows one for each number of channels, and 5.1(side) is not it
-            layout = usual_layout(num_channels(source))
-        stream.layout = layout or layout_name(source)
+        layout: str | None = layout_name(source)
+        if self._codec == "libopus":  # knows one for each number of channels, not 5.1(side)
+            layout = usual_layout(num_channels(source)) or layout
+        elif self._codec == "pcm_bluray":  # has the other speakers of those at the side
+            layout = _AT_THE_SIDE.get(layout_name(source), layout)
+        stream.layout = layout
         if is_lossless(stream.codec_context.codec):
             depth = "s16" if _bits(source) == 16 else "s32"
             formats = [one.name for one in stream.codec_context.codec.audio_formats or ()]

@@ -109,6 +109,14 @@ def same_chapters(first: list[Any], second: list[Any]) -> bool:
     )
 
 
+def num_cut_chapters(given: list[Any], found: list[Any]) -> int:
+    """How many of the same chapters end earlier than they should: MP4's end where the next one begins."""
+    return sum(
+        a["end"] * a["time_base"] - b["end"] * b["time_base"] > _CLOCK
+        for a, b in zip(given, found, strict=True)
+    )
+
+
 @dataclass(frozen=True)
 class Kept:
     """What comes back of what was written.
