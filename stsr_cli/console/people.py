@@ -195,6 +195,8 @@ class PeopleFile:
         self._show(num_done)
 
     def _show(self, num_done: int) -> None:
+        if self._num_frames is not None and num_done > self._num_frames:
+            self._num_frames = None  # the header was wrong
         speed, left = self._pace.frames_per_second, self._pace.seconds_left(self._num_frames)
         self._people.meter.show(
             Stand("frames", num_done, self._num_frames, speed, left, self._label)

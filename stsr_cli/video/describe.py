@@ -62,10 +62,12 @@ def _ends_of_file(source: SourceInfo, end: Fraction) -> tuple[Fraction, Fraction
 def describe(source: SourceInfo, size_changes: Sequence[SizeChange] = ()) -> dict[str, Any]:
     """A source's video for programs, as JSON's types; "text" has the same on a line."""
     seconds = None if source.duration is None else float(source.duration * source.time_base)
-    if seconds is None:  # Matroska knows the whole file's duration alone
+    rate = source.frame_rate
+    if seconds is None and source.num_frames_from_header and rate:
+        seconds = float(source.num_frames_from_header / rate)
+    if seconds is None:  # Matroska knows the whole file's duration alone, if nobody wrote tags
         with open_source(source) as container:
             seconds = container.duration / av.time_base if container.duration else None
-    rate = source.frame_rate
     size = f"{source.width}x{source.height}"
     if size_changes:
         size = in_words(source, tuple(size_changes))

@@ -1,6 +1,8 @@
 """What a video file holds, as a frozen `SourceInfo`. Knows nothing of outputs."""
 
+import math
 import os
+import re
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
@@ -43,6 +45,9 @@ _STILL_CODECS = frozenset({"mjpeg", "webp"})
 _COVER = Disposition.attached_pic
 _INTERLACED = (2, 3, 4, 5)  # AV_FIELD_TT, BB, TB, BT
 _NUM_SAMPLED_IMAGES = 5
+_MOST_DIGITS = 12
+_ROUNDED = Fraction(1, 10)  # frames, of a length in milliseconds and of an average rate
+_LENGTH = re.compile(r"(\d{1,6}):(\d{1,2}):(\d{1,2}(?:\.\d{1,9})?)$")
 
 
 @dataclass(frozen=True)
@@ -209,7 +214,9 @@ def _info(
     path: Path,
     num_skipped: int = 0,
 ) -> SourceInfo:
-    time_base, duration = stream.time_base or Fraction(1, 1000), stream.duration
+    time_base = stream.time_base or Fraction(1, 1000)
+    # what FFmpeg calls the length of a track in Matroska is the file's, where the track begins late
+    duration = None if "matroska" in container.format.name else stream.duration
     delay = dts_delay(container, stream, frame, num_skipped)
     crop = container_cropping(stream, frame.width, frame.height)
     start_pts = frame.pts if frame.pts is not None else (stream.start_time or 0)
@@ -225,7 +232,7 @@ def _info(
         frame_rate=stream.average_rate or stream.guessed_rate or None,
         start_pts=start_pts,
         duration=duration if is_time(duration, time_base) and duration > 0 else None,
-        num_frames_from_header=stream.frames,
+        num_frames_from_header=stream.frames or _num_frames_by_tags(container, stream, start_pts),
         pix_fmt=frame.format.name,
         bit_depth=bit_depth(frame.format),
         colour=colour,
@@ -243,6 +250,23 @@ def _info(
         immersive=read_immersive(frame),
         beside=found_beside(frame),
     )
+
+
+def _num_frames_by_tags(container: InputContainer, stream: VideoStream, start_pts: int) -> int:
+    """How many frames a video has by the tags of Matroska's writers; 0: they do not tell.
+
+    mkvmerge counts them and says how long they last, FFmpeg says where the last one ends.
+    """
+    tags = {key.upper().partition("-")[0]: text for key, text in stream.metadata.items()}
+    if tags.get("NUMBER_OF_FRAMES", "").isdecimal():
+        return int(tags["NUMBER_OF_FRAMES"][:_MOST_DIGITS])
+    match, rate = _LENGTH.match(tags.get("DURATION", "")), stream.average_rate
+    if match is None or not rate or "matroska" not in container.format.name:
+        return 0
+    length = 3600 * int(match[1]) + 60 * int(match[2]) + Fraction(match[3])
+    if "_STATISTICS_WRITING_APP" not in tags:
+        length -= start_pts * (stream.time_base or Fraction(1, 1000))
+    return max(0, math.ceil(length * rate - _ROUNDED))
 
 
 def _file_start(container: InputContainer, video_index: int, video_start: Fraction) -> Fraction:
@@ -325,11 +349,12 @@ def estimate_num_frames(source: SourceInfo) -> int | None:
     if source.frame_rate is None:
         return None
     if source.duration is not None:
-        return round(source.duration * source.time_base * source.frame_rate)
+        return math.ceil(source.duration * source.time_base * source.frame_rate - _ROUNDED)
     with open_source(source) as container:  # Matroska knows the whole file's duration alone
         if not container.duration or container.duration < 0:
             return None
-        return round(Fraction(container.duration, av.time_base) * source.frame_rate)
+        length = Fraction(container.duration, av.time_base)
+        return math.ceil(length * source.frame_rate - _ROUNDED)
 
 
 def looked_beside(source: SourceInfo) -> SourceInfo:

@@ -10,6 +10,7 @@ import pytest
 
 from stsr_cli.options import SourceOptions, UpscaleOptions
 from stsr_cli.upscale.job import pauses_to_fill, settle
+from stsr_cli.video.describe import ends_early
 from stsr_cli.video.probe import estimate_num_frames, probe
 from stsr_cli.video.reader import read_frames
 from stsr_cli.video.timing.clock_resets import joined_packets
@@ -164,3 +165,58 @@ def test_a_constant_rate_says_what_a_long_pause_costs(call, make_clip, tmp_path)
     slots = ConstantTimes(Fraction(25), FRAME, FRAME)
     shown = [slots.push(0, (Slot(0, 2**40),)), slots.push(1, (Slot(2**40, 1),)), slots.flush()]
     assert sum(len(ticks) for made in shown for _, ticks in made) == 2**40 + 1
+
+
+def with_late_video(path, start, length=100, sub_end=None):
+    """A second of pictures from `start` ms on; sound for `length` packets of 24 ms; a subtitle with an end in ms."""
+    with av.open(str(path), "w") as container:
+        video = container.add_stream("libx264", rate=25, options={"preset": "ultrafast"})
+        video.width, video.height, video.pix_fmt = 32, 32, "yuv420p"
+        sound = container.add_stream("mp2", rate=48000)
+        packets = []
+        for index in range(25):
+            frame = av.VideoFrame(32, 32, "yuv420p")
+            frame.pts, frame.time_base = index + start // 40, FRAME
+            packets += video.encode(frame)
+        packets += video.encode(None)
+        for index in range(length):
+            silence = av.AudioFrame.from_ndarray(np.zeros((1, 1152), np.int16), layout="mono")
+            silence.sample_rate, silence.pts = 48000, index * 1152
+            packets += sound.encode(silence)
+        packets += sound.encode(None)
+        packets.sort(key=lambda one: one.dts * one.time_base)
+        packets[-1].duration = sub_end or packets[-1].duration
+        for packet in packets:
+            container.mux(packet)
+
+
+def test_a_track_that_outlasts_a_late_video_is_no_damage(tmp_path):
+    path = tmp_path / "late.mkv"
+    with_late_video(path, 5000, length=400)
+    source = probe(path)
+    (*_, last) = read_frames(source)
+    assert ends_early(source, last.pts + (last.duration or 0)) == []
+    assert estimate_num_frames(source) == 25
+    cut = tmp_path / "cut.mkv"
+    cut.write_bytes(path.read_bytes()[: path.stat().st_size * 6 // 10])
+    assert ends_early(probe(cut), last.pts)
+
+
+def test_another_tracks_length_is_not_the_videos(tmp_path):
+    path = tmp_path / "long.mkv"
+    with_late_video(path, 0, length=50, sub_end=2**32 - 1)  # as a subtitle whose end nobody knows
+    with av.open(str(path)) as container:
+        assert container.duration > 2**31 * 1000 // 48
+    assert estimate_num_frames(probe(path)) == 25
+
+
+@pytest.mark.parametrize("name", ["in.mp4", "in.mkv", "in.ts"])
+@pytest.mark.parametrize(
+    ("start", "end"), [(None, "0.28"), (None, "0.3"), ("0.2", "0.5"), ("0.1", "9")]
+)
+def test_the_total_of_an_excerpt_is_not_passed(make_clip, name, start, end):
+    clip = make_clip(name, num_frames=25, options={"bf": "0"})
+    options = SourceOptions(start=None if start is None else Fraction(start), end=Fraction(end))
+    source = excerpt(probe(clip), options)
+    num_frames = len(list(read_frames(source)))
+    assert num_frames <= estimate_num_frames(source) <= num_frames + 1

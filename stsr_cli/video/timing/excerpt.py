@@ -94,10 +94,16 @@ def _num_frames(source: SourceInfo, first_pts: int, end_pts: int | None) -> int:
     """About how many, for progress; 0: unknown."""
     if source.frame_rate is None:
         return 0
-    if source.duration is not None:
-        last_end = source.start_pts + source.duration
+    length = source.duration
+    if length is None and source.num_frames_from_header:
+        length = math.ceil(source.num_frames_from_header / source.frame_rate / source.time_base)
+    if length is not None:
+        last_end = source.start_pts + length
         end_pts = last_end if end_pts is None else min(end_pts, last_end)
-    return round(((end_pts or first_pts) - first_pts) * source.time_base * source.frame_rate)
+    if end_pts is None or end_pts <= first_pts:
+        return 0
+    number = math.ceil((end_pts - first_pts) * source.time_base * source.frame_rate)
+    return min(number, source.num_frames_from_header or number)
 
 
 class Window:
