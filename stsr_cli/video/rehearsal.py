@@ -6,6 +6,7 @@ and compared by what judges the finished output. What fails there is converted, 
 
 from __future__ import annotations
 
+import functools
 import io
 import pickle
 from collections.abc import Callable, Sequence
@@ -20,6 +21,7 @@ from av.video.stream import VideoStream
 
 from stsr_cli.errors import UsageError
 from stsr_cli.options import TrackOptions
+from stsr_cli.video.boxes import change_index
 from stsr_cli.video.check.picture import TRIAL_SIDE, PictureTraits, given_traits, kept_traits
 from stsr_cli.video.check.readback import Found, read_back
 from stsr_cli.video.check.verify import Difference, Expected, compare, different_tracks
@@ -31,7 +33,7 @@ from stsr_cli.video.probe import SourceInfo, open_source, reason
 from stsr_cli.video.side_data.immersive import packing_message
 from stsr_cli.video.target import MOV_FAMILY, PICTURES_ALONE, common_timescale, muxer_options
 from stsr_cli.video.tracks.copier import RefusedTrack, TrackCopier
-from stsr_cli.video.tracks.keys import add_keys, holds_keys
+from stsr_cli.video.tracks.keys import holds_keys, with_keys
 from stsr_cli.video.tracks.plan import (
     Track,
     caption_ways,
@@ -271,7 +273,7 @@ class _Trial:
             found = read_back(data, self._format)
             keys = self._missing(found)
             if keys:
-                add_keys(data, keys)
+                change_index(data, functools.partial(with_keys, tags=keys))
                 found = read_back(data, self._format)
             refused = self._refused(found)
             if refused:

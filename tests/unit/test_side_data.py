@@ -15,6 +15,7 @@ import pytest
 from av.sidedata.sidedata import Type as SideDataType
 from PIL import Image, ImageCms
 
+from stsr_cli.video.boxes import TrackDescription, change_index, with_descriptions
 from stsr_cli.video.encode.frame_encoder import with_messages
 from stsr_cli.video.side_data.bitstream import (
     REGISTERED,
@@ -36,7 +37,6 @@ from stsr_cli.video.side_data.immersive import (
     settle_immersive,
 )
 from stsr_cli.video.side_data.queue import SideDataQueue
-from stsr_cli.video.track_boxes import TrackDescription, change_descriptions
 
 UUID = bytes(range(16))
 PLAIN, QUARTER = (0, 0, 0, 0), (1 << 30, 0, 1 << 30, 0)
@@ -165,7 +165,7 @@ def test_ffmpeg_reads_what_boxes_and_headers_say(shape: str) -> None:
             description.handler, description.header, struct.pack(">I", len(entry)) + entry[4:]
         )
 
-    change_descriptions(file, {0: change})
+    change_index(file, lambda index: with_descriptions(index, {0: change}))
     file.seek(0)
     with av.open(file) as back:
         assert read_immersive(next(back.decode(video=0))) == immersive

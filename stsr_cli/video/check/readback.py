@@ -17,11 +17,11 @@ from av.packet import Packet
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
+from stsr_cli.video.boxes import TrackDescription, track_description
 from stsr_cli.video.check.payload import payload
 from stsr_cli.video.check.picture import PictureTraits, traits_of
 from stsr_cli.video.opening import OWN_OUTPUT, open_input
 from stsr_cli.video.side_data.bitstream import checksum
-from stsr_cli.video.track_boxes import TrackDescription, track_description
 from stsr_cli.video.tracks.plan import is_cover
 from stsr_cli.video.tracks.tags import lowered, stream_tags
 from stsr_cli.video.trial import codec_of, opened_trial

@@ -13,10 +13,10 @@ from typing import Any
 import av
 
 from stsr_cli.errors import InputError, StsrError
+from stsr_cli.video.boxes import TrackDescription
 from stsr_cli.video.check.picture import PictureTraits
 from stsr_cli.video.check.readback import Found, FoundTrack, read_back
 from stsr_cli.video.probe import reason
-from stsr_cli.video.track_boxes import TrackDescription
 from stsr_cli.video.tracks.tags import same_chapters
 
 

@@ -15,11 +15,11 @@ import av
 from av.container import OutputContainer
 from av.video.stream import VideoStream
 
+from stsr_cli.video.boxes import Change, TrackDescription, box
 from stsr_cli.video.encode.encoder import EncoderPlan, add_video, open_encoder
 from stsr_cli.video.probe import SourceInfo
 from stsr_cli.video.side_data.immersive import boxes_saying, header_saying
 from stsr_cli.video.target import MOV_FAMILY
-from stsr_cli.video.track_boxes import Change, TrackDescription
 
 
 def add_saying(
@@ -61,8 +61,8 @@ def describing(plan: EncoderPlan, format_name: str) -> Change | None:
 
 
 def _with_boxes(boxes: bytes, description: TrackDescription) -> TrackDescription:
-    entry = description.entry + boxes
-    return replace(description, entry=len(entry).to_bytes(4, "big") + entry[4:])
+    entry = description.entry
+    return replace(description, entry=box(entry[4:8], entry[8:] + boxes))
 
 
 def _template(header: bytes | None) -> Any:

@@ -16,6 +16,7 @@ from typing import NamedTuple
 from av.sidedata.sidedata import Type as SideDataType
 from av.video.frame import VideoFrame
 
+from stsr_cli.video.boxes import box, full_box
 from stsr_cli.video.side_data.access import side_data
 from stsr_cli.video.side_data.bitstream import FRAME_PACKING, Message
 
@@ -165,31 +166,23 @@ def boxes_saying(immersive: Immersive) -> bytes:
     packing = _PACKINGS.get(immersive.stereo[0]) if immersive.stereo else None
     is_first_left = immersive.stereo is not None and not immersive.stereo[1]
     if spherical is not None and spherical.projection in _APPLES:
-        views = _box(b"proj", _full_box(b"prji", _APPLES[spherical.projection]))
+        views = box(b"proj", full_box(b"prji", _APPLES[spherical.projection]))
         if packing:
-            views += _box(b"eyes", _full_box(b"stri", b"\x03" if is_first_left else b"\x0b"))
-            views += _box(b"pack", _full_box(b"pkin", b"side" if packing == 3 else b"over"))
-        return _box(b"vexu", views)
+            views += box(b"eyes", full_box(b"stri", b"\x03" if is_first_left else b"\x0b"))
+            views += box(b"pack", full_box(b"pkin", b"side" if packing == 3 else b"over"))
+        return box(b"vexu", views)
     if packing and is_first_left:
-        boxes += _full_box(b"st3d", b"\x02" if packing == 3 else b"\x01")
+        boxes += full_box(b"st3d", b"\x02" if packing == 3 else b"\x01")
     if spherical is not None and spherical.projection in (_EQUIRECTANGULAR, _CUBEMAP, _TILE):
         left, top, right, bottom = spherical.bounds
         projection = (
-            _full_box(b"cbmp", struct.pack(">2I", 0, spherical.padding))
+            full_box(b"cbmp", struct.pack(">2I", 0, spherical.padding))
             if spherical.projection == _CUBEMAP
-            else _full_box(b"equi", struct.pack(">4I", top, bottom, left, right))
+            else full_box(b"equi", struct.pack(">4I", top, bottom, left, right))
         )
-        pose = _full_box(b"prhd", struct.pack(">3i", *spherical.turn))
-        boxes += _box(b"sv3d", _full_box(b"svhd", b"\0") + _box(b"proj", pose + projection))
+        pose = full_box(b"prhd", struct.pack(">3i", *spherical.turn))
+        boxes += box(b"sv3d", full_box(b"svhd", b"\0") + box(b"proj", pose + projection))
     return boxes
-
-
-def _box(kind: bytes, body: bytes) -> bytes:
-    return (len(body) + 8).to_bytes(4, "big") + kind + body
-
-
-def _full_box(kind: bytes, body: bytes) -> bytes:
-    return _box(kind, bytes(4) + body)
 
 
 def _projection(spherical: Spherical) -> bytes | None:

@@ -8,11 +8,11 @@ from __future__ import annotations
 import struct
 from fractions import Fraction
 from itertools import pairwise
-from typing import Any, BinaryIO
+from typing import Any
 
 from av.container import InputContainer
 
-from stsr_cli.video.boxes import as_box, boxes_in, change_index, child, replaced
+from stsr_cli.video.boxes import box, boxes_in, child, replaced
 from stsr_cli.video.probe import SourceInfo
 from stsr_cli.video.target import MOV_FAMILY
 from stsr_cli.video.timing.excerpt import Window
@@ -47,8 +47,8 @@ def output_chapters(container: InputContainer, source: SourceInfo, format_name: 
 def with_lead(chapters: list[Any], format_name: str) -> list[Any]:
     """What the muxer is given for these chapters: before a first one that begins late, MP4 and MOV get one more.
 
-    Their muxer would let the first one begin at 0. `hide_lead` hides that lead from readers that know edit lists; the
-    others find an untitled chapter, and all of the others in their places.
+    Their muxer would let the first one begin at 0. `without_lead` hides that lead from readers that know edit lists;
+    the others find an untitled chapter, and all of the others in their places.
     """
     if not starts_late(chapters, format_name):
         return chapters
@@ -62,19 +62,11 @@ def starts_late(chapters: list[Any], format_name: str) -> bool:
     return format_name in MOV_FAMILY and bool(chapters) and chapters[0]["start"] > 0
 
 
-def hide_lead(file: BinaryIO) -> None:
-    """Let the chapters of a complete MP4 or MOV begin with the second one, when that begins.
+def without_lead(index: bytes) -> bytes:
+    """The index of an MP4 or MOV whose chapters begin with the second one, when that begins.
 
     In the text track, which players read, an empty edit takes the place of the first one; from Nero's list it is taken.
-    No other byte moves, as the index comes last. A file without that is left alone.
-
-    Args:
-        file: opened for reading and writing.
     """
-    change_index(file, _without_lead)
-
-
-def _without_lead(index: bytes) -> bytes:
     tracks = [body for kind, body in boxes_in(index) if kind == b"trak"]
     listed = b"".join(child(track, b"tref", b"chap") for track in tracks)
     chapter_ids = {number for (number,) in struct.iter_unpack(">I", listed)}
@@ -85,7 +77,7 @@ def _without_lead(index: bytes) -> bytes:
             body = _without_first_sample(body, movie_scale)
         elif kind == b"udta" and len(listing := child(body, b"chpl")) > _CHPL_HEAD + 8:
             body = replaced(body, b"chpl", _without_first_name(listing))
-        changed += as_box(kind, body)
+        changed += box(kind, body)
     return changed
 
 
@@ -101,8 +93,8 @@ def _without_first_sample(track: bytes, movie_scale: int) -> bytes:
     edits += struct.pack(">QqI", round(rest * ticks), lead, _WHOLE_RATE)
     edited = b""
     for kind, body in boxes_in(track):
-        edited += as_box(kind, body) if kind != b"edts" else b""
-        edited += as_box(b"edts", as_box(b"elst", edits)) if kind == b"tkhd" else b""
+        edited += box(kind, body) if kind != b"edts" else b""
+        edited += box(b"edts", box(b"elst", edits)) if kind == b"tkhd" else b""
     return edited
 
 

@@ -20,6 +20,13 @@ from av.packet import Packet
 from av.stream import Discard, Stream
 
 from stsr_cli.errors import InputError, UsageError
+from stsr_cli.video.boxes import (
+    Change,
+    TrackDescription,
+    change_index,
+    track_description,
+    with_descriptions,
+)
 from stsr_cli.video.check.payload import payload
 from stsr_cli.video.check.verify import ExpectedTrack
 from stsr_cli.video.damage import REFUSALS, demuxed
@@ -27,14 +34,8 @@ from stsr_cli.video.probe import SourceInfo, open_source, reason, shown
 from stsr_cli.video.target import MOV_FAMILY
 from stsr_cli.video.timing.clock_resets import joined_packets
 from stsr_cli.video.timing.excerpt import Window
-from stsr_cli.video.track_boxes import (
-    Change,
-    TrackDescription,
-    change_descriptions,
-    track_description,
-)
-from stsr_cli.video.tracks.chapters import hide_lead, output_chapters, starts_late, with_lead
-from stsr_cli.video.tracks.keys import add_keys
+from stsr_cli.video.tracks.chapters import output_chapters, starts_late, with_lead, without_lead
+from stsr_cli.video.tracks.keys import with_keys
 from stsr_cli.video.tracks.lane import KeptTags, Lane, is_hidden, kept_flags, kept_tags
 from stsr_cli.video.tracks.layout import add_copy
 from stsr_cli.video.tracks.plan import Track, carried
@@ -275,18 +276,19 @@ class TrackCopier:
         """
         lanes = [lane for lane in self._lanes.values() if not lane.is_left_out]
         changes: dict[int, Change] = {} if video is None else {0: video}
-        for index, lane in enumerate(lanes, 1):
+        for number, lane in enumerate(lanes, 1):
             description = self._described.get(lane.output.index)
             if description is not None:
-                changes[index] = functools.partial(_other, description)
-        if self._format not in MOV_FAMILY:
-            return
-        if changes:
-            change_descriptions(file, changes)
-        if starts_late(self.chapters, self._format):
-            hide_lead(file)
-        if self._keys:
-            add_keys(file, self._keys)
+                changes[number] = functools.partial(_other, description)
+        is_late = starts_late(self.chapters, self._format)
+
+        def change(index: bytes) -> bytes:
+            index = with_descriptions(index, changes) if changes else index
+            index = without_lead(index) if is_late else index
+            return with_keys(index, self._keys) if self._keys else index
+
+        if self._format in MOV_FAMILY and (changes or is_late or self._keys):
+            change_index(file, change)
 
     def place_chapters(self, output: OutputContainer, first: Fraction) -> None:
         """Write the chapters of Matroska, which come last, where their pictures are.

@@ -7,9 +7,8 @@ does not keep are added to the complete file. Source: QuickTime File Format, "Qu
 from __future__ import annotations
 
 import struct
-from typing import BinaryIO
 
-from stsr_cli.video.boxes import as_box, change_index
+from stsr_cli.video.boxes import box
 from stsr_cli.video.target import MOV_FAMILY
 
 _UTF_8 = 1  # type of a value
@@ -21,23 +20,22 @@ def holds_keys(format_name: str) -> bool:
     return format_name in MOV_FAMILY
 
 
-def add_keys(file: BinaryIO, tags: dict[str, str]) -> None:
-    """Add tags to a complete file whose index comes last; in a `meta` without version and flags, as phones do.
+def with_keys(index: bytes, tags: dict[str, str]) -> bytes:
+    """The index of a file with tags added; in a `meta` without version and flags, as phones do.
 
     Args:
-        file: opened for reading and writing.
+        index: body of `moov`.
         tags: by their keys, UTF-8 with escaped surrogates.
     """
-    handler = as_box(b"hdlr", bytes(8) + b"mdta" + bytes(13))
+    handler = box(b"hdlr", bytes(8) + b"mdta" + bytes(13))
     keys, values = b"", b""
     for number, (key, value) in enumerate(tags.items(), 1):
-        keys += as_box(b"mdta", _encoded(_spelled(key)))
-        data = as_box(b"data", struct.pack(">II", _UTF_8, 0) + _encoded(value))
-        values += as_box(struct.pack(">I", number), data)
-    listed = as_box(b"keys", struct.pack(">II", 0, len(tags)) + keys)
-    metadata = as_box(b"meta", handler + listed + as_box(b"ilst", values))
+        keys += box(b"mdta", _encoded(_spelled(key)))
+        data = box(b"data", struct.pack(">II", _UTF_8, 0) + _encoded(value))
+        values += box(struct.pack(">I", number), data)
+    listed = box(b"keys", struct.pack(">II", 0, len(tags)) + keys)
     # Behind `udta`: its readers would look up the names of other lists in this one.
-    change_index(file, lambda index: index + metadata)
+    return index + box(b"meta", handler + listed + box(b"ilst", values))
 
 
 def _spelled(key: str) -> str:

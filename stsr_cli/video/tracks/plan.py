@@ -15,10 +15,10 @@ from av.stream import Discard, Disposition, Stream
 
 from stsr_cli.errors import UsageError
 from stsr_cli.options import TrackOptions
+from stsr_cli.video.boxes import track_description
 from stsr_cli.video.probe import SourceInfo, open_source, shown
 from stsr_cli.video.side_data.support import CAPTIONS, lost_beside
 from stsr_cli.video.target import MOV_FAMILY, PICTURES_ALONE, is_disc
-from stsr_cli.video.track_boxes import track_description
 from stsr_cli.video.tracks import captions
 from stsr_cli.video.tracks.chapters import output_chapters
 from stsr_cli.video.tracks.layout import add_copy

@@ -125,7 +125,7 @@ class Kept:
         tags: the file's, by key in lower case.
         has_chapters: whether the chapters are the same.
         streams: (tags by key in lower case, FFmpeg's disposition) of each stream, in order.
-        keys: those of the file's tags that its muxer leaves out and `add_keys` adds.
+        keys: those of the file's tags that its muxer leaves out and `with_keys` adds.
     """
 
     tags: dict[str, str] = field(default_factory=dict)

@@ -10,9 +10,9 @@ from typing import Any
 from av.container import InputContainer
 from av.stream import Stream
 
+from stsr_cli.video.boxes import track_description
 from stsr_cli.video.probe import SourceInfo
 from stsr_cli.video.timing.timecode import retimed
-from stsr_cli.video.track_boxes import track_description
 
 _KEY = "timecode"
 _RATE_PLACE = 24  # of ticks per second, ticks per frame and frames per second, in a description
