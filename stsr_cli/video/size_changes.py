@@ -30,6 +30,7 @@ from stsr_cli.video.colour.convert import Pixels
 from stsr_cli.video.damage import REFUSALS, is_time
 from stsr_cli.video.opening import address, open_input, shown
 from stsr_cli.video.probe import SourceInfo, find_video, probe
+from stsr_cli.video.side_data.bitstream import nal_units, obus
 from stsr_cli.video.timing.clock_resets import joined_packets
 
 Size = tuple[int, int]  # width, height
@@ -346,25 +347,14 @@ class _Bits:
         return self._number >> self._left & ((1 << number) - 1)
 
 
-def _units(data: bytes, length_at: int, extradata: bytes) -> Iterator[bytes]:
-    """NAL units of a packet; with `extradata` of a container each has its length before it, else a start code."""
-    if extradata[:1] == b"\x01" and len(extradata) > length_at:
-        num_bytes, at = (extradata[length_at] & 3) + 1, 0
-        while at + num_bytes < len(data):
-            length = int.from_bytes(data[at : at + num_bytes], "big")
-            yield data[at + num_bytes : at + num_bytes + min(length, _HEAD_BYTES)]
-            at += num_bytes + length
-        return
-    for unit in data[:_HEAD_BYTES].split(b"\x00\x00\x01")[1:]:
-        yield unit.rstrip(b"\x00")
-
-
 def _h264_parameters(data: bytes, extradata: bytes) -> Iterator[bytes]:
-    return (unit for unit in _units(data, 4, extradata) if unit and unit[0] & 31 == 7)
+    units = nal_units(data, "h264", extradata)
+    return (unit[:_HEAD_BYTES].rstrip(b"\0") for unit in units if unit and unit[0] & 31 == 7)
 
 
 def _hevc_parameters(data: bytes, extradata: bytes) -> Iterator[bytes]:
-    return (unit for unit in _units(data, 21, extradata) if unit and unit[0] >> 1 & 63 == 33)
+    units = nal_units(data, "hevc", extradata)
+    return (unit[:_HEAD_BYTES].rstrip(b"\0") for unit in units if unit and unit[0] >> 1 & 63 == 33)
 
 
 def _mpeg4_parameters(data: bytes, extradata: bytes) -> Iterator[bytes]:
@@ -374,23 +364,12 @@ def _mpeg4_parameters(data: bytes, extradata: bytes) -> Iterator[bytes]:
 
 def _av1_parameters(data: bytes, extradata: bytes) -> Iterator[bytes]:
     """Sequence headers, and of the first frame as much as says its size."""
-    at = 0
-    while at < len(data):
-        kind, has_extension, has_size = data[at] >> 3 & 15, data[at] >> 2 & 1, data[at] >> 1 & 1
-        at += 1 + has_extension
-        length = shift = 0
-        while has_size and at < len(data):
-            length |= (data[at] & 127) << shift
-            shift, at = shift + 7, at + 1
-            if not data[at - 1] & 128:
-                break
-        end = at + length if has_size else len(data)
+    for _, begin, kind, end in obus(data):
         if kind == 1:
-            yield data[at:end]
+            yield data[begin:end]
         elif kind in (3, 6):  # a frame header, a frame
-            yield data[at : at + 8]
+            yield data[begin : begin + 8]
             return
-        at = end
 
 
 _STATED = {

@@ -122,7 +122,6 @@ def two_videos(name: str) -> Build:
     return lambda folder: write(folder / name, PLAIN, Video(width=64, height=48))
 
 
-def overlapping_chapters(folder: Path) -> Path:
-    """Matroska with a chapter that lasts while the others do."""
-    chapters = [("all", F(0), F(6, 25)), ("one", F(1, 25), F(2, 25)), ("two", F(2, 25), F(5, 25))]
-    return write(folder / "in.mkv", PLAIN, chapters=chapters)
+def with_chapters(chapters: list[tuple[str, F, F]]) -> Build:
+    """Matroska with chapters: title, start, end in seconds."""
+    return lambda folder: write(folder / "in.mkv", PLAIN, chapters=chapters)

@@ -40,6 +40,7 @@ TIMECODES: list[tuple[str, str, F, int, tuple[str, ...], str, str]] = [
     ("part", "01:00:59;28", F(30000, 1001), 2, ("--start", "0.06"), "out.mov", "01:01:00;04"),
     ("fps", "01:02:03:20", F(25), 2, ("--fps", "60"), "out.mov", "01:02:03:48"),
 ]
+OVERLAPPING = [("all", F(0), F(6, 25)), ("one", F(1, 25), F(2, 25)), ("two", F(2, 25), F(5, 25))]
 LINES = [(40, 120, "Über, 日本"), (160, 220, "two")]
 SIGNS = [(20, 120, "Sign italic"), (140, 220, "line\ntwo")]
 
@@ -288,22 +289,31 @@ ROWS = [
     Row(
         "chapters-overlap",
         "chapters that overlap, Matroska",
-        clips.overlapping_chapters,
+        clips.with_chapters(OVERLAPPING),
         "copied with their ends",
         (*RIGHT, same_chapters(), chapter_ends([0.24, 0.08, 0.2])),
     ),
     Row(
         "chapters-overlap-mp4",
         "the same into MP4, where each ends with the next one",
-        clips.overlapping_chapters,
+        clips.with_chapters(OVERLAPPING),
         "said so",
         (*RIGHT, same_chapters(), says(["chapters (end of 1)", "where the next one begins"])),
         output="out.mp4",
     ),
     Row(
+        "chapters-behind-end",
+        "chapters that touch, the last one behind the end, into 3GP, which stores their starts",
+        clips.with_chapters([("one", F(0), F(2, 25)), ("two", F(2, 25), F(9))]),
+        "kept; nothing is cut",
+        (*RIGHT, same_chapters()),
+        ("--strict",),
+        "out.3gp",
+    ),
+    Row(
         "chapters-overlap-strict",
         "the same, --strict",
-        clips.overlapping_chapters,
+        clips.with_chapters(OVERLAPPING),
         "refused",
         (refused(2, ["mp4 cannot hold chapters (end of 1)"]),),
         ("--strict",),

@@ -92,7 +92,7 @@ def embed(
         at = packet.find(_MPEG2_FIRST_SLICE)
         added = b"".join(_MPEG2_USER_DATA + data[len(_ATSC) :] for data in own if _is_atsc(data))
     else:
-        at = max((start for start, _, kind, _ in _obus(packet) if kind in _OBU_FRAMES), default=-1)
+        at = max((start for start, _, kind, _ in obus(packet) if kind in _OBU_FRAMES), default=-1)
         added = b"".join(map(_metadata_obu, own))
     return packet if at < 0 else packet[:at] + added + packet[at:]
 
@@ -102,8 +102,8 @@ def find(packet: bytes, coding: str, extradata: bytes | None) -> list[Message]:
     if coding in ("h264", "hevc"):
         return [
             message
-            for start, end in _units(packet, _length_size(coding, extradata))
-            for message in _sei_messages(packet[start:end], coding)
+            for unit in nal_units(packet, coding, extradata)
+            for message in _sei_messages(unit, coding)
         ]
     if coding == "mpeg2video":
         parts = packet.split(_MPEG2_USER_DATA)[1:]
@@ -112,7 +112,7 @@ def find(packet: bytes, coding: str, extradata: bytes | None) -> list[Message]:
     if coding == "av1":
         return [
             Message(REGISTERED, packet[begin + 1 : end].rstrip(b"\0")[:-1])
-            for _, begin, kind, end in _obus(packet)
+            for _, begin, kind, end in obus(packet)
             if kind == _OBU_METADATA and packet[begin : begin + 1] == bytes([_METADATA_T35])
         ]
     return []
@@ -133,17 +133,20 @@ def checksum(packet: bytes, coding: str, extradata: bytes | None) -> int | None:
     return zlib.crc32(b"".join(bytes([message.kind]) + message.data for message in messages))
 
 
+def nal_units(packet: bytes, coding: str, extradata: bytes | None) -> Iterator[bytes]:
+    """The NAL units of a packet of H.264 or HEVC; arguments as of `embed`."""
+    return (packet[start:end] for start, end in _units(packet, _length_size(coding, extradata)))
+
+
 def coded_units(packet: bytes, coding: str, extradata: bytes | None) -> bytes:
     """What a packet codes, however its container separates units; arguments as of `embed`."""
     of_muxers = _OF_MUXERS.get(coding, ())
     if coding in ("h264", "hevc"):
-        units = (
-            packet[a:b].rstrip(b"\0") for a, b in _units(packet, _length_size(coding, extradata))
-        )
+        units = (unit.rstrip(b"\0") for unit in nal_units(packet, coding, extradata))
         return b"".join(u for u in units if u and _unit_kind(u[0], coding) not in of_muxers)
     if coding == "av1":
-        obus = _obus(packet)
-        return b"".join(packet[start:end] for start, _, kind, end in obus if kind not in of_muxers)
+        units = (packet[a:b] for a, _, kind, b in obus(packet) if kind not in of_muxers)
+        return b"".join(units)
     return packet
 
 
@@ -232,7 +235,7 @@ def _sei_messages(unit: bytes, coding: str) -> Iterator[Message]:
         at += size
 
 
-def _obus(packet: bytes) -> Iterator[tuple[int, int, int, int]]:
+def obus(packet: bytes) -> Iterator[tuple[int, int, int, int]]:
     """(start, start of the payload, type, end) of each OBU of a temporal unit."""
     at = 0
     while at < len(packet):

@@ -110,10 +110,13 @@ def same_chapters(first: list[Any], second: list[Any]) -> bool:
 
 
 def num_cut_chapters(given: list[Any], found: list[Any]) -> int:
-    """How many of the same chapters end earlier than they should: MP4's end where the next one begins."""
+    """How many of the same chapters overlap the next one and do not any more: MP4's end where that begins."""
+    ends, starts = (
+        [chapter[key] * chapter["time_base"] for chapter in given] for key in ("end", "start")
+    )
     return sum(
-        a["end"] * a["time_base"] - b["end"] * b["time_base"] > _CLOCK
-        for a, b in zip(given, found, strict=True)
+        end > start + _CLOCK and end > chapter["end"] * chapter["time_base"] + _CLOCK
+        for end, start, chapter in zip(ends, starts[1:], found, strict=False)
     )
 
 
