@@ -220,3 +220,41 @@ def test_the_total_of_an_excerpt_is_not_passed(make_clip, name, start, end):
     source = excerpt(probe(clip), options)
     num_frames = len(list(read_frames(source)))
     assert num_frames <= estimate_num_frames(source) <= num_frames + 1
+
+
+def test_sound_in_another_codec_begins_with_the_excerpt(call, tmp_path):
+    rate, path = 48000, tmp_path / "in.mkv"
+    tone = np.where(np.arange(2 * rate) >= rate, 20_000 * np.sin(np.arange(2 * rate) / 10), 0)
+    with av.open(str(path), "w") as container:
+        video = container.add_stream("libx264", rate=25, options={"preset": "ultrafast"})
+        video.width, video.height, video.pix_fmt, video.gop_size = 32, 32, "yuv420p", 10
+        sound = container.add_stream("ac3", rate=rate, layout="mono")
+        for index in range(50):
+            frame = av.VideoFrame(32, 32, "yuv420p")
+            frame.pts, frame.time_base = index, FRAME
+            container.mux(video.encode(frame))
+            samples = tone[index * 1920 : (index + 1) * 1920].astype(np.float32)[None] / 32768
+            heard = av.AudioFrame.from_ndarray(samples, format="fltp", layout="mono")
+            heard.sample_rate, heard.pts, heard.time_base = rate, index * 1920, Fraction(1, rate)
+            container.mux(sound.encode(heard))
+        container.mux([*video.encode(None), *sound.encode(None)])
+    call("upscale", path, "out.3gp", *FAST, "--time-scale", "1", "--start", "0.52")
+    packets = times_of(tmp_path / "out.3gp", "audio")
+    assert Fraction(-1024, rate) <= packets[0] <= Fraction(-1023, rate)  # what the encoder needs
+    steps = {other - one for one, other in pairwise(packets)}
+    assert max(steps) <= Fraction(1025, rate)
+
+    def onset(name):
+        with av.open(str(name)) as container:
+            picture = next(container.decode(video=0))
+            start = picture.pts * picture.time_base
+        with av.open(str(name)) as container:
+            for frame in container.decode(audio=0):
+                loud = np.flatnonzero(np.abs(frame.to_ndarray()[0]) > 0.2)
+                if len(loud):
+                    return float(frame.pts * frame.time_base - start) + loud[0] / rate
+        return None
+
+    with av.open(str(tmp_path / "out.3gp")) as container:
+        assert abs(next(container.decode(audio=0)).pts) <= 1
+    assert abs(onset(path) - 0.52 - onset(tmp_path / "out.3gp")) < 0.002

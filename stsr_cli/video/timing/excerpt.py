@@ -132,10 +132,11 @@ class Window:
             return False
         return packet.dts * packet.time_base > self._end + _INTERLEAVED
 
-    def take(self, packet: Packet[Any]) -> bool:
+    def take(self, packet: Packet[Any], lead: Fraction = Fraction(0)) -> bool:
         """Move a packet to the output's clock; return False for one that lies outside of the part.
 
-        Sound that overlaps an end is kept. So are subtitles, as long as they are shown within the part.
+        Sound that overlaps an end is kept, and what ends up to `lead` seconds before the part, for a decoder. So are
+        subtitles, as long as they are shown within the part.
         """
         if not packet.time_base:
             return True
@@ -145,7 +146,9 @@ class Window:
         pts = packet.pts if packet.pts is not None else packet.dts
         if pts is not None and (begin is not None or end is not None):
             stop = pts + (packet.duration or 0)
-            if (end is not None and pts >= end) or (begin is not None and pts < begin >= stop):
+            if (end is not None and pts >= end) or (
+                begin is not None and pts < begin and stop <= begin - lead / packet.time_base
+            ):
                 return False
             if packet.stream.type == "subtitle":
                 packet.dts = packet.pts = pts if begin is None else max(pts, round(begin))

@@ -44,6 +44,7 @@ from stsr_cli.video.tracks.tags import Kept, lasting, lowered, stream_tags, tags
 from stsr_cli.video.tracks.timecodes import TimecodeChange, timecode_in, without_timecode
 
 _TICK = Fraction(1, 1000)  # of Matroska's clock
+_LEAD = Fraction(1, 10)  # seconds of sound that a decoder starts with before what is heard
 # Of a trial: packets of each track, and how much of the file is read for them at most.
 _SAMPLE_PACKETS, _MOST_READ, _MOST_BYTES = 24, 2000, 32 << 20
 _RECODERS: dict[str, Callable[[Any, str], Recoder]] = {
@@ -319,6 +320,8 @@ class TrackCopier:
         recoder: Recoder | None = None
         if track.target is not None:
             recoder = _RECODERS[track.kind](stream, track.target)
+            if isinstance(recoder, AudioRecoder) and self._source.begin_pts is not None:
+                recoder.begin = self._source.begin_pts * self._source.time_base
         try:
             added = recoder.add_to(output) if recoder else self._add_copy(output, stream)
         except (av.FFmpegError, ValueError, StopIteration) as error:
@@ -386,9 +389,15 @@ class TrackCopier:
                 return None
             if is_hidden(packet, self._format):
                 continue
-            if packet.size and self._window.take(packet) and payload(packet, packet.stream):
+            if packet.size and self._take(packet) and payload(packet, packet.stream):
                 return packet
         return None
+
+    def _take(self, packet: Packet[Any]) -> bool:
+        """Bring a packet to the output's clock; False: it is not of the part that is read."""
+        lane = self._lanes.get(packet.stream_index)
+        is_cut = lane is not None and isinstance(lane.recoder, AudioRecoder)
+        return self._window.take(packet, _LEAD if is_cut else Fraction(0))
 
     def _take_note(self, error: Exception) -> None:
         self._error = error

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import heapq
+import math
 from fractions import Fraction
 from typing import Any, Protocol
 
 import av
+import numpy as np
+from av.audio.frame import AudioFrame
 from av.audio.stream import AudioStream
 from av.codec import Codec
 from av.container import OutputContainer
@@ -27,6 +30,7 @@ _TEXT_CODECS = frozenset(
 _USUAL, _LOWEST, _HIGHEST = 96_000, 48_000, 128_000
 _DEFAULT_RATE = 48_000
 _MILLISECOND = Fraction(1, 1000)
+_JITTER = Fraction(1, 100)  # seconds by which the times of a file that counts milliseconds are off
 _MOST_REORDERED = 32  # pictures, of any coding
 _AT_THE_SIDE = {"quad": "quad(side)", "5.0": "5.0(side)", "5.1": "5.1(side)"}
 _LAST_LINE_MS = 3000  # how long the last line is shown if the file does not tell
@@ -97,13 +101,21 @@ def _bits(source: Any) -> int:
 
 
 class AudioRecoder:
-    """Sound in another codec, at the source's rate where the codec has it, with its channels."""
+    """Sound in another codec, at the source's rate where the codec has it, with its channels.
+
+    Its samples follow one another as they are counted, where the file's times are rounded; what overlaps is cut.
+
+    Attributes:
+        begin: what is heard before it is cut, in seconds of the packets' clock; None: nothing is.
+    """
 
     def __init__(self, stream: Stream, codec: str) -> None:
         """Recode `stream` to `codec`."""
         assert isinstance(stream, AudioStream)
         self._stream, self._codec = stream, codec
         self._output: AudioStream | None = None
+        self.begin: Fraction | None = None
+        self._end: int | None = None  # of what was encoded, in samples of the source
 
     def add_to(self, output: OutputContainer) -> Stream:
         """See `Recoder`."""
@@ -133,8 +145,41 @@ class AudioRecoder:
         assert self._output is not None
         packets: list[Packet[Any]] = []
         for frame in self._stream.decode(packet):
-            packets += self._output.encode(frame)
+            placed = self._placed(frame)
+            if placed is not None:
+                packets += self._output.encode(placed)
         return packets if packet is not None else packets + self._output.encode(None)
+
+    def _placed(self, frame: AudioFrame) -> AudioFrame | None:
+        """A decoded frame at its place in samples, cut where it begins too early; None: nothing of it is left."""
+        rate = frame.sample_rate
+        first = self._end
+        if frame.pts is not None and frame.time_base is not None:
+            at = round(frame.pts * frame.time_base * rate)
+            is_next = self._end is not None and abs(at - self._end) <= rate * _JITTER
+            first = self._end if is_next else at
+        first = first or 0
+        earliest = first if self._end is None else self._end
+        if self.begin is not None:
+            earliest = max(earliest, math.ceil(self.begin * rate))
+        num_cut = earliest - first
+        if num_cut >= frame.samples:
+            return None
+        if num_cut > 0:
+            frame, first = _without_first(frame, num_cut), earliest
+        frame.pts, frame.time_base = first, Fraction(1, rate)
+        self._end = first + frame.samples
+        return frame
+
+
+def _without_first(frame: AudioFrame, num_samples: int) -> AudioFrame:
+    """A frame without its first samples."""
+    samples: Any = frame.to_ndarray()  # (channels, samples), or (1, samples * channels)
+    start = num_samples if frame.format.is_planar else num_samples * frame.layout.nb_channels
+    rest: Any = np.ascontiguousarray(samples[:, start:])
+    cut = AudioFrame.from_ndarray(rest, format=frame.format.name, layout=frame.layout.name)
+    cut.sample_rate = frame.sample_rate
+    return cut
 
 
 class SubtitleRecoder:
