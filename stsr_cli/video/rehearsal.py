@@ -8,14 +8,16 @@ from __future__ import annotations
 
 import functools
 import io
+import itertools
 import pickle
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from typing import Any, ParamSpec, TypeVar
 
 import av
-from av.container import OutputContainer
+from av.container import InputContainer, OutputContainer
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
@@ -25,6 +27,7 @@ from stsr_cli.video.boxes import change_index
 from stsr_cli.video.check.picture import TRIAL_SIDE, PictureTraits, given_traits, kept_traits
 from stsr_cli.video.check.readback import Found, read_back
 from stsr_cli.video.check.verify import Difference, Expected, compare, different_tracks
+from stsr_cli.video.damage import REFUSALS
 from stsr_cli.video.encode.encoder import EncoderPlan
 from stsr_cli.video.encode.frame_encoder import with_messages
 from stsr_cli.video.encode.immersive import add_saying, describing
@@ -47,13 +50,14 @@ from stsr_cli.video.tracks.plan import (
     with_lost_tags,
 )
 from stsr_cli.video.tracks.tags import Kept, is_lost, num_cut_chapters, same_chapters
-from stsr_cli.video.trial import blank_frame, codec_of, trial_container
+from stsr_cli.video.trial import blank_frame, codec_of, opened_trial, trial_container
 from stsr_cli.video.trial_process import CrashedTrial, call
 
 P = ParamSpec("P")
 T = TypeVar("T")
 
 _NUM_FRAMES = 8  # enough for frames that are coded before those they are shown after
+_MOST_DECODED = 200  # packets of all sounds
 _LEAST_INTERVAL = Fraction(1, 100)  # seconds between them: more than a tick of every container
 _ALIKE = frozenset(  # one kind of packet, and one decoder reads all
     {"mp1", "mp1float", "mp2", "mp2float", "mp3", "mp3float"}
@@ -234,6 +238,22 @@ def try_output(output: PlannedOutput, tracks: tuple[Track, ...]) -> Rehearsal:
     return rehearsal
 
 
+def _decodable(container: InputContainer, places: Mapping[int, int]) -> set[int]:
+    """The tracks of which a packet can be decoded, as far as a trial reads; `places` says which stream each is."""
+    left = {place: index for index, place in places.items() if place < len(container.streams)}
+    able: set[int] = set()
+    if not left:
+        return able
+    packets = container.demux([container.streams[place] for place in left])
+    for packet in itertools.islice(packets, _MOST_DECODED):
+        with suppress(*REFUSALS):
+            if packet.stream_index in left and packet.decode():
+                able.add(left.pop(packet.stream_index))
+        if not left:
+            break
+    return able
+
+
 class _Trial:
     """One short output."""
 
@@ -275,7 +295,7 @@ class _Trial:
             if keys:
                 change_index(data, functools.partial(with_keys, tags=keys))
                 found = read_back(data, self._format)
-            refused = self._refused(found)
+            refused = self._refused(found) or self._unheard(data)
             if refused:
                 return Rehearsal(self._tracks, refused=refused)
             return replace(self._judged(found, given, keys), tick=tick)
@@ -375,6 +395,21 @@ class _Trial:
                 if before != after and not {before, after} <= _ALIKE:
                     others[index] = f"read back as {after or 'data of no kind'}"
         return others
+
+    def _unheard(self, data: io.BytesIO) -> dict[int, str]:
+        """Copied sounds that can be decoded from the source and not from the file: NUT stores less of some."""
+        copies = {t.index for t in self._tracks if t.kind == "audio" and t.action == "copy"}
+        copies -= self._copier.empty
+        places = {index: p for index, p in self._copier.outputs.items() if index in copies}
+        if self._source.pipe is not None:  # it is read only once
+            return {}
+        with opened_trial(data, self._format) as file:
+            lost = places.keys() - _decodable(file, places)
+        if not lost:
+            return {}
+        with open_source(self._source) as source:
+            able = _decodable(source, {index: index for index in lost})
+        return dict.fromkeys(able, "no reader can decode it there")
 
     def _judged(self, found: Found, given: PictureTraits, keys: dict[str, str]) -> Rehearsal:
         """What is lost of tags, flags, chapters and pictures; `keys`: tags that were added to the complete file."""
