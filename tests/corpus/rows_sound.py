@@ -26,7 +26,6 @@ _SOUNDS = [
     ("pcm_bluray", "m2ts", "m2ts", None),
     ("pcm_bluray", "m2ts", "mts", None),
     ("flac", "mkv", "m2ts", "pcm_bluray"),
-    ("wmav2", "wmv", "nut", "aac"),
     ("libopus", "mkv", "m2ts", "ac3"),
     ("libopus", "webm", "webm", None),
     ("vorbis", "mkv", "webm", None),
@@ -39,7 +38,6 @@ def _sound_row(codec: str, source: str, output: str, wanted: str | None) -> Row:
     name = codec.removeprefix("lib").removesuffix("lame")
     is_picky = codec in ("vorbis", "pcm_bluray")
     wishes = {"layout": "stereo", "options": {"strict": "-2"}} if is_picky else {}
-    wishes |= {"options": {"b": "64000"}} if codec == "wmav2" else {}
     build = clips.with_sound(f"in.{source}", codec, **wishes)
     if wanted is None:
         checks = (*RIGHT, same_sound(), exact_sync() if output in ("mp4", "mov") else sync())
