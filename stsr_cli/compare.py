@@ -1,5 +1,6 @@
-"""Videos of equal size and length beside each other: one video of them, and a page that says where they differ.
+"""Videos of one length beside each other: one video of them, and a page that says where they differ.
 
+Smaller ones are scaled by Lanczos and slower ones repeat their frames, so that a source stands beside its result.
 Frames are paired by their index, a few of each video held at a time. A first pass writes the video and measures every
 frame; a second takes the page's pictures, of the worst frames and of some in between.
 """
@@ -10,26 +11,29 @@ from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from itertools import zip_longest
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from stsr_cli.errors import InputError, UsageError
 from stsr_cli.metrics import psnr_rgb
+from stsr_cli.ops import lanczos, quantise, to_tensor
 from stsr_cli.options import CompareOptions, TrackOptions
 from stsr_cli.pipeline import Prefetch
 from stsr_cli.report.comparison import Comparison, choose_frames, comparison_page, read_disagreement
 from stsr_cli.report.montage import Montage, Pixels
 from stsr_cli.report.page import Image, write_page
+from stsr_cli.text import plural
 from stsr_cli.video.colour.keeping import canvas
 from stsr_cli.video.encode.orientation import upright, upright_source
 from stsr_cli.video.probe import SourceInfo, estimate_num_frames, probe, shown
 from stsr_cli.video.reader import Frame, read_frames
 from stsr_cli.video.target import check_target, held
-from stsr_cli.video.timing.timeline import last_duration
+from stsr_cli.video.timing.timeline import last_duration, slots
 from stsr_cli.video.writer import open_writer
 
 _QUEUE_DEPTH = 2  # frames of each video decoded ahead
+_SHAPE_TOLERANCE = Fraction(1, 100)  # beside the rounding to a pixel or two
 _RATE_TOLERANCE = Fraction(1, 2000)  # containers round; 24 and 24000/1001 are 1/1001 apart
 
 OnFrame = Callable[[int, int], None]
@@ -44,6 +48,7 @@ class CompareReport:
         width, height: of the video written, in pixels; 0 without one.
         num_pictures: frames of which the page has pictures.
         page_bytes: size of the page; 0 without one.
+        notes: which videos were scaled or repeat their frames, a sentence each.
     """
 
     num_frames: int
@@ -51,19 +56,33 @@ class CompareReport:
     height: int = 0
     num_pictures: int = 0
     page_bytes: int = 0
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
 class _Video:
-    """An input: its label, the file, and the file as it is shown."""
+    """An input: its label, the file, and the file as it is shown; in which size, and how often each frame."""
 
     name: str
     source: SourceInfo
     upright: SourceInfo
+    size: tuple[int, int] = (0, 0)
+    repeats: int = 1
+
+    @property
+    def change(self) -> str:
+        """What is done to its frames, for a label; empty: nothing."""
+        height, width = self.size
+        scaled = f"Lanczos to {width}x{height}" if self.size != _size(self) else ""
+        repeated = f"each frame {self.repeats} times" if self.repeats > 1 else ""
+        return ", ".join(filter(None, (scaled, repeated)))
 
 
 class _Moment(NamedTuple):
-    """The frames of one index: (H, W, 3) RGB, upright, of the first one's type; when and how long it is shown."""
+    """The frames of one index: (H, W, 3) RGB, upright, of one size and of the first one's type.
+
+    `pts`, `duration`: when and how long it is shown, in ticks of the first video divided by its `repeats`.
+    """
 
     pixels: list[Pixels]
     pts: int
@@ -81,26 +100,29 @@ def compare(
 
     Raises:
         InputError: an input is missing, damaged, or no video; the CSV is none.
-        UsageError: the videos differ in size, frame rate or number of frames; an output cannot be written.
+        UsageError: the videos differ in shape or length, or the frame rate of one is no multiple of another's; an
+            output cannot be written.
         StsrError: writing failed. No unfinished file is left.
     """
     videos = _open(options)
     disagreement = read_disagreement(options.disagreement) if options.disagreement else {}
-    num_all = (estimate_num_frames(videos[0].source) or 0) * (2 if options.page else 1)
+    num_all = (estimate_num_frames(videos[0].source) or 0) * videos[0].repeats
+    num_all *= 2 if options.page else 1
     compared = slice(len(options.sources))
     times: list[float] = []
     psnrs: list[list[float]] = []
     with _writing(options, videos[compared]) as write, closing(_moments(videos)) as moments:
         for index, moment in enumerate(moments):
             write(moment._replace(pixels=moment.pixels[compared]))
-            times.append(float(moment.pts * videos[0].source.time_base))
+            times.append(float(moment.pts * videos[0].source.time_base / videos[0].repeats))
             if options.page:
                 psnrs.append(_psnrs(moment.pixels, options.truth is not None))
             on_frame(index + 1, num_all)
         _check_disagreement(disagreement, options, len(times))
-    report = CompareReport(len(times))
+    notes = tuple(f"{shown(one.source.path)}: {one.change}" for one in videos if one.change)
+    report = CompareReport(len(times), notes=notes)
     if options.target:
-        height, width = _montage(options, videos[compared]).size(*_size(videos[0]))
+        height, width = _montage(options, videos[compared]).size(*videos[0].size)
         report = replace(report, width=width, height=height)
     if options.page:
         chosen = choose_frames([min(values) for values in psnrs], options.num_frames)
@@ -130,7 +152,7 @@ def _open(options: CompareOptions) -> list[_Video]:
         _Video(name, source, upright_source(source))
         for name, source in zip(_names(options), sources, strict=True)
     ]
-    _check_alike(videos)
+    videos = _alike(videos, options)
     for target in filter(None, (options.target, options.page)):
         for path in paths:
             check_target(target, path, overwrite=options.overwrite)
@@ -143,7 +165,8 @@ def _names(options: CompareOptions) -> list[str]:
     names = list(options.labels) or [path.stem for path in paths]
     if len(names) != len(paths):
         raise UsageError(
-            f"{len(names)} labels for {len(paths)} videos; give --label once a video, or not at all"
+            f"{plural(len(names), 'label')} for {plural(len(paths), 'video')}; "
+            "give --label once a video, or not at all"
         )
     repeated = [name for name, count in Counter(names).items() if count > 1]
     if repeated and options.labels:
@@ -157,23 +180,57 @@ def _names(options: CompareOptions) -> list[str]:
     return names
 
 
-def _check_alike(videos: Sequence[_Video]) -> None:
-    """Refuse videos whose headers say that their frames do not belong together."""
-    first = videos[0]
-    for other in videos[1:]:
-        paths = shown(first.source.path), shown(other.source.path)
-        if _size(first) != _size(other):
-            sizes = [f"{width}x{height}" for height, width in (_size(first), _size(other))]
+def _alike(videos: Sequence[_Video], options: CompareOptions) -> list[_Video]:
+    """The videos with the largest one's size and the fastest one's rate; labels that are file names say what changes.
+
+    Raises:
+        UsageError: their headers say that their frames do not belong together.
+    """
+    largest = max(videos, key=lambda one: one.upright.width * one.upright.height)
+    rates = [one.source.frame_rate for one in videos]
+    fastest = max(videos, key=lambda one: one.source.frame_rate or 0)
+    alike = []
+    for video, rate in zip(videos, rates, strict=True):
+        paths = shown(video.source.path), shown(largest.source.path)
+        if not _has_shape_of(video, largest):
+            sizes = [f"{width}x{height}" for height, width in (_size(video), _size(largest))]
             raise UsageError(
-                f"{paths[0]} is {sizes[0]} and {paths[1]} is {sizes[1]}; only videos of one size can be compared: "
-                "upscale or resize one of them first"
+                f"{paths[0]} is {sizes[0]} and {paths[1]} is {sizes[1]}; only videos of one shape can be compared: "
+                "crop or resize one of them first"
             )
-        rates = first.source.frame_rate, other.source.frame_rate
-        if rates[0] and rates[1] and abs(rates[0] / rates[1] - 1) > _RATE_TOLERANCE:
+        most = fastest.source.frame_rate
+        ratio = most / rate if rate and most else Fraction(1)
+        repeats = max(round(ratio), 1)
+        if abs(ratio / repeats - 1) > _RATE_TOLERANCE:
+            assert rate is not None
+            assert most is not None
             raise UsageError(
-                f"{paths[0]} has {float(rates[0]):.5g} frames per second and {paths[1]} {float(rates[1]):.5g}; only "
-                "videos of one frame rate can be compared: convert one of them first"
+                f"{shown(fastest.source.path)} has {float(most):.5g} frames per second and "
+                f"{paths[0]} {float(rate):.5g}, of which that is no multiple; give one of them the other's rate first: "
+                f"stsr upscale INPUT OUTPUT --scale 1 --fps {float(rate):.5g}"
             )
+        alike.append(replace(video, size=_size(largest), repeats=repeats))
+    if options.truth and alike[-1].change:
+        raise UsageError(
+            f"{shown(options.truth)} is smaller or slower than what is measured against it; name the original"
+        )
+    if options.labels:
+        return alike
+    return [
+        replace(one, name=f"{one.name} ({one.change})" if one.change else one.name) for one in alike
+    ]
+
+
+def _has_shape_of(video: _Video, other: _Video) -> bool:
+    """Whether two videos have one shape on the screen, but for what rounding to whole pixels does to it."""
+    if _size(video) == _size(other):
+        return True
+    shapes = [
+        Fraction(one.upright.width, one.upright.height) * (one.upright.sample_aspect_ratio or 1)
+        for one in (video, other)
+    ]
+    rounding = Fraction(2, min(_size(video)))
+    return abs(shapes[0] / shapes[1] - 1) <= max(_SHAPE_TOLERANCE, rounding)
 
 
 def _size(video: _Video) -> tuple[int, int]:
@@ -184,7 +241,7 @@ def _check_disagreement(found: dict[int, float], options: CompareOptions, num_fr
     if options.disagreement and (not found or max(found) >= num_frames):
         last = f"goes up to frame {max(found)}" if found else "has no line"
         raise InputError(
-            f"{shown(options.disagreement)} {last} and the videos have {num_frames} frames; "
+            f"{shown(options.disagreement)} {last} and the videos have {plural(num_frames, 'frame')}; "
             "name the file that was written with one of them"
         )
 
@@ -202,12 +259,14 @@ def _writing(
     if options.target is None:
         yield lambda moment: None
         return
-    first, montage = videos[0].upright, _montage(options, videos)
-    height, width = montage.size(first.height, first.width)
-    turn_ticks = Fraction(str(options.flip_seconds)) / first.time_base
+    first, montage, repeats = videos[0].upright, _montage(options, videos), videos[0].repeats
+    height, width = montage.size(*videos[0].size)
+    turn_ticks = Fraction(str(options.flip_seconds)) / first.time_base * repeats
+    largest = max(videos, key=lambda one: one.upright.width * one.upright.height).upright
+    first = replace(first, sample_aspect_ratio=largest.sample_aspect_ratio)
 
     def write(moment: _Moment) -> None:
-        turn = (moment.pts - first.start_pts) // turn_ticks
+        turn = (moment.pts - first.start_pts * repeats) // turn_ticks
         writer.write(montage.draw(moment.pixels, turn), moment.pts, moment.duration)
 
     with (
@@ -217,7 +276,7 @@ def _writing(
             canvas(first, width, height),
             options.encode,
             scale=1,
-            time_scale=1,
+            time_scale=repeats,
             overwrite=options.overwrite,
             tracks=TrackOptions(subs=False, attachments=False),
         ) as writer,
@@ -226,49 +285,63 @@ def _writing(
 
 
 def _moments(videos: Sequence[_Video]) -> Generator[_Moment]:
-    """Every moment in order, timed as the first video is."""
-    before: list[Frame] | None = None
+    """Every moment in order, timed as the first video is: one that repeats its frames divides their time evenly."""
+    rows: list[list[Frame]] = []  # in which the first video shows one frame
     interval: int | None = None
-    for frames in _paired(videos):
-        if before is not None:
-            interval = frames[0].pts - before[0].pts
-            yield _moment(videos, before, interval)
-        before = frames
-    if before is not None:
-        first = videos[0].source
-        duration = last_duration(before[0].duration, interval, first.frame_rate, first.time_base)
-        yield _moment(videos, before, duration)
+    for index, frames in enumerate(_paired(videos)):
+        if rows and index % videos[0].repeats == 0:
+            interval = frames[0].pts - rows[0][0].pts
+            yield from _timed(videos, rows, interval)
+            rows = []
+        rows.append(frames)
+    if rows:
+        first, last = videos[0].source, rows[0][0]
+        duration = last_duration(last.duration, interval, first.frame_rate, first.time_base)
+        yield from _timed(videos, rows, duration)
+
+
+def _timed(
+    videos: Sequence[_Video], rows: Sequence[list[Frame]], duration: int
+) -> Iterator[_Moment]:
+    times = slots(rows[0][0].pts, rows[0][0].pts + duration, videos[0].repeats)
+    for frames, slot in zip(rows, times, strict=False):
+        to_depth = _to_uint16 if frames[0].pixels.dtype == np.uint16 else _to_uint8
+        yield _Moment([to_depth(frame.pixels) for frame in frames], slot.pts, slot.duration)
 
 
 def _paired(videos: Sequence[_Video]) -> Iterator[list[Frame]]:
-    """Frames of the same index.
+    """Frames of the same index, upright and of one size.
 
     Raises:
         UsageError: one video ends before the others.
     """
     with ExitStack() as stack:
         streams = [
-            stack.enter_context(Prefetch(read_frames(video.source), _QUEUE_DEPTH))
-            for video in videos
+            stack.enter_context(Prefetch(_frames_of(video), _QUEUE_DEPTH)) for video in videos
         ]
         for index, row in enumerate(zip_longest(*streams)):
             frames = [frame for frame in row if frame is not None]
             if len(frames) < len(row):
-                paths = {frame is None: v.source.path for v, frame in zip(videos, row, strict=True)}
+                ends = {frame is None: v for v, frame in zip(videos, row, strict=True)}
+                num_frames = index // ends[True].repeats
                 raise UsageError(
-                    f"{shown(paths[True])} ends after {index} frames and {shown(paths[False])} goes on; only videos "
-                    "of one length can be compared: cut the longer one first"
+                    f"{shown(ends[True].source.path)} ends after {plural(num_frames, 'frame')} and "
+                    f"{shown(ends[False].source.path)} goes on; only videos of one length can be compared: "
+                    "cut the longer one first"
                 )
             yield frames
 
 
-def _moment(videos: Sequence[_Video], frames: Sequence[Frame], duration: int) -> _Moment:
-    is_deep = frames[0].pixels.dtype == np.uint16
-    pixels = [
-        (_to_uint16 if is_deep else _to_uint8)(upright(frame.pixels, video.source.display_matrix))
-        for video, frame in zip(videos, frames, strict=True)
-    ]
-    return _Moment(pixels, frames[0].pts, duration)
+def _frames_of(video: _Video) -> Iterator[Frame]:
+    """Frames of a video as they are compared."""
+    for frame in read_frames(video.source):
+        pixels: Any = upright(frame.pixels, video.source.display_matrix)
+        if pixels.shape[:2] != video.size:
+            peak = 255 if pixels.dtype == np.uint8 else 65535
+            scaled = quantise(lanczos(to_tensor(np.ascontiguousarray(pixels)), video.size), peak)
+            pixels = scaled.movedim(0, -1).numpy().astype(pixels.dtype)
+        for _ in range(video.repeats):
+            yield replace(frame, pixels=pixels)
 
 
 def _to_uint16(pixels: Pixels) -> Pixels:

@@ -82,6 +82,13 @@ def remove_folder(folder: Path) -> None:
     shutil.rmtree(folder, ignore_errors=True)
 
 
+def folder_bytes(folder: Path) -> int:
+    """How much the files right in a folder take; 0 where it cannot be told."""
+    with contextlib.suppress(OSError):
+        return sum(path.stat().st_size for path in folder.iterdir() if path.is_file())
+    return 0
+
+
 def write_atomically(path: Path, content: bytes) -> None:
     """Write a file under a temporary name, fsync it, rename it: `path` is the old file or the new one, never half.
 

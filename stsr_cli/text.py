@@ -1,5 +1,6 @@
 """Text for people that more than one part prints."""
 
+import math
 import re
 import shlex
 import sys
@@ -13,6 +14,20 @@ def command_line(words: Sequence[str]) -> str:
     if sys.platform != "win32":
         return shlex.join(words)
     return " ".join(map(_windows_word, words))
+
+
+def plural(number: int, what: str) -> str:
+    """A number with what is counted: "1 frame", "2 frames"; `what` takes an s, or es behind a sibilant."""
+    ending = "es" if what.endswith(("s", "x", "ch", "sh")) else "s"
+    return f"{number} {what}{'' if number == 1 else ending}"
+
+
+def size_text(num_bytes: int) -> str:
+    """A size on the disk: "12 kB", "3.4 MB", "1.2 GB"."""
+    for unit, name in ((10**9, "GB"), (10**6, "MB")):
+        if num_bytes >= unit:
+            return f"{num_bytes / unit:.1f} {name}"
+    return f"{math.ceil(num_bytes / 1000)} kB"
 
 
 def split_command(text: str) -> list[str]:

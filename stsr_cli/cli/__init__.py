@@ -3,12 +3,13 @@
 One file a command: parse -> options -> one library call -> print. torch and av are imported inside the commands.
 """
 
+import contextlib
 import difflib
 import importlib
 import os
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +38,8 @@ _TERMS = (
     "them; `stsr weights list` says which terms each weights file has, and where they are."
 )
 
+_VERSION = f"%(prog)s, version %(version)s\n{_TERMS}"
+
 
 class _LazyGroup(click.Group):
     """Lists its commands without importing them and maps `StsrError` to exit codes."""
@@ -46,6 +49,11 @@ class _LazyGroup(click.Group):
         with surviving_streams():
             # `obj`: what was typed, for messages that name a command to go on with
             return super().main(args, *others, obj=words, **options)
+
+    def make_context(self, *arguments: Any, **options: Any) -> click.Context:
+        """See `click.Command`."""
+        with _usage_in_one_line():
+            return super().make_context(*arguments, **options)
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(_COMMANDS)
@@ -62,9 +70,19 @@ class _LazyGroup(click.Group):
     ) -> tuple[str | None, click.Command | None, list[str]]:
         """Take a command by its name; a word that is none is answered with the command that was meant.
 
+        `help` and `version` are words for the options.
+
         Raises:
             click.UsageError: it is none.
         """
+        if args == ["help"]:
+            click.echo(ctx.get_help())
+            ctx.exit()
+        if args[:1] == ["help"]:
+            args = [*args[1:], "--help"]
+        if args[:1] == ["version"]:
+            click.echo(_VERSION % {"prog": "stsr", "version": __version__})
+            ctx.exit()
         if args and args[0] not in _COMMANDS and not args[0].startswith("-"):
             meant = _meant(args)
             advice = f"did you mean: {command_line(meant)}" if meant else "stsr --help lists them"
@@ -88,7 +106,8 @@ class _LazyGroup(click.Group):
         if signal.getsignal(hang_up) == signal.SIG_DFL:
             signal.signal(hang_up, signal.default_int_handler)
         try:
-            return super().invoke(ctx)
+            with _usage_in_one_line():
+                return super().invoke(ctx)
         except StsrError as error:
             # every process of a distributed run is stopped; the first one says so
             if not isinstance(error, InterruptedRun) or os.environ.get("RANK", "0") == "0":
@@ -101,17 +120,35 @@ class _LazyGroup(click.Group):
             sys.exit(InterruptedRun.exit_code)
 
 
+@contextlib.contextmanager
+def _usage_in_one_line() -> Iterator[None]:
+    """Say what is wrong with a command as every error is said: in one line, and with exit code 2."""
+    try:
+        yield
+    except click.exceptions.NoArgsIsHelpError:
+        raise
+    except click.UsageError as error:
+        message = " ".join(error.format_message().split()).rstrip(".")
+        message = message.replace("a valid integer range", "a whole number")
+        message = message.replace("a valid float range", "a number")
+        if ";" not in message and error.ctx is not None:
+            message += f"; {error.ctx.command_path} --help lists what there is"
+        click.echo(f"stsr: {message[:1].lower()}{message[1:]}", err=True)
+        sys.exit(error.exit_code)
+
+
 def _meant(args: list[str]) -> list[str] | None:
     """The command that was meant by one whose first word is no command; None: who knows."""
+    from stsr_cli.cli.many import upscale_command
+
     word, *others = args
-    if word == "help":
-        return ["stsr", *[one for one in others[:1] if one in _COMMANDS], "--help"]
-    if word == "version":
-        return ["stsr", "--version"]
+    if word == "preview":
+        files = [one for one in others if not one.startswith("-")]
+        if len(files) == 1:
+            files = upscale_command(files)[2:]
+        return ["stsr", "upscale", *(files or ["INPUT", "OUTPUT"]), "--preview", "2"]
     close = difflib.get_close_matches(word.lower(), _COMMANDS, n=1)
     if Path(word).exists() or (not close and Path(word).suffix):
-        from stsr_cli.cli.many import upscale_command
-
         return upscale_command(args)
     return ["stsr", *close, *others] if close else None
 
@@ -125,7 +162,7 @@ def _meant(args: list[str]) -> list[str] | None:
     "-V",
     "--version",
     prog_name="stsr",
-    message=f"%(prog)s, version %(version)s\n{_TERMS}",
+    message=_VERSION,
 )
 def main() -> None:
     """Spatiotemporal video super-resolution: 4x the resolution and 2x the frame rate, on the CPU or a GPU."""

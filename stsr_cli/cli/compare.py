@@ -9,6 +9,7 @@ from stsr_cli.cli.encoding import LIST, encoder_option, print_encoder_options
 from stsr_cli.cli.fields import option_of, refuse_given, take
 from stsr_cli.cli.loading import loading
 from stsr_cli.options import CompareMode, CompareOptions, EncodeOptions
+from stsr_cli.text import plural
 
 _option = option_of(CompareOptions, EncodeOptions)
 
@@ -73,8 +74,9 @@ _OF_THE_PAGE = ("frames", "truth", "disagreement")
 def command(**values: Any) -> None:
     """Put videos beside each other, in a video (-o OUT.mp4), on a page (--html PAGE.html), or both.
 
-    The VIDEOs have one size, frame rate and number of frames; timestamps, colours and sound are the first one's. The
-    page is one file that needs no network: a slider between any two pictures of a frame, charts, worst frames first.
+    The VIDEOs have one shape and length. Smaller ones are scaled by Lanczos and slower ones repeat their frames, so a
+    source stands beside its result; colours, sound and times are the first one's. The page is one file that needs no
+    network: a slider between any two pictures of a frame, charts, worst frames first.
     """
     is_quiet = values.pop("quiet")
     if len(values["sources"]) < 2:
@@ -97,14 +99,16 @@ def command(**values: Any) -> None:
         return
     with Counter("comparing") as counter:
         report = compare(options, counter.update)
+    for note in report.notes:
+        click.echo(f"scaled or repeated, to fit the others: {note}", err=True)
     if options.target:
         click.echo(
-            f"{options.target}: {report.num_frames} frames of {report.width}x{report.height}",
+            f"{options.target}: {plural(report.num_frames, 'frame')} of {report.width}x{report.height}",
             err=True,
         )
     if options.page:
         click.echo(
-            f"{options.page}: {report.num_pictures} of {report.num_frames} frames with pictures, "
+            f"{options.page}: {report.num_pictures} of {plural(report.num_frames, 'frame')} with pictures, "
             f"{report.page_bytes / 1e6:.1f} MB",
             err=True,
         )

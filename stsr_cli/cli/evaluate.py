@@ -12,6 +12,7 @@ from stsr_cli.cli.loading import loading
 from stsr_cli.errors import FINISHED_DAMAGED, UsageError
 from stsr_cli.files import check_name
 from stsr_cli.options import EvalOptions, ModelOptions
+from stsr_cli.text import plural
 
 if TYPE_CHECKING:
     from stsr_cli.evaluation import EvalReport
@@ -206,7 +207,7 @@ def _print_better(report: "EvalReport") -> None:
             continue
         click.echo(
             f"{better['dataset']}, {better['system']}: {label(better['stream'])} (--stream {better['stream']}) "
-            f"is better than {label(worse['stream'])} by {gain:.2f} dB over {better['num_frames']} frames",
+            f"is better than {label(worse['stream'])} by {gain:.2f} dB over {plural(better['num_frames'], 'frame')}",
             err=True,
         )
     click.echo(_SELF_CAVEAT, err=True)

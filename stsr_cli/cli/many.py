@@ -10,7 +10,7 @@ import click
 from stsr_cli.cli.fields import Decorator, option_of, output_path, refuse_given, section
 from stsr_cli.errors import InterruptedRun, UsageError
 from stsr_cli.options import BatchOptions, TellOptions, UpscaleOptions
-from stsr_cli.text import command_line
+from stsr_cli.text import command_line, plural
 
 if TYPE_CHECKING:
     from stsr_cli.batch.run import Make
@@ -116,10 +116,8 @@ def refuse_second_input(source: Path, target: Path) -> None:
         return
     from stsr_cli.video.probe import shown
 
-    both = command_line(["stsr", "upscale", str(source), str(target), "out/"])
     raise UsageError(
-        f"{shown(target)} is the output and exists; -y replaces it. If it is a second input: more than one needs a "
-        f"folder as output, such as: {both}"
+        f"{shown(target)} exists; -y replaces it (several inputs go into a folder: name it last, as out/)"
     )
 
 
@@ -146,9 +144,9 @@ def _is_folder_of_videos(folder: Path, is_output_folder: bool) -> bool:
     found = contents(folder)
     if found.videos and found.images and is_output_folder:
         frame, video = found.images[0], found.videos[0]
-        videos = "1 video" if len(found.videos) == 1 else f"{len(found.videos)} videos"
         raise click.UsageError(
-            f"{folder} holds {videos} ({video.name}) and {len(found.images)} numbered images ({frame.name}); name the "
+            f"{folder} holds {plural(len(found.videos), 'video')} ({video.name}) and "
+            f"{plural(len(found.images), 'numbered image')} ({frame.name}); name the "
             f"videos themselves, or the images by a pattern, such as {folder / '%06d'}{frame.suffix}"
         )
     return bool(found.videos) and not found.images

@@ -7,6 +7,7 @@ import click
 from stsr_cli.cli.fields import refuse_given
 from stsr_cli.cli.loading import loading
 from stsr_cli.options import TellOptions, UpscaleOptions
+from stsr_cli.text import plural
 
 
 def run_preview(options: UpscaleOptions, seconds: Fraction, tell: TellOptions) -> None:
@@ -30,7 +31,9 @@ def run_preview(options: UpscaleOptions, seconds: Fraction, tell: TellOptions) -
     ]
     click.echo(f"excerpts of {options.source.name}: {', '.join(parts)}", err=True)
     click.echo(
-        f"{report.target}: {report.num_frames} frames of {report.width}x{report.height}, "
+        f"{report.target}: {plural(report.num_frames, 'frame')} of {report.width}x{report.height}, "
         f"left bicubic + blend, right {options.model.title}",
         err=True,
     )
+    for terms in report.terms:
+        click.echo(terms, err=True)

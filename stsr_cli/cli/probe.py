@@ -11,6 +11,7 @@ import click
 from stsr_cli.cli.fields import SectionedCommand, hidden, output_path, refuse_given
 from stsr_cli.cli.upscale import run_options, take_run
 from stsr_cli.options import SourceOptions, UpscaleOptions
+from stsr_cli.text import plural
 
 if TYPE_CHECKING:
     from stsr_cli.upscale.estimate import Estimate
@@ -156,9 +157,11 @@ def _print_cuts(shots: "Shots") -> None:
     from stsr_cli.console import print_table
 
     rows = [[str(cut.frame_index), f"{cut.seconds:.3f}"] for cut in shots.cuts]
-    number = "1 cut" if len(rows) == 1 else f"{len(rows)} cuts"
     rate = "variable" if shots.is_rate_variable else "constant"
-    click.echo(f"{number} in {shots.num_frames} frames, at a {rate} rate", err=True)
+    click.echo(
+        f"{plural(len(rows), 'cut')} in {plural(shots.num_frames, 'frame')}, at a {rate} rate",
+        err=True,
+    )
     if rows:
         print_table("", ["first frame of a shot", "seconds"], rows, "")
 
@@ -182,7 +185,7 @@ def _print_estimate(needed: "Estimate") -> None:
     lines.append(f"memory: about {_size(needed.memory_bytes)}{gpu}")
     if needed.seconds is None:
         lines.append("time and disk: unknown, since INPUT does not say how long it is")
-    lines.append(f"estimated from {needed.num_tried} frames that were run; scenes differ")
+    lines.append(f"estimated by running {plural(needed.num_tried, 'frame')}; scenes differ")
     click.echo("\n".join(lines), err=True)
 
 

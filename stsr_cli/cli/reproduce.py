@@ -11,7 +11,7 @@ from stsr_cli.cli.fields import option_of
 from stsr_cli.cli.loading import loading
 from stsr_cli.cli.units import GIB
 from stsr_cli.options import ReproduceOptions
-from stsr_cli.text import command_line
+from stsr_cli.text import command_line, plural
 
 if TYPE_CHECKING:
     from stsr_cli.reproduce.plan import Cell, Figure
@@ -105,5 +105,5 @@ def _described(
         row += [f"{recipe.steps}", f"{recipe.batch_size}"] if recipe else ["", ""]
         rows.append([*row, str(sum(one.of_seed(0) == cell for one in cells))])
     networks = f"{scale.spatial} + {scale.temporal}"
-    caption = f"{len(cells)} cells; a cell that several figures need is done once"
+    caption = f"{plural(len(cells), 'cell')}; a cell that several figures need is done once"
     return f"{scale.name} scale, {networks}", _COLUMNS, rows, caption

@@ -19,9 +19,7 @@ if TYPE_CHECKING:
     from stsr_cli.batch.plan import Item
     from stsr_cli.batch.run import BatchReport, FileResult
     from stsr_cli.options import UpscaleOptions
-    from stsr_cli.self_score import Choice
-    from stsr_cli.upscale import UpscaleReport
-    from stsr_cli.video.probe import SourceInfo
+    from stsr_cli.upscale import RunStart, UpscaleReport
     from stsr_cli.video.tracks.plan import Track
 
 SCHEMA = 1
@@ -176,9 +174,9 @@ class FileEvents:
         if self._is_due(num_done == num_total):
             self._emit("pair", num_done=num_done, num_pairs=num_total)
 
-    def on_start(self, source: "SourceInfo", device: str, choice: "Choice | None") -> None:
+    def on_start(self, start: "RunStart") -> None:
         """See `Listener`."""
-        options = self._options
+        options, source = self._options, start.source
         self._num_frames = self._events.gauges.num_frames(source)
         self._emit(
             "start",
@@ -190,8 +188,11 @@ class FileEvents:
             time_scale=options.time_scale,
             fps=str(options.fps) if options.fps else None,
             network=options.model.name,
-            stream=choice.stream if choice else options.model.stream,
-            device=device,
+            stream=start.choice.stream if start.choice else options.model.stream,
+            device=start.device,
+            out_width=start.size[0],
+            out_height=start.size[1],
+            weights=[*start.weights],
         )
         self._pace, self._due = Pace(), 0.0
 

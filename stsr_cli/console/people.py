@@ -11,6 +11,7 @@ from stsr_cli.console.meter import Bar, Gauges, Lines, Meter, Stand, Unseen
 from stsr_cli.console.pace import Pace, clock
 from stsr_cli.console.tables import print_table
 from stsr_cli.options import TellOptions
+from stsr_cli.text import plural
 
 if TYPE_CHECKING:
     from fractions import Fraction
@@ -19,9 +20,7 @@ if TYPE_CHECKING:
     from stsr_cli.batch.plan import Item
     from stsr_cli.batch.run import BatchReport, FileResult
     from stsr_cli.options import UpscaleOptions
-    from stsr_cli.self_score import Choice
-    from stsr_cli.upscale import UpscaleReport
-    from stsr_cli.video.probe import SourceInfo
+    from stsr_cli.upscale import RunStart, UpscaleReport
     from stsr_cli.video.tracks.plan import Track
 
 STATES: Final = ("done", "skipped", "failed", "interrupted", "not tried")
@@ -116,7 +115,7 @@ class People:
         counts = [(report.count(state), state) for state in STATES]
         said = ", ".join(f"{count} {state}" for count, state in counts if count)
         num_files = len(report.results)
-        self.say(f"{num_files} file{'' if num_files == 1 else 's'}: {said}")
+        self.say(f"{plural(num_files, 'file')}: {said}")
 
 
 class PeopleFile:
@@ -159,17 +158,22 @@ class PeopleFile:
         what = "places, choosing the stream"
         self._people.meter.show(Stand(what, num_done, num_total, label=self._label))
 
-    def on_start(self, source: "SourceInfo", device: str, choice: "Choice | None") -> None:
-        """Say what becomes of what."""
-        options, model = self._options, self._options.model
-        if choice is not None:
-            self._people.say(str(choice))
-            model = replace(model, stream=choice.stream)
+    def on_start(self, start: "RunStart") -> None:
+        """Say what becomes of what, and by which weights."""
+        options, model, source = self._options, self._options.model, start.source
+        if start.choice is not None:
+            self._people.say(str(start.choice))
+            model = replace(model, stream=start.choice.stream)
         rate = f" at {float(source.frame_rate):.3f} fps" if source.frame_rate else ""
         in_time = f"to {_rate(options.fps)}" if options.fps else f"x{options.time_scale}"
+        in_space = f"x{options.scale} in space"
+        if options.size is not None:
+            by = f"x{options.scale} and Lanczos" if options.scale > 1 else "Lanczos"
+            in_space = f"to {start.size[0]}x{start.size[1]} by {by}"
+        weights = f", weights {', '.join(map(_shown, start.weights))}" if start.weights else ""
         self._people.say(
-            f"{_shown(options.source.name)}: {source.width}x{source.height}{rate}, x{options.scale} in space and "
-            f"{in_time} in time with {model.title} on {device}"
+            f"{_shown(options.source.name)}: {source.width}x{source.height}{rate}, {in_space} and "
+            f"{in_time} in time with {model.title}{weights}, on {start.device}"
         )
         self._num_frames = self._people.gauges.num_frames(source)
         self._show(0)
@@ -177,7 +181,8 @@ class PeopleFile:
     def on_resume(self, num_frames: int, num_segments: int) -> None:
         """Say that not all is left to do; what is done is no part of the speed."""
         self._people.say(
-            f"an earlier run has done {num_frames} frames in {num_segments} segments; going on from there"
+            f"an earlier run has done {plural(num_frames, 'frame')} in {plural(num_segments, 'segment')}; "
+            "going on from there"
         )
         self._pace = Pace(num_frames)
         self._show(num_frames)
@@ -185,7 +190,7 @@ class PeopleFile:
     def on_segment(self, index: int, num_frames: int, num_bytes: int, worker: str) -> None:
         """Nothing but when debugging: the bar says how far it is."""
         self._people.say(
-            f"debug: segment {index}: {num_frames} frames, {num_bytes} bytes, by {worker}",
+            f"debug: segment {index}: {plural(num_frames, 'frame')}, {num_bytes} bytes, by {worker}",
             logging.DEBUG,
         )
 
@@ -209,12 +214,12 @@ class PeopleFile:
         for note in report.notes:
             say(note)
         if report.num_cuts:
-            cuts = "1 cut" if report.num_cuts == 1 else f"{report.num_cuts} cuts"
             instead = "the frame before is held" if options.cut == "hold" else "a fade"
-            say(f"{cuts}, {instead} instead of new frames")
+            say(f"{plural(report.num_cuts, 'cut')}, {instead} instead of new frames")
         if options.dedup:
             say(
-                f"{report.num_repeats} of {report.frames_in} source frames repeat the one before, replaced by new ones"
+                f"replaced by new ones, since they repeat the one before: {report.num_repeats} of "
+                f"{plural(report.frames_in, 'source frame')}"
             )
         dropped = [track.name for track in report.tracks if track.action == "drop"]
         if dropped:
@@ -223,7 +228,7 @@ class PeopleFile:
             if warning not in self._warned:
                 self._warn(warning)
         if report.mean_disagreement is not None:
-            replaced = f"{report.num_replaced} of {report.num_new} new frames replaced"
+            replaced = f"{report.num_replaced} of {plural(report.num_new, 'new frame')} replaced"
             say(
                 f"the streams differ by {report.mean_disagreement:.2f} levels of 255 on average"
                 f"{f'; {replaced}' if options.on_doubt else ''}"
@@ -231,7 +236,7 @@ class PeopleFile:
         if str(report.target) == "-":
             say("frames and packets were counted; a pipe cannot be read back")
         say(
-            f"{_shown(report.target)}: {report.frames_out} frames of {report.width}x{report.height} in "
+            f"{_shown(report.target)}: {plural(report.frames_out, 'frame')} of {report.width}x{report.height} in "
             f"{report.seconds:.1f} s, {report.frames_per_second:.1f} frames/s; time spent waiting for decode "
             f"{report.decode_share:.0%}, network {report.network_share:.0%}, encode {report.encode_share:.0%}"
         )
@@ -254,7 +259,7 @@ def _outcome(result: "FileResult") -> str:
     report = result.report
     if report is None:
         return result.reason
-    made = f"{report.frames_out} frames of {report.width}x{report.height}"
+    made = f"{plural(report.frames_out, 'frame')} of {report.width}x{report.height}"
     damaged = "; its source is damaged" if report.damage else ""
     return f"{_shown(report.target)}: {made} in {clock(result.seconds)}{damaged}"
 

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from stsr_cli.data.frames import Pixels, crop_to_multiple, decode, degrade, read_image
 from stsr_cli.data.sources import Source
 from stsr_cli.errors import InputError, UsageError
+from stsr_cli.text import plural
 from stsr_cli.video.probe import SourceInfo, estimate_num_frames, probe
 
 # Mean absolute differences of neighbouring low-resolution frames, in 8-bit levels.
@@ -264,8 +265,8 @@ class _Scanner:
         why_still = "" if any(group.starts for group in groups) else self._why_still()
         if self.num_small:
             notes.append(
-                f"{source.name}: {self.num_small} of {self.num_frames} frames are less than "
-                f"{self.scale} pixels wide or high and left out"
+                f"{source.name}: left out, since less than {self.scale} pixels wide or high: "
+                f"{self.num_small} of {plural(self.num_frames, 'frame')}"
             )
         if source.is_video and self.num_frames < 3:
             notes.append(f"{why_still}: taken as still pictures")
@@ -288,8 +289,7 @@ class _Scanner:
         if self.source.starts == ():
             return f"images of {name} were named one by one, so they count as still pictures"
         if num_frames < 3:
-            frames = "frame" if num_frames == 1 else "frames"
-            return f"{name} has {num_frames} {frames}; a clip needs at least 3"
+            return f"{name} has {plural(num_frames, 'frame')}; a clip needs at least 3"
         if len(self.groups) > 1:
             height, width = zip(*self.groups, strict=True)
             sizes = [f"{w}x{h}" for w, h in zip(width[:2], height[:2], strict=True)]
@@ -298,5 +298,7 @@ class _Scanner:
                 "so they count as still pictures"
             )
         if self.source.starts is not None:
-            return f"the triplets listed of {name} are not among its {num_frames} frames"
-        return f"no three of the {num_frames} frames of {name} move evenly and without a cut"
+            return f"the triplets listed of {name} are not among its {plural(num_frames, 'frame')}"
+        return (
+            f"no three of the {plural(num_frames, 'frame')} of {name} move evenly and without a cut"
+        )

@@ -19,6 +19,7 @@ else:
     from multiprocessing.connection import Connection
 
 from stsr_cli.distribute.crew import Assignment, Done, Event, Failed, Lost
+from stsr_cli.text import plural
 
 _WAIT_SECONDS = 0.5
 _GRACE_SECONDS = 10.0  # for a worker that is told to stop, to remove what is unfinished
@@ -53,8 +54,7 @@ class LocalCrew:
         self._workers: list[_Worker] = []
         where = f" on {len(gpus)} GPU{'s' * (len(gpus) > 1)}" if gpus else ""
         self.description = (
-            f"{num_workers} process{'es' * (num_workers > 1)}{where}, "
-            f"{cores} thread{'s' * (cores > 1)} each"
+            f"{plural(num_workers, 'process')}{where}, {cores} thread{'s' * (cores > 1)} each"
         )
 
     def has_room(self) -> bool:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from stsr_cli.errors import InputError
 from stsr_cli.report.page import Image, Page, PageFrame, Section, Series, Table, best_cells
+from stsr_cli.text import plural
 from stsr_cli.video.probe import SourceInfo, shown
 
 _NEEDED = ("frame", "mean_levels")
@@ -117,13 +118,16 @@ def comparison_page(
         images: of each chosen frame, its pictures by label, uint8 (H, W, 3) RGB.
         footer: how it was made.
     """
-    names, first = comparison.names, comparison.sources[0]
+    names = comparison.names
+    first = max(comparison.sources, key=lambda one: one.width * one.height)
     reference = names[comparison.reference]
-    rate = f" at {float(first.frame_rate):.5g} frames per second" if first.frame_rate else ""
+    fastest = max((one.frame_rate or 0 for one in comparison.sources), default=0)
+    rate = f" at {float(fastest):.5g} frames per second" if fastest else ""
     against = (
         f"the truth, {comparison.sources[-1].path.name}" if comparison.has_truth else reference
     )
-    subtitle = f"{len(comparison.psnrs)} frames of {first.width}×{first.height}{rate}, measured against {against}."
+    frames = plural(len(comparison.psnrs), "frame")
+    subtitle = f"{frames} of {first.width}×{first.height}{rate}, measured against {against}."
     chart = f"PSNR RGB against {reference}"
     series = [
         Series(chart, names[index], "dB", [psnrs[place] for psnrs in comparison.psnrs])

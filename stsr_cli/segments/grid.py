@@ -11,6 +11,7 @@ from fractions import Fraction
 
 _NEAR = Fraction(1, 4)  # of a segment, in which a cut is near
 _WARM_FRAMES = 48  # that cut detection, repeats and deinterlacing have forgotten all before
+_WHOLE = 1 << 62  # ticks, more than any video has
 _WARM_SECONDS = Fraction(2)  # likewise, where the frame rate is not known
 
 
@@ -38,6 +39,16 @@ class Grid:
         step = max(1, round(seconds / time_base))
         warm = _WARM_FRAMES / frame_rate if frame_rate else _WARM_SECONDS
         return cls(start, step, math.floor(step * _NEAR), math.ceil(warm / time_base))
+
+    @classmethod
+    def whole(cls, start: int) -> "Grid":
+        """One segment that is all of a video."""
+        return cls(start, _WHOLE, 0, 0)
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether there is one segment, whatever the video's length."""
+        return self.step == _WHOLE
 
     def index(self, pts: int, *, is_after_cut: bool) -> int:
         """In which segment a frame lies, if none before it lies in a later one."""

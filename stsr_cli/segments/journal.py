@@ -17,7 +17,8 @@ from pathlib import Path
 from typing import Any
 
 from stsr_cli.errors import StsrError, UsageError
-from stsr_cli.files import FileLock, sync
+from stsr_cli.files import FileLock, sync, write_atomically
+from stsr_cli.text import plural
 from stsr_cli.video.probe import reason, shown
 from stsr_cli.video.timing.timeline import Slot
 
@@ -154,6 +155,11 @@ def find_work_folder(
     return own, tuple(others)
 
 
+def has_journal(folder: Path) -> bool:
+    """Whether a folder is one that a run has left."""
+    return (folder / _NAME).is_file()
+
+
 def _run_of(header: Mapping[str, Any]) -> str:
     """Identity of a run, from what it is."""
     return hashlib.sha256(json.dumps(header, sort_keys=True).encode()).hexdigest()[:16]
@@ -189,6 +195,7 @@ class Journal:
         run: identity of the run, which every record of it carries.
         records: the segments that are done, by index.
         header: what the run is.
+        notes: what of an earlier run could not be used and is made again, a sentence each.
     """
 
     def __init__(self, folder: Path, header: Mapping[str, Any], *, resume: bool) -> None:
@@ -205,6 +212,7 @@ class Journal:
         """
         self.folder, self.header = folder, header
         self.records: dict[int, SegmentRecord] = {}
+        self.notes: list[str] = []
         self.run = _run_of(header)
         try:
             folder.mkdir(exist_ok=True)
@@ -244,6 +252,10 @@ class Journal:
         try:
             sync(self.folder)  # the name of its file, wherever it came from
             self._append(asdict(record))
+        except FileNotFoundError as error:
+            raise StsrError(
+                f"{shown(self.folder)} is gone; was it removed or renamed meanwhile?"
+            ) from error
         except OSError as error:
             raise StsrError(
                 f"cannot write {shown(self.folder / _NAME)}: {reason(error)}; free some space"
@@ -254,6 +266,14 @@ class Journal:
         """Whether the file of a segment has the size it had; its content is compared when it is joined."""
         file = self.folder / record.file
         return not record.file or (file.is_file() and file.stat().st_size == record.num_bytes)
+
+    def forget_lost(self) -> None:
+        """Forget segments whose files are not there any more, or are not in this folder."""
+        if not has_journal(self.folder):
+            self.records.clear()
+        self.records = {
+            index: record for index, record in self.records.items() if self.is_there(record)
+        }
 
     def drop(self, index: int) -> None:
         """Forget a segment, which has to be made again."""
@@ -314,7 +334,7 @@ class Journal:
         self._read()
         self._file = (self.folder / _NAME).open("ab")
         if not self._file.tell():
-            self._append({"schema": _SCHEMA, "run": self.run, **self.header})
+            self._append(self._header())
             sync(self.folder)
             sync(self.folder.absolute().parent)
 
@@ -324,32 +344,68 @@ class Journal:
         os.fsync(self._file.fileno())
 
     def _read(self) -> None:
-        """Take what an earlier run has left; a line that a crash cut short ends what counts."""
+        """Take what an earlier run has left; a last line that a crash cut short is no line.
+
+        Each segment's line names its run, so that one is used whose neighbours, or whose first line, are damaged.
+        """
         path = self.folder / _NAME
         if not path.exists():
             return
-        complete, num_bytes = [], 0
-        for line in path.read_bytes().splitlines(keepends=True):
-            try:
-                values = json.loads(line)
-            except ValueError:
-                break
-            if not line.endswith(b"\n") or not isinstance(values, dict):
-                break
-            complete.append(values)
-            num_bytes += len(line)
+        content = path.read_bytes()
+        num_bytes = content.rfind(b"\n") + 1
         os.truncate(path, num_bytes)
-        if not complete:
+        lines = [_values(line) for line in content[:num_bytes].splitlines()]
+        if not lines:
             return
-        header, *lines = complete
-        self._compare(header)
+        header = lines[0] if lines[0] is not None and "schema" in lines[0] else None
+        body = lines if lines[0] is not None and header is None else lines[1:]
+        if header is not None and any(line is not None and "index" in line for line in body):
+            self._compare(header)
+        records, num_foreign = self._records(body)
+        if header is None and num_foreign and not records:
+            raise UsageError(
+                f"{shown(self.folder)} holds segments of another run, and its journal is damaged; "
+                "start over with --no-resume"
+            )
+        num_damaged = body.count(None) + (header is None)
+        if num_damaged or header is None or header.get("run") != self.run:
+            self._rewrite(records)
+        if num_damaged:
+            used = f"{plural(len(records), 'segment')} of this run can be used"
+            self.notes.append(
+                f"the journal in {shown(self.folder)} is damaged: {used}, what else there was is made again"
+            )
+        self.records = {index: one for index, one in records.items() if self.is_there(one)}
+        if num_lost := len(records) - len(self.records):
+            self.notes.append(
+                f"made again, since not as written: {plural(num_lost, 'segment')} in {shown(self.folder)}"
+            )
+
+    def _records(
+        self, lines: Sequence[dict[str, Any] | None]
+    ) -> tuple[dict[int, SegmentRecord], int]:
+        """The segments of this run in lines of a journal, and how many are another's."""
+        records, num_foreign = dict[int, SegmentRecord](), 0
         for values in lines:
-            if "dropped" in values:
-                self.records.pop(values["dropped"], None)
+            if values is None:
                 continue
-            record = SegmentRecord.from_json(values)
-            if self.is_there(record):
-                self.records[record.index] = record
+            if "dropped" in values:
+                records.pop(values["dropped"], None)
+            elif values.get("run") != self.run:
+                num_foreign += 1
+            else:
+                record = SegmentRecord.from_json(values)
+                records[record.index] = record
+        return records, num_foreign
+
+    def _rewrite(self, records: Mapping[int, SegmentRecord]) -> None:
+        """Write the journal anew."""
+        lines = [self._header(), *map(asdict, records.values())]
+        text = "".join(f"{json.dumps(line)}\n" for line in lines)
+        write_atomically(self.folder / _NAME, text.encode())
+
+    def _header(self) -> dict[str, Any]:
+        return {"schema": _SCHEMA, "run": self.run, **self.header}
 
     def _compare(self, header: Mapping[str, Any]) -> None:
         if header.get("schema") == _SCHEMA and header.get("run") == self.run:
@@ -365,6 +421,17 @@ class Journal:
             f"{'; '.join(changed) or 'its journal is damaged'}; "
             "go on with what they were made with, or start over with --no-resume"
         )
+
+
+def _values(line: bytes) -> dict[str, Any] | None:
+    """What a line of a journal says, or None: it is damaged."""
+    try:
+        values = json.loads(line)
+        if "index" in values:
+            SegmentRecord.from_json(values)
+    except (ValueError, TypeError, KeyError):
+        return None
+    return values if isinstance(values, dict) else None
 
 
 def _changes(before: Mapping[str, Any], now: Mapping[str, Any], prefix: str = "") -> Iterator[str]:

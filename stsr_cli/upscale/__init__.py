@@ -6,7 +6,7 @@
 """
 
 from stsr_cli.upscale.engine import upscale
-from stsr_cli.upscale.listener import Listener, Silent
+from stsr_cli.upscale.listener import Listener, RunStart, Silent
 from stsr_cli.upscale.report import UpscaleReport
 
-__all__ = ["Listener", "Silent", "UpscaleReport", "upscale"]
+__all__ = ["Listener", "RunStart", "Silent", "UpscaleReport", "upscale"]

@@ -9,7 +9,15 @@ from dataclasses import replace
 
 from stsr_cli.disagreement import DisagreementFiles
 from stsr_cli.options import UpscaleOptions
-from stsr_cli.upscale.job import Job, load, open_output, pauses_to_fill, settle, warnings_of
+from stsr_cli.upscale.job import (
+    Job,
+    load,
+    open_output,
+    pauses_to_fill,
+    run_start,
+    settle,
+    warnings_of,
+)
 from stsr_cli.upscale.listener import Listener, Silent
 from stsr_cli.upscale.manifest import write_manifest
 from stsr_cli.upscale.outputs import Output
@@ -17,7 +25,7 @@ from stsr_cli.upscale.passage import Passage
 from stsr_cli.upscale.pump import Clock, Waits, pump, write_slots
 from stsr_cli.upscale.report import UpscaleReport
 from stsr_cli.upscale.segment_task import Runner, here
-from stsr_cli.upscale.segmented import in_segments, plan_segments
+from stsr_cli.upscale.segmented import in_segments, left_behind, plan_segments
 from stsr_cli.upscale.totals import Totals, output_counts
 from stsr_cli.video.hardware import decoder_note
 from stsr_cli.video.size_changes import check_sizes
@@ -30,7 +38,7 @@ def upscale(
     """Upscale one video, or image sequence, in space and time.
 
     A video longer than a segment is made in segments, which are kept if the run ends before they are all there: the
-    same call goes on with the rest.
+    same call goes on with the rest. A shorter one is a segment, kept until the output is complete.
 
     Args:
         options: the run.
@@ -48,16 +56,17 @@ def upscale(
     job = settle(options)
     job = replace(job, source_notes=(*check_sizes(job.source), *pauses_to_fill(job)))
     with held(options.target):
-        segments = plan_segments(job)
-        if segments is None:
-            if runner is not here:
-                listener.on_note(
-                    "made in one go, here: only segments of a longer video file are spread (--segment sets their "
-                    "length)"
-                )
+        grid = plan_segments(job)
+        if runner is not here and (grid is None or grid.is_whole):
+            runner = here
+            listener.on_note(
+                "made in one go, here: only segments of a longer video file are spread (--segment sets their length)"
+            )
+        report = in_segments(job, grid, listener, runner) if grid else None
+        if report is None:
+            for note in left_behind(options):
+                listener.on_note(note)
             report = _in_one_go(job, listener)
-        else:
-            report = in_segments(job, segments, listener, runner)
     write_manifest(job.options, job.source, report)
     return report
 
@@ -78,7 +87,7 @@ def _in_one_go(job: Job, listener: Listener) -> UpscaleReport:
         listener.on_plan(writer.tracks, warnings, notes)
         loaded = load(job, listener.on_pair, listener.on_note)
         network = loaded.network(options, has_alpha=writer.plan.has_alpha)
-        listener.on_start(source, str(job.device), loaded.choice)
+        listener.on_start(run_start(job, loaded, writer.plan))
         clock = Clock()
         waits = pump(job, network, passage, writer.plan, receive, listener.on_frame)
         drain = Clock()

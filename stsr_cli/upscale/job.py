@@ -17,12 +17,15 @@ from stsr_cli.options import StreamChoice, UpscaleOptions
 from stsr_cli.pairs import System, load_system, to_device
 from stsr_cli.self_score import Choice, choose_stream
 from stsr_cli.streams import TwoStream
+from stsr_cli.text import plural
+from stsr_cli.upscale.listener import RunStart
 from stsr_cli.upscale.manifest import check_manifest
 from stsr_cli.upscale.memory import foreseen, within_memory
 from stsr_cli.upscale.network import Network
 from stsr_cli.upscale.numbers import Exact
 from stsr_cli.upscale.transparency import AlphaNetwork
 from stsr_cli.video.colour.keeping import tone_mapped
+from stsr_cli.video.encode.encoder import EncoderPlan
 from stsr_cli.video.hardware import accelerated
 from stsr_cli.video.pipes.pipe import PIPE
 from stsr_cli.video.probe import (
@@ -245,7 +248,7 @@ def crowding(job: Job) -> list[str]:
     if not num_left:
         return []
     return [
-        f"{clock}: of the first {num_new} new frames {num_left} would share a tick with another "
+        f"{clock}: of the first {plural(num_new, 'new frame')} {num_left} would share a tick with another "
         "and are left out; a .mp4 or .mov has room for all"
     ]
 
@@ -314,6 +317,13 @@ def load(
     for note in foreseen(model, runs, (job.source.height, job.source.width)):
         on_note(note)
     return Loaded(model, stream, choice, tuple(weights), exact, on_note)
+
+
+def run_start(job: Job, loaded: Loaded, plan: EncoderPlan) -> RunStart:
+    """What there is to say of a run that begins."""
+    names = dict.fromkeys(name for name, _ in loaded.weights)
+    size = (plan.width, plan.height)
+    return RunStart(job.source, str(job.device), loaded.choice, size, tuple(names))
 
 
 def _choose(job: Job, model: System, on_pair: Callable[[int, int], None]) -> Choice | None:

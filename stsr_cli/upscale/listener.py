@@ -1,11 +1,31 @@
 """What a run tells while it goes on. Nothing travels back but an exception, which ends the run."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Protocol
 
 from stsr_cli.self_score import Choice
 from stsr_cli.video.probe import SourceInfo
 from stsr_cli.video.tracks.plan import Track
+
+
+@dataclass(frozen=True)
+class RunStart:
+    """A run whose first frame is about to be read.
+
+    Attributes:
+        source: what is read.
+        device: where it runs.
+        choice: how the stream was chosen; None: by the options.
+        size: of the output as it is stored, (width, height) in pixels.
+        weights: names of the weights that were read.
+    """
+
+    source: SourceInfo
+    device: str
+    choice: Choice | None
+    size: tuple[int, int]
+    weights: tuple[str, ...]
 
 
 class Listener(Protocol):
@@ -21,8 +41,8 @@ class Listener(Protocol):
         """How many places of the video were looked at to choose the stream, of how many."""
         return
 
-    def on_start(self, source: SourceInfo, device: str, choice: Choice | None) -> None:
-        """What is about to be read, where it runs, how the stream was chosen (None: by the options); no frame yet."""
+    def on_start(self, start: RunStart) -> None:
+        """What is about to be read, and where it runs; no frame yet."""
         return
 
     def on_frame(self, num_done: int) -> None:

@@ -16,6 +16,7 @@ from stsr_cli.errors import StsrError
 from stsr_cli.options import OnDoubt, StreamChoice
 from stsr_cli.pairs import System
 from stsr_cli.streams import Stream, Times, TwoStream
+from stsr_cli.text import plural
 from stsr_cli.upscale.numbers import Exact, Made, Middles, merged, refuse_no_numbers, wrong_frames
 
 _LEAST_STRIP = 2**14  # pixels that CDCA computes at once
@@ -82,7 +83,7 @@ class Network:
         most = min(self._most or num_frames, num_frames)
         if most > 1:
             self._most = most // 2
-            said = f"{self._most} frame{'' if self._most == 1 else 's'} at a time"
+            said = f"{plural(self._most, 'frame')} at a time"
             return self._tell(f"out of memory; the run goes on with {said}")
         if isinstance(self._model, CDCA) and self._model.strip_pixels > _LEAST_STRIP:
             self._model.strip_pixels //= 2

@@ -40,6 +40,7 @@ class PreviewReport:
         parts: start and end of each excerpt, in seconds of the source; None: to its end.
         num_frames: in it.
         width, height: of it, in pixels.
+        terms: of the weights, as of `UpscaleReport`.
     """
 
     target: Path
@@ -47,6 +48,7 @@ class PreviewReport:
     num_frames: int
     width: int
     height: int
+    terms: tuple[str, ...] = ()
 
 
 def preview(
@@ -84,7 +86,7 @@ def preview(
                 models[side] = replace(model, stream=report.stream)
                 on_run(2 * place + side + 1, 2 * len(parts))
             pairs.append(tuple(pair))
-        return _join(options, pairs, models, tuple(parts))
+        return replace(_join(options, pairs, models, tuple(parts)), terms=report.terms)
 
 
 def _parts(source: SourceInfo, options: UpscaleOptions, seconds: Fraction) -> list[Part]:

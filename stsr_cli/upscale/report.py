@@ -6,6 +6,7 @@ from pathlib import Path
 from stsr_cli.hub import licence
 from stsr_cli.options import StreamChoice
 from stsr_cli.self_score import Choice
+from stsr_cli.text import plural
 from stsr_cli.video.check.verify import Check
 from stsr_cli.video.encode.encoder import EncoderPlan
 from stsr_cli.video.timing.scenes import Cut
@@ -95,24 +96,26 @@ class UpscaleReport:
         if self.repaired_timestamps:
             missing = self.num_missing_times
             moved = self.repaired_timestamps - missing
-            what = [f"{_many(missing, 'source frame')} had no timestamp" if missing else ""]
+            what = [f"{plural(missing, 'source frame')} had no timestamp" if missing else ""]
             what += [
-                f"{_many(moved, 'source frame')} came no later than the one before" if moved else ""
+                f"{plural(moved, 'source frame')} came no later than the one before"
+                if moved
+                else ""
             ]
             notes.append(f"{' and '.join(filter(None, what))}: repaired")
         if self.num_jumps:
             notes.append(
-                f"the source's clock starts anew {_many(self.num_jumps, 'time')}: its parts are joined"
+                f"the source's clock starts anew {plural(self.num_jumps, 'time')}: its parts are joined"
             )
         if self.num_deinterlaced:
-            notes.append(f"deinterlaced: {_many(self.num_deinterlaced, 'source frame')}")
+            notes.append(f"deinterlaced: {plural(self.num_deinterlaced, 'source frame')}")
         if self.num_repeated or self.num_dropped:
             notes.append(
-                f"for a constant frame rate: {_many(self.num_repeated, 'frame')} shown again, "
+                f"for a constant frame rate: {plural(self.num_repeated, 'frame')} shown again, "
                 f"{self.num_dropped} left out"
             )
         if self.num_redone:
-            notes.append(f"made again in fp32: {_many(self.num_redone, 'frame')}")
+            notes.append(f"made again in fp32: {plural(self.num_redone, 'frame')}")
         if self.tile_side:
             notes.append(f"the networks ran in tiles of up to {self.tile_side} source pixels")
         return tuple(notes)
@@ -135,7 +138,3 @@ class UpscaleReport:
     def frames_per_second(self) -> float:
         """Output frames per second of wall time, those of earlier runs left out."""
         return (self.frames_out - self.frames_resumed) / self.seconds
-
-
-def _many(number: int, what: str) -> str:
-    return f"{number} {what}{'' if number == 1 else 's'}"

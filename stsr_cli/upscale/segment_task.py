@@ -30,6 +30,7 @@ from stsr_cli.upscale.pump import Clock, Waits, pump, write_slots
 from stsr_cli.upscale.totals import output_counts
 from stsr_cli.video.encode.encoder import EncoderPlan
 from stsr_cli.video.segment import SegmentWriter
+from stsr_cli.video.target import incomplete_name
 from stsr_cli.video.timing.retime import Times
 from stsr_cli.video.timing.timeline import Slot
 
@@ -241,8 +242,15 @@ class _Splitter:
     def _open(self, place: int) -> SegmentWriter:
         task = self._task
         name = f"{self._passage.tallies[place].index:06d}.{task.storage}"
+        # of several segments those before are kept
+        target = task.options.target if task.grid.is_whole else None
         return SegmentWriter(
-            task.folder / name, self._job.timed, task.plan, task.storage, time_scale=self._job.ticks
+            task.folder / name,
+            self._job.timed,
+            task.plan,
+            task.storage,
+            time_scale=self._job.ticks,
+            leftover=target and incomplete_name(target, task.storage),
         )
 
     def _finish_until(self, place: int) -> None:

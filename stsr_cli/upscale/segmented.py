@@ -8,12 +8,19 @@ from pathlib import Path
 from typing import Any
 
 from stsr_cli.errors import InterruptedRun, StsrError, UnfinishedOutput
-from stsr_cli.files import sha256
+from stsr_cli.files import folder_bytes, sha256
 from stsr_cli.options import UpscaleOptions
 from stsr_cli.segments.grid import Grid
-from stsr_cli.segments.journal import Journal, SegmentRecord, find_work_folder, work_folder
+from stsr_cli.segments.journal import (
+    Journal,
+    SegmentRecord,
+    find_work_folder,
+    has_journal,
+    work_folder,
+)
+from stsr_cli.text import plural, size_text
 from stsr_cli.upscale.identity import identity
-from stsr_cli.upscale.job import Job, Loaded, load, open_output, settle, warnings_of
+from stsr_cli.upscale.job import Job, Loaded, load, open_output, run_start, settle, warnings_of
 from stsr_cli.upscale.listener import Listener
 from stsr_cli.upscale.pump import Clock, Waits
 from stsr_cli.upscale.report import UpscaleReport
@@ -39,25 +46,27 @@ _MOST_ATTEMPTS = 3  # at a segment that does not fit the ones beside it
 
 
 def plan_segments(job: Job) -> Grid | None:
-    """Where the segments of a run begin, or None: it is made in one go.
+    """Where the segments of a run begin, or None: there are none.
 
-    That is so for a video no longer than a segment, and where there is nothing to go on with: a pipe is read once, an
-    address may hold something else the next time, images and tables of disagreement are written one after another.
+    A video no longer than a segment is one, so that it need not be made again if the output cannot be completed. There
+    are none where there is nothing to go on with: a pipe is read once, an address may hold something else the next
+    time, images and tables of disagreement are written one after another.
     """
     options, source = job.options, job.source
     is_file = source.pipe is None and address(source.path, source.options) is None
-    if not options.segment or not is_file or options.disagreement:
+    if not is_file or options.disagreement:
         return None
     if options.target == PIPE or image_pattern(options.target):
         return None
     seconds = estimate_seconds(source)
-    if seconds is not None and seconds <= _LONGEST_IN_ONE_GO * options.segment:
-        return None
+    is_short = seconds is not None and seconds <= _LONGEST_IN_ONE_GO * options.segment
+    if is_short or not options.segment:
+        return Grid.whole(source.start_pts)
     return Grid.of(options.segment, source.start_pts, source.time_base, source.frame_rate)
 
 
-def in_segments(job: Job, grid: Grid, listener: Listener, runner: Runner) -> UpscaleReport:
-    """Make what is missing of a run's segments, and join them.
+def in_segments(job: Job, grid: Grid, listener: Listener, runner: Runner) -> UpscaleReport | None:
+    """Make what is missing of a run's segments, and join them; None: no format stores the one that it would be.
 
     Raises:
         UsageError: the work folder is in use, or holds another run's segments.
@@ -70,9 +79,11 @@ def in_segments(job: Job, grid: Grid, listener: Listener, runner: Runner) -> Ups
         plan, warnings = writer.plan, warnings_of(job, writer, copies=2)
         notes = (*job.notes, *decoder_note(source, options.read.hwaccel), *plan.notes)
         tracks = writer.tracks
-        listener.on_plan(tracks, warnings, notes)
         writer.abort()
     storage = segment_format(plan)
+    if storage is None and grid.is_whole:
+        return None
+    listener.on_plan(tracks, warnings, notes)
     if storage is None:
         raise StsrError(
             f"{plan.codec} video cannot be made in segments; use --segment 0, or another codec"
@@ -81,7 +92,9 @@ def in_segments(job: Job, grid: Grid, listener: Listener, runner: Runner) -> Ups
     header, first_pts = identity(job, loaded, plan, storage, grid), job.first_pts()
     folder = _work_folder(options, header, listener)
     with Journal(folder, header, resume=options.resume) as journal:
-        listener.on_start(source, str(job.device), loaded.choice)
+        for note in journal.notes:
+            listener.on_note(note)
+        listener.on_start(run_start(job, loaded, plan))
         resumed = Totals.of(journal.records.values())
         if journal.records:
             listener.on_resume(resumed.num_frames, len(journal.records))
@@ -104,14 +117,14 @@ def in_segments(job: Job, grid: Grid, listener: Listener, runner: Runner) -> Ups
             waits = _complete(journal, task, job, loaded, listener, runner)
             Totals.of(journal.chain).check_damage(source)
         except KeyboardInterrupt:
-            raise InterruptedRun(f"interrupted{_kept(journal)}", goes_on=True) from None
+            raise _interrupted(journal) from None
         except StsrError as error:
             raise type(error)(f"{error}{_kept(journal)}") from error
         drain = Clock()
         try:
             writer, written = _join(job, journal)
         except KeyboardInterrupt:
-            raise InterruptedRun(f"interrupted{_kept(journal)}", goes_on=True) from None
+            raise _interrupted(journal) from None
         except StsrError as error:
 
             def is_same(options: UpscaleOptions) -> bool:
@@ -175,8 +188,11 @@ def _complete(
             bad += [record for pair in seams for record in pair if record.is_sought]
         if journal.is_complete and not bad and not seams:
             return Waits(decode, encode)
-        for index in {record.index for record in bad}:
+        for index in sorted({record.index for record in bad}):
             journal.drop(index)
+            listener.on_note(
+                f"segment {index} does not fit the others or is damaged; it is made again"
+            )
     raise StsrError(
         f"{shown(job.source.path)} decodes otherwise each time it is read; use --segment 0"
     )
@@ -189,13 +205,30 @@ def _work_folder(options: UpscaleOptions, header: Mapping[str, Any], listener: L
         return own
     folder, others = find_work_folder(options.target, options.work_dir, header)
     if folder != own:
-        listener.on_note(f"the segments in {shown(folder)} are of the same pictures")
+        listener.on_note(f"the segments in {shown(folder)} are of the same pictures and are used")
     for other in others:
-        name = other.with_suffix("").with_suffix(options.target.suffix).name
+        output = other.with_suffix("").with_suffix(options.target.suffix)
         listener.on_note(
-            f"{shown(other)} has segments of the same pictures, which are used for an output called {shown(Path(name))}"
+            f"{_size_of(other)}, left by a run that ended early, has segments of these pictures; a run to "
+            f"{shown(output)} uses and removes it, else delete it"
         )
     return folder
+
+
+def left_behind(options: UpscaleOptions) -> list[str]:
+    """What to say of the work folder of an earlier run to this output, which a run without segments does not use."""
+    folder = work_folder(options.target, options.work_dir)
+    if options.target == PIPE or not has_journal(folder):
+        return []
+    return [
+        f"{_size_of(folder)}, left by an earlier run to {shown(options.target)}, is not used by this one; "
+        "delete it, or repeat that run, which goes on from there"
+    ]
+
+
+def _size_of(folder: Path) -> str:
+    """A work folder with what it takes on the disk."""
+    return f"the folder {shown(folder)} ({size_text(folder_bytes(folder))})"
 
 
 def _join(job: Job, journal: Journal) -> tuple[Writer, WrittenReport]:
@@ -250,13 +283,23 @@ def _ways_out(
     return [*ways, (target, tuple(without))] if without else ways
 
 
+def _interrupted(journal: Journal) -> InterruptedRun:
+    """What to say of a run that was stopped; the same command goes on if there is something to go on from."""
+    if kept := _kept(journal):
+        return InterruptedRun(f"interrupted{kept}", goes_on=bool(journal.records))
+    return InterruptedRun("interrupted before a segment was finished; nothing is kept")
+
+
 def _kept(journal: Journal) -> str:
     """What an ended run leaves, for its message; nothing if no segment is done."""
+    num_before = len(journal.records)
+    journal.forget_lost()
     if not journal.records:
         journal.remove()
-        return ""
+        lost = plural(num_before, "finished segment")
+        return f"; gone with {shown(journal.folder)}: {lost}" if num_before else ""
     done = Totals.of(journal.records.values())
     return (
-        f"; {done.num_frames} frames in {len(journal.records)} segments are done and kept in "
+        f"; {plural(done.num_frames, 'frame')} in {plural(len(journal.records), 'segment')} are done and kept in "
         f"{shown(journal.folder)}"
     )

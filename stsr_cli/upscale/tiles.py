@@ -13,6 +13,7 @@ from torch import Tensor
 from stsr_cli.device import is_out_of_memory, release_memory
 from stsr_cli.modules import SpatialModule, TemporalModule, Window
 from stsr_cli.registry import name_of
+from stsr_cli.text import plural
 from stsr_cli.tiling import FEATHER, Run, Tiles, tiled
 
 LEAST_CORE = (
@@ -214,4 +215,4 @@ def gib(num_bytes: float) -> str:
 def _described(cut: Cut) -> str:
     if cut.num_tiles > 1:
         return f"{cut.num_tiles} tiles a frame, of {cut.side} pixels"
-    return f"{cut.num_together} frame{'' if cut.num_together == 1 else 's'} at a time"
+    return f"{plural(cut.num_together, 'frame')} at a time"

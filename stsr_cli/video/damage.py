@@ -12,6 +12,8 @@ from av.container import InputContainer
 from av.packet import Packet
 from av.stream import Stream
 
+from stsr_cli.text import plural
+
 _LAST_SECOND = 2**31  # beyond it a time is damage: no clock since 1970 has come so far
 _MOST_TICKS = 2**60  # some room for finer clocks
 REFUSALS = (av.FFmpegError, OSError, ValueError)  # what PyAV raises for damaged data
@@ -37,13 +39,15 @@ class Counted:
         sentences = []
         if self.num_held:
             sentences.append(
-                f"cannot be decoded, and the one before shown instead: {_frames(self.num_held)} of the source"
+                f"cannot be decoded, and the one before shown instead: {plural(self.num_held, 'frame')} of the source"
             )
         if self.num_skipped:
-            sentences.append(f"the source begins with damage: {_frames(self.num_skipped)} left out")
+            sentences.append(
+                f"the source begins with damage: {plural(self.num_skipped, 'frame')} left out"
+            )
         if self.num_corrupt:
             sentences.append(
-                f"damaged, and shown as far as decoded: {_frames(self.num_corrupt)} of the source"
+                f"damaged, and shown as far as decoded: {plural(self.num_corrupt, 'frame')} of the source"
             )
         return tuple(sentences)
 
@@ -51,10 +55,6 @@ class Counted:
 def is_time(ticks: int | None, time_base: Fraction) -> TypeGuard[int]:
     """Whether a time of a file is there and can be one."""
     return ticks is not None and abs(ticks) < _MOST_TICKS and abs(ticks) * time_base < _LAST_SECOND
-
-
-def _frames(number: int) -> str:
-    return "1 frame" if number == 1 else f"{number} frames"
 
 
 def demuxed(

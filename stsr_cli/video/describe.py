@@ -8,6 +8,7 @@ from typing import Any
 import av
 
 from stsr_cli.errors import InputError
+from stsr_cli.text import plural
 from stsr_cli.video.damage import demuxed
 from stsr_cli.video.probe import SourceInfo, open_source
 from stsr_cli.video.size_changes import SizeChange, in_words
@@ -79,7 +80,7 @@ def describe(source: SourceInfo, size_changes: Sequence[SizeChange] = ()) -> dic
     text += [_HDR.get(colour.transfer, "")]
     text += [f"turned by {source.rotation} degrees" if source.rotation else ""]
     text += [f"pixels of {shape.numerator}:{shape.denominator}" if shape and shape != 1 else ""]
-    text += [f"{len(source.images)} images" if source.images else ""]
+    text += [plural(len(source.images), "image") if source.images else ""]
     return {
         "index": source.stream_index,
         "width": source.width,

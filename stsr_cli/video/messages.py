@@ -8,8 +8,10 @@ from collections.abc import Iterator
 from typing import Any
 
 import av
+from av.codec.context import CodecContext, ThreadType
 
 _capturing = threading.RLock()
+_logged = threading.Event()
 _SETTLE_SECONDS = 0.01
 _QUIET = -8  # AV_LOG_QUIET
 
@@ -48,9 +50,10 @@ def messages_logged(*, stderr_too: bool) -> Iterator[None]:
     """Log what they say, as `libav.*`, in this context; `stderr_too`: SVT-AV1, which writes there itself, may.
 
     Otherwise they are silent: what matters of it, stsr says in its own words. Every message takes the interpreter's
-    lock, so this is for finding out what is wrong and not for every day.
+    lock, so this is for finding out what is wrong and not for every day: decoders have no threads then (`let_thread`).
     """
     level = av.logging.get_level()
+    _logged.set()
     if stderr_too:
         os.environ.setdefault("SVT_LOG", "3")
     av.logging.set_level(av.logging.VERBOSE)
@@ -58,3 +61,17 @@ def messages_logged(*, stderr_too: bool) -> Iterator[None]:
         yield
     finally:
         av.logging.set_level(level)
+        if level is None:
+            _logged.clear()
+
+
+def let_thread(decoder: CodecContext) -> None:
+    """Let a decoder that is not open yet decode several frames at once, where that is safe.
+
+    It is not while messages are logged: a thread of its own that has something to say waits for the interpreter's lock,
+    which whoever closes the decoder holds while it waits for the thread.
+    """
+    if _logged.is_set():
+        decoder.thread_count = 1
+    else:
+        decoder.thread_type = ThreadType.AUTO

@@ -100,10 +100,7 @@ def open_input(
         raise InputError(f"no permission to read {shown(path)}; check its access rights") from None
     except (av.FFmpegError, OSError, ValueError) as error:
         _refuse_playlist(path, options)
-        what = "check the address" if url else "check that the file is complete"
-        raise InputError(
-            f"cannot read {shown(path)} as a video: {reason(error)}; {what}"
-        ) from error
+        raise InputError(_unread(path, error, is_address=url is not None)) from error
 
 
 def demuxer_of(muxer: str) -> str:
@@ -148,6 +145,37 @@ def _refuse_playlist(path: Path, options: SourceOptions) -> None:
                 f"{shown(path)} names other files or addresses, and none is opened for it; if you trust its maker, "
                 "allow them with --allow-protocols file, or --allow-protocols https"
             )
+
+
+def _unread(path: Path, error: Exception, *, is_address: bool) -> str:
+    """What to say of what could not be opened as a video."""
+    if is_address:
+        return f"cannot read {shown(path)} as a video: {reason(error)}; check the address"
+    with suppress(OSError), path.open("rb") as file:
+        head = file.read(_HEAD_BYTES)
+        if not head:
+            return f"{shown(path)} is empty; check that it was copied or downloaded"
+        if _is_text(head):
+            return (
+                f"{shown(path)} is text and no video; name a video, an image or a folder of images"
+            )
+    if isinstance(error, av.InvalidDataError):
+        return (
+            f"{shown(path)} is no video that can be read: its beginning is of no known format, or a part of it is "
+            "missing; check that the file is complete"
+        )
+    return f"cannot read {shown(path)} as a video: {reason(error)}; check that the file is complete"
+
+
+def _is_text(head: bytes) -> bool:
+    """Whether the first bytes of a file are text: UTF-8, perhaps cut short, without control characters."""
+    try:
+        text = head.decode("utf-8")
+    except UnicodeDecodeError as error:
+        if error.start < len(head) - 3:  # not a character that is cut off
+            return False
+        text = head[: error.start].decode("utf-8")
+    return all(sign.isprintable() or sign in "\t\n\r\f" for sign in text.removeprefix("\ufeff"))
 
 
 def reason(error: Exception) -> str:

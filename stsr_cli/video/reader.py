@@ -13,7 +13,6 @@ from typing import Any
 
 import av
 import numpy as np
-from av.codec.context import ThreadType
 from av.video.frame import VideoFrame
 
 from stsr_cli.errors import InputError
@@ -23,6 +22,7 @@ from stsr_cli.video.colour.tonemap import ToneMapper
 from stsr_cli.video.damage import REFUSALS, is_time
 from stsr_cli.video.hardware import accelerator, on_host
 from stsr_cli.video.images.image_reader import decode_images
+from stsr_cli.video.messages import let_thread
 from stsr_cli.video.opening import address
 from stsr_cli.video.probe import (
     SourceInfo,
@@ -227,7 +227,7 @@ def _decode_from(
     """Every frame of the stream after a seek, the decoder drained; those before `first_pts` only lead there."""
     with open_input(source.path, accelerator(source), source.options) as container:
         stream = find_video(container, source.path, source.stream_index)
-        stream.codec_context.thread_type = ThreadType.AUTO
+        let_thread(stream.codec_context)
         if seek_pts is not None:
             with suppress(av.FFmpegError, OSError):  # without an index, decode from the beginning
                 container.seek(seek_pts, stream=stream)

@@ -21,8 +21,9 @@ from av.container import OutputContainer
 from av.packet import Packet
 from av.video.stream import VideoStream
 
-from stsr_cli.errors import StsrError
+from stsr_cli.errors import InputError, StsrError
 from stsr_cli.files import remove, replace, sync
+from stsr_cli.text import plural
 from stsr_cli.video.check.verify import Expected, verify
 from stsr_cli.video.colour.convert import Pixels
 from stsr_cli.video.encode.encoder import EncoderPlan, add_video, open_encoder
@@ -32,7 +33,7 @@ from stsr_cli.video.probe import SourceInfo, local_url, open_input, reason, show
 from stsr_cli.video.side_data.bitstream import Message
 from stsr_cli.video.timing.coding_order import delay_of
 from stsr_cli.video.timing.timeline import Slot
-from stsr_cli.video.written import encoding_advice, removing_on_failure
+from stsr_cli.video.written import encoding_advice, is_of_disk, removing_on_failure
 
 _FORMATS = ("nut", "mov")
 _IN_BAND = frozenset(
@@ -71,6 +72,7 @@ class SegmentWriter:
         storage: str,
         *,
         time_scale: int,
+        leftover: Path | None = None,
     ) -> None:
         """Write the header.
 
@@ -80,10 +82,12 @@ class SegmentWriter:
             plan: likewise.
             storage: of `segment_format`.
             time_scale: as of the output's writer.
+            leftover: where the frames go that are written when the disk is full; None: they are removed.
 
         Raises:
             StsrError: it cannot be written.
         """
+        self._leftover = leftover
         self.path, self.slots, self.delay = path, list[Slot](), 0
         self._partial = path.with_name(f".{path.name}")
         self.time_base = source.time_base / time_scale
@@ -108,7 +112,7 @@ class SegmentWriter:
         self, pixels: Pixels, pts: int, duration: int, messages: Sequence[Message] = ()
     ) -> None:
         """Encode one frame, as `VideoWriter.write` does."""
-        with removing_on_failure(self, self.path, encoding_advice):
+        with removing_on_failure(self, self.path, encoding_advice), self._leaving_frames():
             self.slots.append(Slot(pts, duration))
             # its own start is 0: no format takes all times
             for packet in self._encoder.encode(pixels, pts - self.slots[0].pts, messages):
@@ -121,10 +125,11 @@ class SegmentWriter:
             StsrError: the disk is full, or it does not verify; it is removed then.
         """
         with removing_on_failure(self, self.path, encoding_advice):
-            for packet in self._encoder.drain():
-                self._mux(packet)
-            self._output.close()
-            sync(self._partial)
+            with self._leaving_frames():
+                for packet in self._encoder.drain():
+                    self._mux(packet)
+                self._output.close()
+                sync(self._partial)
             self.delay = delay_of(self._coded)
             pts = array("q", (slot.pts - self.slots[0].pts for slot in self.slots))
             expected = Expected(pts, self.time_base, size=self._size)
@@ -137,6 +142,27 @@ class SegmentWriter:
             with contextlib.suppress(av.FFmpegError, OSError, ValueError):
                 self._output.close()
         remove(self._partial)
+
+    @contextlib.contextmanager
+    def _leaving_frames(self) -> Iterator[None]:
+        """Leave what is written when the disk is full under another name."""
+        try:
+            yield
+        except (av.FFmpegError, OSError) as error:
+            if self._leftover is None or not is_of_disk(error):
+                raise
+            with contextlib.suppress(av.FFmpegError, OSError, ValueError):
+                self._output.close()
+            try:
+                with open_input(self._partial, options=OWN_OUTPUT) as container:
+                    packets = [p for p in container.demux(video=0) if p.size and not p.is_corrupt]
+                replace(self._partial, self._leftover)
+            except (InputError, av.FFmpegError, OSError, ValueError):
+                raise error from None
+            raise StsrError(
+                f"cannot write {shown(self.path)}: {reason(error)}; {encoding_advice(error.errno)}; "
+                f"the first {plural(len(packets), 'frame')} made are kept as {shown(self._leftover)}"
+            ) from error
 
     def _mux(self, packet: Packet[VideoStream]) -> None:
         assert packet.pts is not None

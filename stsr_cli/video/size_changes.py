@@ -26,6 +26,7 @@ from av.video.stream import VideoStream
 from numpy.typing import NDArray
 
 from stsr_cli.errors import InputError
+from stsr_cli.text import plural
 from stsr_cli.video.colour.convert import Pixels
 from stsr_cli.video.damage import REFUSALS, is_time
 from stsr_cli.video.opening import address, open_input, shown
@@ -105,7 +106,7 @@ def in_words(source: SourceInfo, changes: tuple[SizeChange, ...]) -> str:
         for change in changes[:_NUM_SHOWN]
     ]
     more = len(changes) - _NUM_SHOWN
-    listed += [f"{more} more change{'' if more == 1 else 's'}"] if more > 0 else []
+    listed += [plural(more, "more change")] if more > 0 else []
     return f"{source.width}x{source.height}, then {', '.join(listed)}"
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 
+from stsr_cli.text import size_text
 from stsr_cli.video.damage import demuxed
 from stsr_cli.video.encode.encoder import EncoderPlan
 from stsr_cli.video.opening import OWN_OUTPUT
@@ -112,6 +113,6 @@ def disk_warning(
         return ()
     segments = ", its segments included," if copies > 1 else ""
     return (
-        f"the output takes about {needed / 1e9:.1f} GB at least{segments} and {free / 1e9:.1f} GB are free "
+        f"the output takes about {size_text(int(needed))} at least{segments} and {size_text(free)} are free "
         f"in {shown(folder)}; `stsr probe INPUT OUTPUT` estimates it better",
     )

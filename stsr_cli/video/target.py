@@ -104,7 +104,15 @@ def partial_name(target: Path) -> Path:
 
 def unverified_name(target: Path) -> Path:
     """A sibling with the same extension, for a file that is complete and not as it should be."""
-    suffix = f".unverified{target.suffix}"
+    return _sibling(target, f".unverified{target.suffix}")
+
+
+def incomplete_name(target: Path, ending: str) -> Path:
+    """A sibling for the frames that were made until the disk was full, in a format of their own."""
+    return _sibling(target, f".incomplete.{ending}")
+
+
+def _sibling(target: Path, suffix: str) -> Path:
     room = _MAX_NAME_BYTES - len(os.fsencode(suffix))
     return target.with_name(os.fsdecode(os.fsencode(target.stem)[:room]) + suffix)
 
@@ -178,14 +186,8 @@ def new_container(path: Path, target: Path) -> OutputContainer:
     flags = Flags(output.format.flags)
     is_mov = output.format.name in MOV_FAMILY
     if Flags.no_file in flags or not (is_mov or Flags.variable_fps in flags):
-        images = target.suffix.lower() in IMAGE_ENCODERS
         raise UsageError(
-            f"{output.format.name} ({target.suffix}) keeps no timestamps of its own; write "
-            + (
-                f"many images, such as %06d{target.suffix}"
-                if images
-                else "a .mkv, .mp4, .mov or .webm"
-            )
+            f"{output.format.name} ({target.suffix}) keeps no timestamps of its own; write a .mkv, .mp4, .mov or .webm"
         )
     return output
 

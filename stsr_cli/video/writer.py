@@ -30,13 +30,15 @@ from stsr_cli.video.encode.encoder import EncoderPlan, open_encoder, plan_encode
 from stsr_cli.video.encode.frame_encoder import FrameEncoder
 from stsr_cli.video.encode.geometry import Size
 from stsr_cli.video.encode.immersive import add_saying, describing
+from stsr_cli.video.images.sequence import READABLE_SUFFIXES
 from stsr_cli.video.images.sequence_writer import SequenceWriter, plan_images
 from stsr_cli.video.pipes.output_pipe import EvenTimes, OutputPipe, plan_pipe
 from stsr_cli.video.pipes.pipe import FORMATS, PIPE
-from stsr_cli.video.probe import SourceInfo, reason, shown
+from stsr_cli.video.probe import SourceInfo, estimate_num_frames, reason, shown
 from stsr_cli.video.rehearsal import PlannedOutput, rehearse
 from stsr_cli.video.side_data.bitstream import Message, checksum
 from stsr_cli.video.target import (
+    IMAGE_ENCODERS,
     MOV_FAMILY,
     check_image_target,
     check_target,
@@ -128,6 +130,8 @@ def plan_video(
         return plan_pipe(source, encode, scale=scale, size=size), FORMATS[encode.format]
     if pattern:
         return plan_images(source, encode, pattern, scale=scale, size=size), "image2"
+    if target.suffix.lower() in IMAGE_ENCODERS and target.suffix.lower() != ".webp":
+        _refuse_single_image(target, source)
     name = _format_of(target)
     return plan_encoder(source, encode, scale=scale, format_name=name, size=size), name
 
@@ -471,6 +475,24 @@ class VideoWriter:
             chapters=self._tracks.chapters,
             file_tags=self._tracks.tags,
         )
+
+
+def _refuse_single_image(target: Path, source: SourceInfo) -> None:
+    """Say how images are written.
+
+    Raises:
+        UsageError: always.
+    """
+    name, folder = shown(target), shown(target.with_name("out"))
+    is_picture = source.path.suffix.lower() in READABLE_SUFFIXES and len(source.images) < 2
+    if is_picture and (estimate_num_frames(source) or 1) < 2:
+        raise UsageError(
+            f"{name}: images are written into a folder; of a single picture write {folder}{os.sep} with --time-scale 1"
+        )
+    pattern = shown(target.with_name(f"{target.stem}_%06d{target.suffix}"))
+    raise UsageError(
+        f"{name} would be a single image; write many, such as {pattern} or all into a folder ({folder}{os.sep})"
+    )
 
 
 def _format_of(target: Path) -> str:

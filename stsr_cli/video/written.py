@@ -125,6 +125,11 @@ def removing_on_failure(
     """
     try:
         yield
+    except FileNotFoundError as error:  # it was open: writing it did not fail
+        writer.abort()
+        raise StsrError(
+            f"cannot write {shown(target)}: it is gone; was its folder removed or renamed meanwhile?"
+        ) from error
     except (av.FFmpegError, OSError) as error:
         writer.abort()
         advice = advise(getattr(error, "errno", None))

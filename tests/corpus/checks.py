@@ -227,7 +227,7 @@ def says(case: Case, words: list[str] | str) -> None:
 def refused(case: Case, code: int, words: list[str]) -> None:
     assert case.code == code
     lines = case.stderr.strip().splitlines()
-    assert lines[-1].startswith(("stsr: ", "Error: ")), case.stderr
+    assert lines[-1].startswith("stsr: "), case.stderr
     for word in words:
         assert word in lines[-1], lines[-1]
     assert not case.output.exists()

@@ -187,10 +187,7 @@ def refused(call: Call, data: Path, tmp_path: Path) -> Callable[..., str]:
             line for line in result.stderr.splitlines() if not any(word in line for word in said)
         ]
         assert result.stdout == ""
-        if lines[0].startswith("Usage: stsr"):
-            assert len(lines) <= 4 and lines[-1].startswith("Error: "), result.stderr
-        else:
-            assert len(lines) == 1 and lines[0].startswith("stsr: "), result.stderr
+        assert len(lines) == 1 and lines[0].startswith("stsr: "), result.stderr
         for word in words:
             assert word in lines[-1], result.stderr
         assert before == {

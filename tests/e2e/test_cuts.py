@@ -101,7 +101,7 @@ def test_bad_options_are_one_line(call, clip, tmp_path, options, words):
     source, _ = clip
     result = call("upscale", source, "out.mp4", *PLAIN, *options, code=USAGE)
     line = result.stderr.splitlines()[-1]
-    assert line.startswith("Error: ")
+    assert line.startswith("stsr: ")
     for word in words:
         assert word in line
     assert not (tmp_path / "out.mp4").exists()

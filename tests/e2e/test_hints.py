@@ -50,11 +50,8 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, make_clip: Callable[
         ("a.mp4 out.mkv", "stsr upscale a.mp4 out.mkv"),
         ("upscale a.mp4", "stsr upscale a.mp4 a_4x.mp4"),
         ("upscael a.mp4 out.mp4", "stsr upscale a.mp4 out.mp4"),
-        ("upscale a.mp4 b.mp4", "stsr upscale a.mp4 b.mp4 out/"),
         ("prob a.mp4", "stsr probe a.mp4"),
-        ("help", "stsr --help"),
-        ("help eval", "stsr eval --help"),
-        ("version", "stsr --version"),
+        ("preview a.mp4", "stsr upscale a.mp4 a_4x.mp4 --preview 2"),
     ],
 )
 def test_the_command_that_was_meant_is_named_and_works(arguments: str, meant: str) -> None:
@@ -64,6 +61,33 @@ def test_the_command_that_was_meant_is_named_and_works(arguments: str, meant: st
     words = shlex.split(meant)[1:]
     again = run(*words, *(PLAIN if words[0] == "upscale" else []))
     assert again.exit_code == 0, again.stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "option"),
+    [
+        ("help", "--help"),
+        ("help eval", "eval --help"),
+        ("help weights list", "weights list --help"),
+    ],
+)
+def test_help_is_a_word_too(words: str, option: str) -> None:
+    told = run(*words.split())
+    assert (told.exit_code, told.stderr) == (0, "")
+    assert told.stdout == run(*option.split()).stdout
+
+
+def test_version_is_a_word_too() -> None:
+    assert run("version").stdout == run("--version").stdout != ""
+    refused = run("help", "frobnicate")
+    assert (refused.exit_code, len(refused.stderr.splitlines())) == (2, 1)
+
+
+def test_a_second_input_that_is_taken_for_the_output_is_refused() -> None:
+    refused = run("upscale", "a.mp4", "b.mp4")
+    assert refused.exit_code == 2
+    assert "b.mp4 exists; -y replaces it (several inputs go into a folder" in refused.stderr
+    assert run("upscale", "a.mp4", "b.mp4", "out/", *PLAIN).exit_code == 0
 
 
 def test_a_word_like_no_command_is_answered_with_the_list() -> None:

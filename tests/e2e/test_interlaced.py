@@ -86,7 +86,7 @@ def test_fields_become_frames_at_their_own_times(call, tmp_path, first):
 def test_what_is_left_interlaced_is_a_warning(call, tmp_path):
     write_interlaced(tmp_path / "in.mkv", "top", num_frames=3)
     result = call("upscale", "in.mkv", "out.mkv", *LOSSLESS, "--deinterlace", "off")
-    assert "warning: 3 frames are interlaced" in result.stderr
+    assert "warning: upscaled as they are, combs included: 3 interlaced frames" in result.stderr
 
 
 def test_progressive_frames_are_not_touched_unless_asked(call, make_clip, tmp_path):

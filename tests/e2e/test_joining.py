@@ -1,14 +1,23 @@
 """What was computed stays usable when the end fails, and two runs do not write one output."""
 
+import contextlib
 import json
+import re
+import resource
 import shlex
+import shutil
+from fractions import Fraction
 
 import av
+import numpy as np
 import pytest
 
-from stsr_cli.errors import StsrError, UsageError
+from stsr_cli.errors import InterruptedRun, StsrError, UsageError
+from stsr_cli.options import ModelOptions, UpscaleOptions
 from stsr_cli.segments.journal import find_work_folder
+from stsr_cli.upscale import Silent, upscale
 from stsr_cli.video import writer
+from stsr_cli.video.segment import SegmentWriter
 from stsr_cli.video.target import held
 from stsr_cli.video.tracks.copier import TrackCopier
 
@@ -102,8 +111,8 @@ def test_tracks_and_metadata_are_no_part_of_what_segments_are(clip, call):
 def test_an_output_of_another_name_says_where_there_are_segments(clip, call, tmp_path):
     call("upscale", "in.mp4", "out.mp4", *IN_SEGMENTS, "--keep-work")
     result = call("upscale", "in.mp4", "film.mkv", *IN_SEGMENTS)
-    assert "out.mp4.stsr has segments of the same pictures" in result.stderr
-    assert "an output called out.mkv" in result.stderr
+    assert "the folder out.mp4.stsr (" in result.stderr
+    assert "has segments of these pictures; a run to out.mkv uses and removes it" in result.stderr
     assert (tmp_path / "out.mp4.stsr").is_dir()
 
 
@@ -139,11 +148,15 @@ def test_what_does_not_verify_is_kept(segment, clip, monkeypatch, call, tmp_path
 
 
 def test_in_one_go_the_pictures_are_kept(clip, muxer_fails_with_sound, call, tmp_path):
-    error = call("upscale", "in.mp4", "out.mp4", *PLAIN, code=1).stderr
+    error = call("upscale", "in.mp4", "out.mp4", *PLAIN, "--segment", 0, code=1).stderr
     assert "cannot write out.mp4: Invalid argument" in error
-    assert "all pictures are kept as out.unverified.mp4" in error
-    assert streams(tmp_path / "out.unverified.mp4")[0] == 50
-    assert {path.name for path in tmp_path.iterdir()} == {"in.mp4", "out.unverified.mp4"}
+    assert "25 frames in 1 segment are done and kept in out.mp4.stsr" in error
+    words = shlex.split(error.splitlines()[-1].split("; or: ")[-1])
+    assert "--no-audio" in words
+    again = call(*words[1:])
+    assert "an earlier run has done 25 frames in 1 segment; going on from there" in again.stderr
+    assert streams(tmp_path / "out.mp4")[0] == 50
+    assert {path.name for path in tmp_path.iterdir()} == {"in.mp4", "out.mp4"}
 
 
 def test_a_track_that_fails_in_the_middle_does_not_end_the_pictures(
@@ -157,9 +170,99 @@ def test_a_track_that_fails_in_the_middle_does_not_end_the_pictures(
         really(self, output, until)
 
     monkeypatch.setattr(TrackCopier, "copy_until", copy_until)
-    error = call("upscale", "in.mp4", "out.mkv", *PLAIN, code=1).stderr
+    table = ("--disagreement", "d.csv")  # which is made without segments
+    error = call("upscale", "in.mp4", "out.mkv", *PLAIN[:4], *table, code=1).stderr
     assert "all pictures are kept as out.unverified.mkv" in error
     assert streams(tmp_path / "out.unverified.mkv") == (50, ["video", "audio"])
+
+
+@pytest.fixture
+def small_files():
+    """No file of this process may have more than so many bytes, as on a disk that is full."""
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+
+    def limit(num_bytes):
+        resource.setrlimit(resource.RLIMIT_FSIZE, (num_bytes, limits[1]))
+
+    yield limit
+    resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+
+
+@pytest.mark.parametrize("name", ["out.mp4", "out.mkv"])
+def test_a_full_disk_leaves_the_frames_that_were_made(name, clip, call, tmp_path, small_files):
+    small_files(60_000)
+    ffv1 = ("--codec", "ffv1")
+    error = call("upscale", "in.mp4", name, *PLAIN, *ffv1, "--segment", 0, code=1).stderr
+    small_files(-1)
+    number = int(re.search(r"the first (\d+) frames made are kept as out.incomplete.nut", error)[1])
+    decoded = []  # the last packet may be cut off
+    with av.open("out.incomplete.nut") as kept, contextlib.suppress(av.InvalidDataError):
+        decoded += (frame.to_ndarray(format="rgb24") for frame in kept.decode(video=0))
+    assert 5 < len(decoded) == number < 50
+    call("upscale", "in.mp4", name, *PLAIN, *ffv1)
+    with av.open(name) as container:
+        for frame, before in zip(container.decode(video=0), decoded, strict=False):
+            assert np.array_equal(frame.to_ndarray(format="rgb24"), before)
+    assert {path.name for path in tmp_path.iterdir()} == {"in.mp4", name, "out.incomplete.nut"}
+
+
+def test_a_disk_that_is_full_at_the_end_costs_nothing(clip, call, tmp_path, small_files):
+    """The segment is smaller than the output, which has the sound, too."""
+    call("upscale", "in.mp4", "out.mkv", *PLAIN, "--keep-work")
+    (segment,) = tmp_path.glob("out.mkv.stsr/*.nut")
+    least, most = segment.stat().st_size, (tmp_path / "out.mkv").stat().st_size
+    shutil.rmtree(tmp_path / "out.mkv.stsr")
+    assert least < most
+    small_files((least + most) // 2)
+    error = call("upscale", "in.mp4", "out.mkv", *PLAIN, "-y", code=1).stderr
+    small_files(-1)
+    assert "25 frames in 1 segment are done and kept in out.mkv.stsr" in error
+    assert "to join them: stsr upscale in.mp4 out.mkv" in error
+    again = call("upscale", "in.mp4", "out.mkv", *PLAIN, "-y").stderr
+    assert "going on from there" in again
+
+
+@pytest.mark.parametrize("segment", [0, 0.25])
+def test_a_folder_that_is_removed_is_said_to_be_gone(segment, clip, call, tmp_path, monkeypatch):
+    (tmp_path / "out").mkdir()
+    really = SegmentWriter.close
+
+    def close(self):
+        if self.path.name != "000000.nut" or not segment:
+            shutil.rmtree(tmp_path / "out")
+        really(self)
+
+    monkeypatch.setattr(SegmentWriter, "close", close)
+    error = call("upscale", "in.mp4", "out/out.mp4", *PLAIN, "--segment", segment, code=1).stderr
+    assert "was its folder removed or renamed meanwhile?" in error
+    assert "kept in" not in error
+    assert ("gone with out/out.mp4.stsr: 1 finished segment" in error) == bool(segment)
+    assert [path.name for path in tmp_path.iterdir()] == ["in.mp4"]
+
+
+@pytest.mark.parametrize(
+    ("segment", "stop_at"), [(0, 20), (Fraction(1, 4), 3), (Fraction(1, 4), 20)]
+)
+def test_an_interrupted_run_promises_what_is_true(segment, stop_at, clip, tmp_path):
+    class Stop(Silent):
+        def on_frame(self, num_done):
+            if num_done == stop_at:
+                raise KeyboardInterrupt
+
+    model = ModelOptions(spatial="bicubic", temporal="blend")
+    options = UpscaleOptions(clip, tmp_path / "out.mp4", model=model, scale=1, segment=segment)
+    with pytest.raises(InterruptedRun) as stopped:
+        upscale(options, Stop())
+    is_kept = bool(segment) and stop_at == 20
+    assert stopped.value.goes_on == (tmp_path / "out.mp4.stsr").exists() == is_kept
+    assert ("nothing is kept" in str(stopped.value)) != is_kept
+
+
+def test_what_is_left_of_another_run_is_told(clip, call, tmp_path):
+    call("upscale", "in.mp4", "out.mp4", *PLAIN, "--keep-work")
+    result = call("upscale", "in.mp4", "out.mp4", *PLAIN[:4], "-y", "--disagreement", "d.csv")
+    assert "left by an earlier run to out.mp4, is not used by this one" in result.stderr
+    assert (tmp_path / "out.mp4.stsr").is_dir()
 
 
 @pytest.mark.parametrize("name", ["out.mp4", "%03d.png", "frames/%03d.png"])

@@ -232,9 +232,12 @@ def test_every_codec_is_joined(codec, name, options, make_clip, tmp_path):
         assert np.argmin(errors) == index
 
 
-def test_a_short_video_is_made_in_one_go(make_clip, tmp_path, call):
+@pytest.mark.parametrize("seconds", [1, 0])
+def test_a_short_video_is_one_segment(seconds, make_clip, tmp_path, call):
     make_clip("in.mp4", num_frames=30)
-    call("upscale", "in.mp4", "out.mp4", *PLAIN, "--segment", 1, "--keep-work")
+    call("upscale", "in.mp4", "out.mp4", *PLAIN, "--segment", seconds, "--keep-work")
+    assert [path.name for path in tmp_path.glob("*/*.nut")] == ["000000.nut"]
+    call("upscale", "in.mp4", "out.mp4", *PLAIN, "--segment", seconds, "-y")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["in.mp4", "out.mp4"]
 
 

@@ -270,7 +270,7 @@ def test_cdca_gives_what_its_network_gives(run_stsr, make_clip, tmp_path, batch_
     options += ("--batch-size", str(batch_size))
     result = run_stsr("upscale", source, tmp_path / "out.mp4", *options, *LOSSLESS)
     assert result.returncode == 0, result.stderr
-    assert "with CDCA on" in result.stderr
+    assert "with CDCA, weights" in result.stderr
     frames, times = decode(tmp_path / "out.mp4")
     assert times == [Fraction(index, 75) for index in range(12)]
     lr_frames = [torch.from_numpy(frame).movedim(-1, 0)[None] / 255 for frame in decode(source)[0]]

@@ -180,8 +180,7 @@ def faults_of(outcome: Outcome, output: str | None) -> list[str]:
             faults.append("no output")
     elif outcome.code in _ERROR_CODES:
         errors = [line for line in lines if line.startswith("stsr: ")]
-        is_usage = bool(lines) and lines[-1].startswith("Error: ")
-        if len(errors) + is_usage != 1:
+        if len(errors) != 1:
             faults.append(f"{len(errors)} lines of error")
         if outcome.has_output:
             faults.append("an output in spite of an error")

@@ -3,12 +3,16 @@
 import contextlib
 import io
 import logging
+from pathlib import Path
 
 import av
 import numpy as np
 import pytest
 
-from stsr_cli.video.messages import messages_captured
+from stsr_cli.options import SourceOptions
+from stsr_cli.video.messages import let_thread, messages_captured, messages_logged
+from stsr_cli.video.probe import probe
+from stsr_cli.video.reader import read_frames
 
 
 def damaged() -> bytes:
@@ -47,6 +51,25 @@ def test_a_decoder_whose_threads_complain_can_be_closed(
             del video, packet, container
     assert av.logging.get_level() is None
     assert caplog.text == capfd.readouterr().err == ""
+
+
+def test_a_decoder_can_be_closed_while_messages_are_logged(
+    caplog: pytest.LogCaptureFixture, tmp_path: Path
+) -> None:
+    """It has no threads then, which could wait for the interpreter's lock; it speaks all the same."""
+    path = tmp_path / "damaged.ts"
+    path.write_bytes(damaged())
+    with caplog.at_level(logging.DEBUG), messages_logged(stderr_too=False):
+        for _ in range(20):
+            frames = read_frames(probe(path, SourceOptions()))
+            for _, _ in zip(frames, range(12), strict=False):
+                pass
+            frames.close()
+    assert "libav.h264" in caplog.text
+    assert av.logging.get_level() is None
+    decoder = av.CodecContext.create("h264", "r")
+    let_thread(decoder)
+    assert decoder.thread_count != 1
 
 
 def test_what_is_said_in_this_thread_is_collected() -> None:

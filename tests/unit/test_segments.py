@@ -137,6 +137,62 @@ def test_a_line_that_was_cut_short_is_no_line(tmp_path):
             assert 7 in journal.records
 
 
+def journal_of_three(folder):
+    """A journal of three segments; its lines."""
+    with Journal(folder, HEADER, resume=True) as journal:
+        for index in range(3):
+            journal.add(record(index, index + 1, journal.run, folder))
+    return (folder / "journal.jsonl").read_bytes().splitlines(keepends=True)
+
+
+@pytest.mark.parametrize("place", [0, 1, 2])
+@pytest.mark.parametrize("damage", [b"", b"\x00\xff\x80\n", b'{"index": 1, "run": 3}\n', b"[1]\n"])
+def test_a_damaged_line_costs_its_own_segment_and_is_said(place, damage, tmp_path):
+    folder = tmp_path / "work"
+    lines = journal_of_three(folder)
+    lines[place] = damage
+    (folder / "journal.jsonl").write_bytes(b"".join(lines))
+    for is_first in (True, False):
+        with Journal(folder, HEADER, resume=True) as journal:
+            assert [*journal.records] == [index for index in range(3) if index + 1 != place]
+            is_told = is_first and (damage or not place)
+            assert len(journal.notes) == bool(is_told)
+            for note in journal.notes:
+                number = "3 segments" if not place else "2 segments"
+                assert f"is damaged: {number} of this run can be used" in note
+    changed = {**HEADER, "options": {"crf": 20}}
+    with pytest.raises(UsageError, match="crf"):
+        Journal(folder, changed, resume=True)
+
+
+def test_segments_of_another_run_behind_a_damaged_first_line_are_left_alone(tmp_path):
+    folder = tmp_path / "work"
+    lines = journal_of_three(folder)
+    (folder / "journal.jsonl").write_bytes(b"".join([b"{\n", *lines[1:]]))
+    with pytest.raises(UsageError, match="another run, and its journal is damaged"):
+        Journal(folder, {"options": {"crf": 20}}, resume=True)
+    assert len([*folder.glob("*.nut")]) == 3
+
+
+def test_a_segment_that_is_not_there_is_said_and_made_again(tmp_path):
+    folder = tmp_path / "work"
+    journal_of_three(folder)
+    (folder / "000001.nut").unlink()
+    with Journal(folder, HEADER, resume=True) as journal:
+        assert [*journal.records] == [0, 2]
+        assert "not as written: 1 segment in" in journal.notes[0]
+
+
+def test_a_run_that_left_no_segment_hinders_none(tmp_path):
+    folder = tmp_path / "work"
+    Journal(folder, HEADER, resume=True).__exit__()
+    with Journal(folder, {"options": {"crf": 20}}, resume=True) as journal:
+        assert not journal.records and not journal.notes
+        journal.add(record(0, None, journal.run, folder))
+    with Journal(folder, {"options": {"crf": 20}}, resume=True) as journal:
+        assert [*journal.records] == [0]
+
+
 def test_another_run_is_told_what_differs(tmp_path):
     folder = tmp_path / "out.mkv.stsr"
     with Journal(folder, HEADER, resume=True) as journal:

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import av
-from av.codec.context import ThreadType
 from av.container import InputContainer
 from av.packet import Packet
 from av.video.frame import VideoFrame
@@ -20,6 +19,7 @@ from av.video.stream import VideoStream
 from stsr_cli.video.boxes import TrackDescription, track_description
 from stsr_cli.video.check.payload import payload
 from stsr_cli.video.check.picture import PictureTraits, traits_of
+from stsr_cli.video.messages import let_thread
 from stsr_cli.video.opening import OWN_OUTPUT, open_input
 from stsr_cli.video.side_data.bitstream import checksum
 from stsr_cli.video.tracks.plan import is_cover
@@ -180,7 +180,7 @@ def _read_last(file: Path | io.BytesIO, muxer: str | None, found: Found, first: 
     for seconds in _BEFORE_END:
         with _opened(file, muxer) as container:
             video = container.streams.video[0]
-            video.codec_context.thread_type = ThreadType.AUTO
+            let_thread(video.codec_context)
             if seconds is not None:
                 try:
                     start = end - round(seconds / found.tracks[0].time_base)

@@ -13,6 +13,7 @@ from typing import Any
 import av
 
 from stsr_cli.errors import InputError, StsrError
+from stsr_cli.text import plural
 from stsr_cli.video.boxes import TrackDescription
 from stsr_cli.video.check.picture import PictureTraits
 from stsr_cli.video.check.readback import Found, FoundTrack, read_back
@@ -259,7 +260,7 @@ def _compare_track(
         f"{track.name}: SHA-256 of its packets",
         track.sha256,
         actual.digest.hexdigest(),
-        note=f" ({actual.num_packets} packets instead of {track.num_packets})",
+        note=f" ({plural(actual.num_packets, 'packet')} instead of {track.num_packets})",
     )
     _compare_times(found.tracks[0].time_base, track, actual, comparison, shift)
     if track.description is not None:

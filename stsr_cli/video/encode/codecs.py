@@ -175,7 +175,7 @@ def find_encoder(name: str, format_name: str) -> Codec:
         UsageError: there is none, or it encodes no video.
     """
     try:
-        codec = Codec(_held_by(format_name) if name == "auto" else name, "w")
+        codec = Codec(held_by(format_name)[0] if name == "auto" else name, "w")
     except (av.FFmpegError, ValueError):
         raise UsageError(
             f"unknown codec {name!r}; use libx264, libx265, libsvtav1, libvpx-vp9, prores_ks, ffv1 or another encoder"
@@ -187,14 +187,17 @@ def find_encoder(name: str, format_name: str) -> Codec:
     return codec
 
 
-def _held_by(format_name: str) -> str:
-    """The first encoder of a short list that the muxer takes, else the muxer's own choice."""
-    with av.open(io.BytesIO(), mode="w", format=format_name) as output:
-        for name in ("libx264", "libvpx-vp9", "mpeg4", "libvpx"):
-            with contextlib.suppress(ValueError):
-                output.add_stream(name, rate=25)
-                return name
-        return output.default_video_codec
+def held_by(format_name: str) -> list[str]:
+    """The encoders of a short list that a muxer takes, the one for "auto" first; else the muxer's own choice."""
+    held = []
+    for name in ("libx264", "libvpx-vp9", "mpeg4", "libvpx", "libsvtav1", "libx265", "ffv1"):
+        with (
+            av.open(io.BytesIO(), mode="w", format=format_name) as output,
+            contextlib.suppress(ValueError),
+        ):
+            output.add_stream(name, rate=25)
+            held.append(name)
+    return held or [output.default_video_codec]
 
 
 def library_versions() -> dict[str, Any]:

@@ -17,7 +17,7 @@ from stsr_cli.video.colour.hdr import appended
 from stsr_cli.video.colour.keeping import settle_colour, settle_tags
 from stsr_cli.video.colour.meaning import ColourTags, is_grey, is_rgb
 from stsr_cli.video.colour.pixel_format import auto_pix_fmt, checked_pix_fmt
-from stsr_cli.video.encode.codecs import encoder_of, find_encoder
+from stsr_cli.video.encode.codecs import encoder_of, find_encoder, held_by
 from stsr_cli.video.encode.encoder_options import settle_options
 from stsr_cli.video.encode.geometry import (
     Size,
@@ -190,8 +190,9 @@ def add_video(
             height=plan.height,
         )
     except ValueError:
+        name = output.format.name
         raise UsageError(
-            f"{output.format.name} cannot hold {plan.codec} video; write a .mkv, or choose another codec"
+            f"{name} cannot hold {plan.codec} video; write a .mkv, or use --codec {' or '.join(held_by(name))}"
         ) from None
     except OverflowError:  # of FFmpeg's 31 bits
         raise UsageError(

@@ -7,6 +7,7 @@ from av.video.format import VideoFormat
 from av.video.frame import VideoFrame
 
 from stsr_cli.errors import InputError
+from stsr_cli.text import plural
 from stsr_cli.video.colour.alpha import decoded
 from stsr_cli.video.colour.meaning import bit_depth, is_grey
 from stsr_cli.video.damage import Counted
@@ -34,7 +35,9 @@ def decode_images(source: SourceInfo, start: int, counted: Counted) -> Iterator[
         except InputError as error:
             num_bad += 1
             if num_bad > limit:
-                more = f" ({num_bad} images are damaged; see --max-bad-frames)" if limit else ""
+                more = (
+                    f" ({plural(num_bad, 'damaged image')}; see --max-bad-frames)" if limit else ""
+                )
                 raise InputError(f"{error}{more}") from error
             if frame is None:
                 counted.num_skipped += 1

@@ -28,6 +28,7 @@ from stsr_cli import files
 from stsr_cli.errors import InputError, StsrError, UsageError
 from stsr_cli.files import sync
 from stsr_cli.options import EncodeOptions, TrackOptions
+from stsr_cli.text import plural
 from stsr_cli.video.check.verify import Check
 from stsr_cli.video.colour.convert import FromRgb, Pixels
 from stsr_cli.video.encode.encoder import EncoderPlan, plan_encoder
@@ -197,7 +198,7 @@ class SequenceWriter:
             self._store(self._encoder.encode(None))
             if self._num_stored != len(self._pts):
                 raise StsrError(
-                    f"{self._num_stored} of {len(self._pts)} images were written; run again"
+                    f"{self._num_stored} of {plural(len(self._pts), 'image')} were written; run again"
                 )
             if not self._is_even():
                 self._write_times()

@@ -10,7 +10,6 @@ from fractions import Fraction
 from typing import Any
 
 import av
-from av.codec.context import ThreadType
 from av.container import InputContainer
 from av.packet import Packet
 from av.video.frame import VideoFrame
@@ -19,6 +18,7 @@ from av.video.stream import VideoStream
 from stsr_cli.errors import StsrError, UsageError
 from stsr_cli.options import SourceOptions
 from stsr_cli.video.damage import Counted
+from stsr_cli.video.messages import let_thread
 from stsr_cli.video.opening import PIPE as PIPE
 from stsr_cli.video.opening import demuxers
 from stsr_cli.video.salvage import Salvage, decoder_of
@@ -74,7 +74,7 @@ class InputPipe:
 
     def start(self, video: VideoStream) -> None:
         """Say which stream is decoded."""
-        video.codec_context.thread_type = ThreadType.AUTO
+        let_thread(video.codec_context)
         ticks = video.time_base or Fraction(1)
         self._salvage = Salvage(decoder_of(video), "the pipe (-)", self._limit, ticks)
         self._frames = self._decode(video, self._salvage)

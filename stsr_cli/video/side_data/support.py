@@ -12,6 +12,7 @@ from av.sidedata.sidedata import Type as SideDataType
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
+from stsr_cli.text import plural
 from stsr_cli.video.side_data.access import side_data
 from stsr_cli.video.side_data.bitstream import (
     AMBIENT,
@@ -92,7 +93,9 @@ def late_captions(beside: frozenset[str], codec: str, num_frames: int) -> tuple[
     """What to say of captions that were met on the way alone, on so many frames, where the coding holds none."""
     if not num_frames or CAPTIONS in beside or not lost_beside(frozenset({CAPTIONS}), codec):
         return ()
-    return (f"closed captions of {num_frames} frames were lost: {codec} holds none, libx264 does",)
+    return (
+        f"closed captions of {plural(num_frames, 'frame')} were lost: {codec} holds none, libx264 does",
+    )
 
 
 def _looked_at(container: InputContainer, stream: VideoStream, coding: str, most: int) -> set[str]:

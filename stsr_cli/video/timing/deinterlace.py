@@ -13,6 +13,7 @@ from av.video.frame import VideoFrame
 
 from stsr_cli.errors import UsageError
 from stsr_cli.options import Deinterlace
+from stsr_cli.text import plural
 from stsr_cli.video.damage import Counted
 from stsr_cli.video.probe import SourceInfo, shown
 
@@ -40,7 +41,7 @@ class FrameFlags(Counted):
         warnings = []
         if self.num_interlaced:
             warnings.append(
-                f"{self.num_interlaced} frames are interlaced and were upscaled as they are, combs included; "
+                f"upscaled as they are, combs included: {plural(self.num_interlaced, 'interlaced frame')}; "
                 "see --deinterlace"
             )
         return (*warnings, *self.damage)

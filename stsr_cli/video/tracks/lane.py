@@ -13,6 +13,7 @@ from av.container import OutputContainer
 from av.packet import Packet
 from av.stream import Stream
 
+from stsr_cli.text import plural
 from stsr_cli.video.check.payload import payload
 from stsr_cli.video.check.verify import ExpectedTrack
 from stsr_cli.video.damage import REFUSALS
@@ -128,7 +129,7 @@ class Lane:
         """What of it could not be read, a sentence each."""
         if not self.num_damaged:
             return []
-        number = "1 packet" if self.num_damaged == 1 else f"{self.num_damaged} packets"
+        number = plural(self.num_damaged, "packet")
         return [f"{self.track.name}: {number} could not be decoded and left a gap"]
 
     @property
