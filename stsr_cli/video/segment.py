@@ -155,13 +155,15 @@ class SegmentWriter:
                 self._output.close()
             try:
                 with open_input(self._partial, options=OWN_OUTPUT) as container:
-                    packets = [p for p in container.demux(video=0) if p.size and not p.is_corrupt]
+                    num_frames = sum(1 for packet in container.demux(video=0) if packet.size) - 1
+                if num_frames < 1:  # the last one is cut off
+                    raise error
                 replace(self._partial, self._leftover)
             except (InputError, av.FFmpegError, OSError, ValueError):
                 raise error from None
             raise StsrError(
                 f"cannot write {shown(self.path)}: {reason(error)}; {encoding_advice(error.errno)}; "
-                f"the first {plural(len(packets), 'frame')} made are kept as {shown(self._leftover)}"
+                f"the first {plural(num_frames, 'frame')} made are kept as {shown(self._leftover)}"
             ) from error
 
     def _mux(self, packet: Packet[VideoStream]) -> None:

@@ -203,7 +203,8 @@ def test_a_source_stands_beside_its_result(run, make_clip, tmp_path):
         assert result.exit_code == 0, result.stderr
         assert "small.mkv: Lanczos to 64x48, each frame 2 times" in result.stderr
         frames, times = decode(tmp_path / "out.mkv")
-        assert times == decode(tmp_path / "large.mkv")[1]
+        large = decode(tmp_path / "large.mkv")[1]
+        assert np.max(np.abs(np.subtract(times, large))) <= Fraction(1, 1000)  # Matroska's clock
         halves = [[frame[:, 64 * place : 64 * place + 64] for frame in frames] for place in places]
         assert [half.min() for half in halves[0]] == [40, 40, 60, 60, 80, 80]
         assert [half.max() for half in halves[0]] == [40, 40, 60, 60, 80, 80]
