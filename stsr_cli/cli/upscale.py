@@ -202,7 +202,7 @@ _long_runs = section(
         metavar="SECONDS",
         type=TIME,
         help="Length of the parts that a longer video is made in; each is done once and for all, in OUTPUT.stsr, and "
-        "the same command goes on after an interruption. 0: in one go.",
+        "the same command goes on after an interruption. 0: all of it is one part.",
     ),
     click.option(
         "--resume/--no-resume",
