@@ -170,10 +170,10 @@ class PeopleFile:
         if options.size is not None:
             by = f"x{options.scale} and Lanczos" if options.scale > 1 else "Lanczos"
             in_space = f"to {start.size[0]}x{start.size[1]} by {by}"
-        weights = f", weights {', '.join(map(_shown, start.weights))}" if start.weights else ""
+        weights = f", weights {', '.join(map(_shown, start.weights))}," if start.weights else ""
         self._people.say(
             f"{_shown(options.source.name)}: {source.width}x{source.height}{rate}, {in_space} and "
-            f"{in_time} in time with {model.title}{weights}, on {start.device}"
+            f"{in_time} in time with {model.title}{weights} on {start.device}"
         )
         self._num_frames = self._people.gauges.num_frames(source)
         self._show(0)

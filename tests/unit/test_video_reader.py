@@ -124,11 +124,18 @@ def test_a_pipe_is_refused(tmp_path):
         probe(tmp_path / "pipe.mp4")
 
 
-@pytest.mark.parametrize("content", [b"", b"not a video " * 100, os.urandom(5000)])
-def test_garbage_is_one_clear_line(tmp_path, content):
+@pytest.mark.parametrize(
+    ("content", "word"),
+    [
+        (b"", "is empty; check"),
+        (b"not a video " * 100, "is text and no video; name"),
+        (os.urandom(5000), "is no video that can be read: .*; check"),
+    ],
+)
+def test_garbage_is_one_clear_line(tmp_path, content, word):
     path = tmp_path / "new\nline.mp4"
     path.write_bytes(content)
-    with pytest.raises(InputError, match=r"cannot read .* as a video: .*; check") as caught:
+    with pytest.raises(InputError, match=word) as caught:
         probe(path)
     assert "\n" not in str(caught.value)
 
