@@ -197,7 +197,7 @@ def test_auto_says_what_it_took_and_why(call, tiny, make_clip, tmp_path):
     )
     assert said, first
     assert 1 <= int(said[2]) <= 4
-    assert f"({said[1]}) on cpu" in second
+    assert f"({said[1]}), weights tiny.safetensors, on cpu" in second
     call("upscale", source, "same.mp4", *names, "--stream", said[1])
     assert all(
         np.array_equal(one, other)
