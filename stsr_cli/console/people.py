@@ -217,10 +217,8 @@ class PeopleFile:
             instead = "the frame before is held" if options.cut == "hold" else "a fade"
             say(f"{plural(report.num_cuts, 'cut')}, {instead} instead of new frames")
         if options.dedup:
-            say(
-                f"replaced by new ones, since they repeat the one before: {report.num_repeats} of "
-                f"{plural(report.frames_in, 'source frame')}"
-            )
+            num_in = plural(report.frames_in, "source frame")
+            say(f"{report.num_repeats} of {num_in} repeat the one before, replaced by new ones")
         dropped = [track.name for track in report.tracks if track.action == "drop"]
         if dropped:
             say(f"lost: {', '.join(dropped)}")
