@@ -478,20 +478,16 @@ class VideoWriter:
 
 
 def _refuse_single_image(target: Path, source: SourceInfo) -> None:
-    """Say how images are written.
-
-    Raises:
-        UsageError: always.
-    """
+    """Raise a `UsageError` that says how images are written."""
     name, folder = shown(target), shown(target.with_name("out"))
     is_picture = source.path.suffix.lower() in READABLE_SUFFIXES and len(source.images) < 2
     if is_picture and (estimate_num_frames(source) or 1) < 2:
         raise UsageError(
             f"{name}: images are written into a folder; of a single picture write {folder}{os.sep} with --time-scale 1"
         )
-    pattern = shown(target.with_name(f"{target.stem}_%06d{target.suffix}"))
+    many = shown(target.with_name(f"{target.stem}_%06d{target.suffix}"))
     raise UsageError(
-        f"{name} would be a single image; write many, such as {pattern} or all into a folder ({folder}{os.sep})"
+        f"{name} would be a single image; write many: {many}, or all into {folder}{os.sep}"
     )
 
 

@@ -288,7 +288,7 @@ NAMES += [
         "INPUT is text",
         lambda folder: _text(folder),
         "refused",
-        (refused(4, ["cannot read"]),),
+        (refused(4, ["is text and no video"]),),
         code=4,
     ),
 ]
