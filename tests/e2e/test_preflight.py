@@ -26,7 +26,7 @@ def write(path, *, codec="pcm_s16le", layout="stereo", rate=48000, video="mpeg4"
         pictures = out.add_stream(video, rate=25)
         pictures.width, pictures.height, pictures.pix_fmt = 64, 48, "yuv420p"
         sound = out.add_stream(codec, rate=rate)
-        sound.layout = layout
+        sound.layout, sound.bit_rate = layout, 128_000
         step = rate // 25
         for index in range(round(25 * seconds)):
             pixels = np.full((48, 64, 3), 20 * index, np.uint8)
@@ -228,3 +228,13 @@ def test_what_probe_says_of_a_track_happens(call, tmp_path, codec, layout, rate,
     assert (done["action"], done["target"]) == (said["action"], said["target"])
     with av.open(str(tmp_path / f"out.{ending}")) as container:
         assert len(container.streams.audio) == (said["action"] != "drop")
+
+
+def test_sound_of_which_nut_stores_less_is_converted(tmp_path):
+    """Its muxer takes WMA and does not write how long a block is: no reader could decode it."""
+    write(tmp_path / "in.avi", codec="wmav2")
+    source = probe(tmp_path / "in.avi")
+    plan, name = plan_video(tmp_path / "out.nut", source, EncodeOptions(), scale=1)
+    output = rehearsal.PlannedOutput(source, plan, name, 2)
+    (track,) = rehearsal.rehearse(output, TrackOptions()).tracks
+    assert (track.codec, track.action, track.target) == ("wmav2", "convert", "aac")
