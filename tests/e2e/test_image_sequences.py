@@ -298,7 +298,7 @@ def test_upscale_takes_and_makes_images(tmp_path, call, make_clip):
         (("clip.mp4", "out/", "--codec", "libx264"), "--codec cannot be used for images"),
         (("clip.mp4", "out.mkv", "--rate", "25"), "--rate is for image sequences"),
         (("clip.mp4", "out.mkv", "--rate", "0"), "'0' is no frame rate"),
-        (("clip.mp4", "out.png"), "such as %06d.png"),
+        (("clip.mp4", "out.png"), "write many: out_%06d.png"),
         (("clip.mp4", "a/b/c/"), "the folder of a/b/c/%06d.png cannot be made"),
     ],
 )

@@ -50,7 +50,7 @@ def test_images_and_a_single_frame(call, make_clip, tmp_path):
 def test_it_is_told_and_can_be_left_out(call, make_clip):
     source = make_clip("in.mp4", width=64, height=64, num_frames=6)
     told = call("probe", source, "out.mp4", *PLAIN).stderr
-    for word in ("time: about", "disk: about", "memory: about", "frames that were run"):
+    for word in ("time: about", "disk: about", "memory: about", "estimated by running"):
         assert word in told
     assert "time:" not in call("probe", source, "out.mp4", "--no-trial").stderr
     assert "time:" not in call("probe", source).stderr
