@@ -60,7 +60,7 @@ def table(stderr):
 def test_a_folder_with_a_broken_file_and_the_same_command_again(upscaled, clips, tmp_path):
     first = upscaled("clips/", "out/", "-r", code=1)
     assert files(tmp_path / "out") == ["a.mp4", "b 2.mkv", "c.mkv", "deep/e.mov"]
-    assert "failed: clips/d.mp4: cannot read clips/d.mp4 as a video" in first.stderr
+    assert "failed: clips/d.mp4: clips/d.mp4 is text and no video" in first.stderr
     assert table(first.stderr) == {
         **dict.fromkeys(["clips/a.mp4", "clips/b 2.mkv", "clips/c.avi"], "done"),
         "clips/d.mp4": "failed",
@@ -239,7 +239,8 @@ def test_interrupted_in_the_middle_of_a_file(tmp_path, upscaled):
         events = []
         for line in process.stderr:
             events.append(json.loads(line))
-            if events[-1]["event"] == "segment":
+            is_second = sum(event["event"] == "start" for event in events) == 2
+            if is_second and events[-1]["event"] == "segment":
                 process.send_signal(signal.SIGINT)
     assert process.returncode == 130
     assert [file["state"] for file in events[-1]["files"]] == ["done", "interrupted", "not tried"]
