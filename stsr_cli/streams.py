@@ -10,7 +10,8 @@ Lin, Hsiu, Kuo, Lin: Spatiotemporal Super-Resolution with Cross-Task Consistency
 | `t2s`, `s2t` | F_T->S, F_S->T (Eq. 4) |
 
 Both streams follow one motion, which f_T finds between the low-resolution frames, where it can tell motion apart from
-the frames that show it (`TemporalModule.finds_motion`); else it looks at the frames of each stream.
+the frames that show it (`TemporalModule.finds_motion`); else it looks at the frames of each stream. What stands still
+before a moving picture, as a caption does, is not f_T's, but laid over the new frames from the given ones (`overlays`).
 
 Padding to what a module needs happens here and nowhere else; nothing is clamped, so gradients live.
 """
@@ -27,6 +28,7 @@ from torch import Tensor, nn
 from stsr_cli.errors import UsageError
 from stsr_cli.modules import SpatialModule, TemporalModule
 from stsr_cli.ops import pad_to_multiple
+from stsr_cli.overlays import find_overlay, lay_over, take_off, take_off_larger
 
 Stream = Literal["t2s", "s2t"]
 Times = Sequence[Fraction]
@@ -207,11 +209,10 @@ class TwoStream(nn.Module):
         if previous is None and len(lr_frames) < 2:
             return hr_frames, []
         lr_all = _joined(previous and previous[0], lr_frames)
-        hr_pair = []
-        if "s2t" in streams:  # T->S does without, and without the memory
+        interval = Interval(self, lr_all[:-1], lr_all[1:])
+        if "s2t" in streams or interval.has_overlay:  # T->S does without, and without the memory
             hr_all = _joined(previous and previous[1], hr_frames)
-            hr_pair = [hr_all[:-1], hr_all[1:]]
-        interval = Interval(self, lr_all[:-1], lr_all[1:], *hr_pair)
+            interval.take_upscaled(hr_all[:-1], hr_all[1:])
         return hr_frames, [tuple(interval.new(t, stream) for stream in streams) for t in times]
 
     def forward(
@@ -265,11 +266,34 @@ class Interval:
             hr_frame1: f_S(lr_frame1), likewise.
         """
         self._model = model
+        self._given = lr_frame0, lr_frame1
+        self._overlay = find_overlay(lr_frame0, lr_frame1)
+        if self._overlay is not None:
+            lr_frame0, lr_frame1 = (
+                take_off(frame, self._overlay) for frame in (lr_frame0, lr_frame1)
+            )
+        # without what hides the picture, as are all frames that f_T makes of them
         self._lr_frames = {Fraction(0): lr_frame0, Fraction(1): lr_frame1}
+        self._hr_given: tuple[Tensor, Tensor] | None = None
         self._hr_frames: dict[Fraction, Tensor] = {}
-        if hr_frame0 is not None and hr_frame1 is not None:
-            self._hr_frames = {Fraction(0): hr_frame0, Fraction(1): hr_frame1}
         self._motions: dict[Fraction, Tensor] = {}
+        if hr_frame0 is not None and hr_frame1 is not None:
+            self.take_upscaled(hr_frame0, hr_frame1)
+
+    @property
+    def has_overlay(self) -> bool:
+        """Whether something stands still before a picture that moves; T->S, too, then needs f_S of the given frames."""
+        return self._overlay is not None
+
+    def take_upscaled(self, hr_frame0: Tensor, hr_frame1: Tensor) -> None:
+        """Take f_S of the given frames, where it is known already."""
+        self._hr_given = hr_frame0, hr_frame1
+        if self._overlay is not None:
+            hr_frame0, hr_frame1 = (
+                take_off_larger(hr_frame, self._lr_frames[Fraction(end)], self._overlay)
+                for end, hr_frame in enumerate(self._hr_given)
+            )
+        self._hr_frames = {Fraction(0): hr_frame0, Fraction(1): hr_frame1}
 
     def new(self, t: Fraction, stream: Stream) -> Tensor:
         """The (B, 3, sH, sW) frames at t, a multiple of a power of 1/2 in (0, 1), through one stream."""
@@ -277,15 +301,27 @@ class Interval:
 
     def t2s(self, t: Fraction) -> Tensor:
         """f_S(f_T(x0, x1))."""
-        return self._model.upscale(self.lr_frame(t))
+        return self._with_overlay(self._model.upscale(self.lr_frame(t)), t)
 
     def s2t(self, t: Fraction) -> Tensor:
         """f_T(f_S(x0), f_S(x1))."""
-        return self._at(t, self._hr_frames)
+        return self._with_overlay(self._at(t, self._hr_frames), t)
 
     def lr_frame(self, t: Fraction) -> Tensor:
         """f_T(x0, x1), (B, 3, H, W)."""
-        return self._at(t, self._lr_frames)
+        new = self._at(t, self._lr_frames)
+        return (
+            new if self._overlay is None else lay_over(new, *self._given, self._overlay, float(t))
+        )
+
+    def _with_overlay(self, new: Tensor, t: Fraction) -> Tensor:
+        """The new frame at high resolution, and the overlay of the given ones before it."""
+        if self._overlay is None:
+            return new
+        if self._hr_given is None:
+            self.take_upscaled(*map(self._model.upscale, self._given))
+        assert self._hr_given is not None
+        return lay_over(new, *self._hr_given, self._overlay, float(t))
 
     def _at(self, t: Fraction, frames: dict[Fraction, Tensor]) -> Tensor:
         if t not in frames:
@@ -300,7 +336,7 @@ class Interval:
             return None
         if t not in self._motions:
             step = Fraction(1, t.denominator)
-            frames = self.lr_frame(t - step), self.lr_frame(t + step)
+            frames = self._at(t - step, self._lr_frames), self._at(t + step, self._lr_frames)
             self._motions[t] = self._model.find_motion(*frames)
         return self._motions[t]
 
