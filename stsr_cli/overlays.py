@@ -42,7 +42,7 @@ class _Evidence:
     moving: float
 
 
-_LIKELY = _Evidence(edges=2, share=0.3, moving=0.3)
+_LIKELY = _Evidence(edges=4, share=0.4, moving=0.35)
 _SURE = _Evidence(edges=12, share=0.6, moving=0.4)
 
 

@@ -192,3 +192,10 @@ def test_processes_share_each_step_without_gap_or_overlap(num_processes, accumul
 def test_one_process_takes_one_batch_a_step():
     assert [Share().place(index) for index in range(3)] == [(0, 0), (1, 0), (2, 0)]
     assert [Share(1, 2, 2).place(index) for index in range(4)] == [(0, 1), (0, 3), (1, 1), (1, 3)]
+
+
+def test_a_checkpoint_from_before_an_option_was_known_is_one_without_it(tmp_path):
+    save(tmp_path, checkpoint(5))
+    assert load_checkpoint(tmp_path, {**IDENTITY, "made_share": 0.0}, CPU).step == 5
+    with pytest.raises(UsageError, match=r"made_share was 0.0 and is now 0.5"):
+        load_checkpoint(tmp_path, {**IDENTITY, "made_share": 0.5}, CPU)
