@@ -20,7 +20,7 @@ from torch import Tensor
 from stsr_cli import registry
 from stsr_cli.cdca import CDCA
 from stsr_cli.errors import WeightsError
-from stsr_cli.files import write_atomically
+from stsr_cli.files import parse_json, write_atomically
 from stsr_cli.modules import SpatialModule, TemporalModule, shapes_only
 
 Part = Literal["spatial", "temporal", "cdca"]
@@ -78,8 +78,8 @@ def read_header(path: Path) -> dict[str, Any]:
     if _FORMAT not in metadata:
         raise WeightsError(f"{path} holds no stsr weights (its header has no {_FORMAT!r})")
     try:
-        header = json.loads(metadata[_FORMAT])
-    except (ValueError, RecursionError):
+        header = parse_json(metadata[_FORMAT])
+    except ValueError:
         header = None
     if not isinstance(header, dict) or not isinstance(header.get("training", {}), dict):
         raise WeightsError(f"{path}: damaged configuration in the header; fetch the file again")

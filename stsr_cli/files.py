@@ -7,6 +7,7 @@ descriptor that may write, nothing that is open anywhere can be renamed, replace
 import contextlib
 import hashlib
 import itertools
+import json
 import os
 import re
 import shutil
@@ -14,7 +15,7 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 from stsr_cli.errors import StsrError, UsageError
 
@@ -111,6 +112,18 @@ def write_atomically(path: Path, content: bytes) -> None:
         raise StsrError(
             f"cannot write {path}: {error.strerror}; free some space or choose another place"
         ) from error
+
+
+def parse_json(text: str | bytes) -> Any:
+    """What a JSON text says that may be damaged or a stranger's.
+
+    Raises:
+        ValueError: it is none, or nested too deeply to be read.
+    """
+    try:
+        return json.loads(text)
+    except RecursionError:
+        raise ValueError("it is nested too deeply") from None
 
 
 def sha256(path: Path) -> str:

@@ -8,7 +8,6 @@ its cache atomically and under a lock, and obeys HF_ENDPOINT, HF_HOME, HF_TOKEN,
 
 import contextlib
 import errno
-import json
 import logging
 import os
 import re
@@ -22,7 +21,7 @@ from typing import Any, Literal, cast
 
 from stsr_cli.checkpoint import load_weights
 from stsr_cli.errors import StsrError, WeightsError
-from stsr_cli.files import sha256
+from stsr_cli.files import parse_json, sha256
 from stsr_cli.modules import shapes_only
 from stsr_cli.registry import Kind, available, build
 
@@ -65,7 +64,7 @@ def manifest() -> dict[str, dict[str, Any]]:
     """Return the descriptions of the published weights by name."""
     path = weights_folder() / "manifest.json"
     try:
-        return cast(dict[str, dict[str, Any]], json.loads(path.read_text(encoding="utf-8")))
+        return cast(dict[str, dict[str, Any]], parse_json(path.read_text(encoding="utf-8")))
     except (OSError, ValueError) as error:
         raise WeightsError(
             f"the list of embedded weights ({path}) is missing or damaged; install stsr again"

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from stsr_cli.errors import StsrError
+from stsr_cli.files import parse_json
 from stsr_cli.options import UpscaleOptions
 from stsr_cli.upscale.identity import fingerprint, options_that_matter
 from stsr_cli.video.probe import shown
@@ -30,7 +31,7 @@ class Journal:
             lines = []
         for line in lines:
             try:
-                record = json.loads(line)
+                record = parse_json(line)
                 self._records[record["output"]] = record
             except (ValueError, TypeError, KeyError):
                 continue

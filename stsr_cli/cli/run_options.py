@@ -3,7 +3,6 @@
 A flag wins over a configuration file (--config), which wins over the preset.
 """
 
-import json
 import typing
 from collections.abc import Mapping
 from pathlib import Path
@@ -15,6 +14,7 @@ from stsr_cli.cli.fields import Decorator, option_of
 from stsr_cli.cli.loading import loading
 from stsr_cli.cli.units import GIB
 from stsr_cli.errors import UsageError
+from stsr_cli.files import parse_json
 from stsr_cli.options import Precision, Recipe, TrainOptions
 from stsr_cli.presets import RECIPE_KEYS, available, read_config
 
@@ -37,7 +37,7 @@ class _JSONObject(click.ParamType[dict[str, Any]]):
     ) -> dict[str, Any]:
         if isinstance(value, str):
             try:
-                value = json.loads(value)
+                value = parse_json(value)
             except ValueError:
                 value = [value]
         if not isinstance(value, dict):

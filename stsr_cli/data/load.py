@@ -23,6 +23,7 @@ from stsr_cli.data.frames import Frames, ImageFrames, StoredFrames, read_image
 from stsr_cli.data.scan import Record, Shelf, frame_bytes, scan
 from stsr_cli.data.sources import Source, find_sources
 from stsr_cli.errors import InputError, StsrError
+from stsr_cli.files import parse_json
 
 _RULES = (
     1  # what entries depend on besides files and options: another number, and all are made again
@@ -257,4 +258,4 @@ def _write_json(folder: Path, content: Any) -> None:
 
 
 def _read_json(folder: Path) -> Any:
-    return json.loads((folder / _RECORDS).read_text(encoding="utf-8"))
+    return parse_json((folder / _RECORDS).read_text(encoding="utf-8"))

@@ -16,7 +16,7 @@ from stsr_cli.cdca import CDCA
 from stsr_cli.checkpoint import load_weights
 from stsr_cli.data import Clip
 from stsr_cli.device import resolve_device
-from stsr_cli.files import write_atomically
+from stsr_cli.files import parse_json, write_atomically
 from stsr_cli.metrics import psnr_rgb, ssim_rgb
 from stsr_cli.ops import to_pixels, to_tensor
 from stsr_cli.options import TrainOptions
@@ -62,7 +62,7 @@ class Study:
     def result(self, cell: Cell) -> dict[str, Any] | None:
         """What it gave, or None before it is done."""
         try:
-            found = json.loads(self.result_path(cell).read_text(encoding="utf-8"))
+            found = parse_json(self.result_path(cell).read_text(encoding="utf-8"))
         except (OSError, ValueError):
             return None
         return found if isinstance(found, dict) else None

@@ -16,7 +16,7 @@ from stsr_cli.data import Clip, load_clips, split
 from stsr_cli.device import machine_name, resolve_device
 from stsr_cli.errors import StsrError, UsageError
 from stsr_cli.extras import install_command
-from stsr_cli.files import write_atomically
+from stsr_cli.files import parse_json, write_atomically
 from stsr_cli.options import ReproduceOptions
 from stsr_cli.registry import unknown_name
 from stsr_cli.report.ablation import draw_ablation, write_ablation
@@ -174,7 +174,7 @@ def _claim_folder(study: Study) -> None:
     path, identity = study.folder / _IDENTITY, _identity(study)
     try:
         study.folder.mkdir(parents=True, exist_ok=True)
-        known = json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
+        known = parse_json(path.read_text(encoding="utf-8")) if path.exists() else None
         if known is not None and not isinstance(known, dict):
             raise ValueError(f"{path.name} is damaged")
     except (OSError, ValueError) as error:

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from stsr_cli.errors import StsrError, UsageError
-from stsr_cli.files import FileLock, sync, write_atomically
+from stsr_cli.files import FileLock, parse_json, sync, write_atomically
 from stsr_cli.text import plural
 from stsr_cli.video.probe import reason, shown
 from stsr_cli.video.timing.timeline import Slot
@@ -170,7 +170,7 @@ def _run_in(folder: Path) -> str | None:
     try:
         with (folder / _NAME).open("rb") as file:
             first, second = file.readline(), file.readline()
-        header = json.loads(first)
+        header = parse_json(first)
         if second and isinstance(header, dict) and header.get("schema") == _SCHEMA:
             return str(header.get("run"))
     except (OSError, ValueError):
@@ -426,7 +426,7 @@ class Journal:
 def _values(line: bytes) -> dict[str, Any] | None:
     """What a line of a journal says, or None: it is damaged."""
     try:
-        values = json.loads(line)
+        values = parse_json(line)
         if "index" in values:
             SegmentRecord.from_json(values)
     except (ValueError, TypeError, KeyError):

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from stsr_cli.errors import StsrError, UsageError
 from stsr_cli.extras import install_command
-from stsr_cli.files import write_atomically
+from stsr_cli.files import parse_json, write_atomically
 from stsr_cli.report.curves import draw_curves
 from stsr_cli.report.pictures import contact_sheet, picture_strip
 from stsr_cli.training.status import Picture, StepStatus, TrainStatus
@@ -197,7 +197,7 @@ class RunFolder:
         lines = []
         for text in self._log_path.read_bytes().splitlines():
             try:
-                line = json.loads(text)
+                line = parse_json(text)
             except ValueError:
                 continue
             if isinstance(line, dict) and isinstance(line.get("step"), int):

@@ -23,10 +23,11 @@ FRAME, WRAP = Fraction(1, 25), Fraction(2**33, 90_000)
 DELAY = Fraction(7, 5)  # that FFmpeg's muxer adds, about
 
 
-def write_part(path, start, num_frames=25, num_sounds=41, samples=1152):
+def write_part(path, start, num_frames=25, num_sounds=41, samples=1152, num_reordered=2):
     """Frames of 1/25 s, and sounds of 1152 samples at 48 kHz, both from a time in seconds on."""
     with av.open(str(path), "w", options={"output_ts_offset": f"{float(start)}"}) as container:
-        video = container.add_stream("libx264", rate=25, options={"preset": "ultrafast", "bf": "2"})
+        options = {"preset": "ultrafast", "bf": f"{num_reordered}"}
+        video = container.add_stream("libx264", rate=25, options=options)
         video.width, video.height, video.pix_fmt, video.gop_size = 32, 32, "yuv420p", 10
         sound = container.add_stream("mp2", rate=48000) if num_sounds else None
         packets = []
@@ -116,6 +117,22 @@ def test_an_output_has_no_hole(call, tmp_path, target):
         at = times_of(tmp_path / target, kind)
         assert len(at) == number or target == "out.flv"  # which gets AAC
         assert max(other - one for one, other in pairwise(at)) < Fraction(1, 10)
+
+
+@pytest.mark.parametrize("starts", [(0, 600), (0, 5000, 30), (900, 0, 900)])
+def test_a_part_of_which_sound_is_given_out_before_pictures(tmp_path, starts):
+    path = joined(tmp_path, *((start, 25, 41, 1152, 0) for start in starts))
+    resets = probe(path).resets
+    assert len(resets.times) == len(starts) - 1
+    first = min(resets.starts.values())
+    assert all(end - first - len(starts) < Fraction(1, 5) for end in resets.ends.values())
+    times = {"audio": [], "video": []}
+    with av.open(str(path)) as container:
+        for packet in joined_packets(container, resets):
+            if packet.size:
+                times[packet.stream.type].append(packet.dts * packet.time_base)
+    for at in times.values():
+        assert all(0 < other - one < Fraction(1, 5) for one, other in pairwise(at))
 
 
 def test_a_clock_that_wraps_goes_on(tmp_path):

@@ -202,10 +202,11 @@ def test_weights_count_by_what_is_in_them(run, touch):
     assert "weights was" in Journal(Path("out")).objection(run)
 
 
-def test_a_line_that_was_cut_off_costs_that_line_alone(run):
+@pytest.mark.parametrize("line", [b'{"output": "oth', b"[" * 200_000], ids=["half", "deep"])
+def test_a_line_that_was_cut_off_costs_that_line_alone(run, line):
     made(run)
     with Path("out", NAME).open("ab") as file:
-        file.write(b'{"output": "oth')
+        file.write(line)
     made(run)
     assert Journal(Path("out")).objection(run) == ""
     lines = Path("out", NAME).read_bytes().splitlines()

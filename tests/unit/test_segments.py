@@ -146,7 +146,10 @@ def journal_of_three(folder):
 
 
 @pytest.mark.parametrize("place", [0, 1, 2])
-@pytest.mark.parametrize("damage", [b"", b"\x00\xff\x80\n", b'{"index": 1, "run": 3}\n', b"[1]\n"])
+@pytest.mark.parametrize(
+    "damage",
+    [b"", b"\x00\xff\x80\n", b'{"index": 1, "run": 3}\n', b"[1]\n", b"[" * 200_000 + b"\n"],
+)
 def test_a_damaged_line_costs_its_own_segment_and_is_said(place, damage, tmp_path):
     folder = tmp_path / "work"
     lines = journal_of_three(folder)

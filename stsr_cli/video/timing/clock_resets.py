@@ -364,10 +364,12 @@ class _Joiner:
             return True
         if packet.pos is None:  # it comes with the one before
             return False
-        if position is not None and packet.pos < position:
-            return False
         is_next = track.last is not None and -self._back <= time - track.last <= self._near
-        return not (is_next and abs(time - now) > self._apart)
+        is_near = abs(time - now) <= self._apart
+        if position is not None and packet.pos < position:
+            # a demuxer gives out a long packet of pictures after a short one of sound behind it
+            return track.is_timing and is_near and not is_next
+        return is_near or not is_next
 
     def _place(self, packet: Packet[Any], track: _Track, time: int) -> None:
         """Give a packet its time on the one clock, and take note of it."""
