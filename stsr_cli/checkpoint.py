@@ -2,8 +2,9 @@
 
 A file holds f_S, f_T or both, or CDCA: tensors are named `spatial.*`, `temporal.*`, `cdca.*`, and the header's metadata
 holds, under `stsr-1` as JSON, what each is and how it was trained: `{"spatial": {"name", "config"}, "temporal": {...},
-"cdca": {...}, "training": {...}}`. It is one key, since safetensors writes several in random order and the same weights
-should have the same sha256. Nothing in a file is ever executed.
+"cdca": {...}, "training": {..., "start": [{"name", "licence"}]}}`, where "start" is what the training began from. It is
+one key, since safetensors writes several in random order and the same weights should have the same sha256. Nothing in a
+file is ever executed.
 """
 
 import json
@@ -127,7 +128,7 @@ def load_weights(path: Path) -> Weights:
     for name, tensor in tensors.items():
         if not (tensor.float() if tensor.is_floating_point() else tensor).isfinite().all():
             raise WeightsError(
-                f"{path}: {_shortened(name)} holds values that are not finite (NaN or inf); choose other weights"
+                f"{path}: {shortened(name)} holds values that are not finite (NaN or inf); choose other weights"
             )
     built: dict[str, Any] = {}
     for part in PARTS:
@@ -152,7 +153,7 @@ def _build(
             module = CDCA(**config) if part == "cdca" else registry.build(part, name, config)
         module.load_state_dict(tensors, assign=True)
     except Exception as error:  # whatever a senseless configuration can cause
-        reason = _shortened((str(error).splitlines() or [type(error).__name__])[0])
+        reason = shortened((str(error).splitlines() or [type(error).__name__])[0])
         raise WeightsError(f"{path}: {part} weights do not fit this version: {reason}") from error
     return module.eval()
 
@@ -179,7 +180,7 @@ def _check_plain(value: Any) -> None:
                 raise ValueError(f"{float(value):.4g} in the configuration, {_MOST} at most")
 
 
-def _shortened(text: str) -> str:
+def shortened(text: str) -> str:
     """What a file says, fit for a one-line message."""
     text = text if text.isprintable() else repr(text)[1:-1]
     return text if len(text) <= _MOST_SHOWN else f"{text[:_MOST_SHOWN]}..."

@@ -19,7 +19,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Literal, cast
 
-from stsr_cli.checkpoint import load_weights
+from stsr_cli.checkpoint import load_weights, read_header, shortened
 from stsr_cli.errors import StsrError, WeightsError
 from stsr_cli.files import parse_json, sha256
 from stsr_cli.modules import shapes_only
@@ -32,6 +32,8 @@ _HUB_NAME = re.compile(
 )
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _RETRY_SECONDS = 1.0
+_MOST_ORIGINS = 20  # that a file may name
+TRAINED_FROM = " (trained from "  # between the terms of weights and what these come from
 
 
 @dataclass(frozen=True)
@@ -135,13 +137,62 @@ def expected_sha256(name: str) -> str | None:
     return _pinned(name)
 
 
+@dataclass(frozen=True)
+class Origin:
+    """Weights that others were trained from: their name, and their terms or None where nobody knows them."""
+
+    name: str
+    licence: str | None
+
+
 def licence(name: str, path: Path) -> str | None:
-    """Return the terms of published weights, by their name or, of a copy, by what is in the file; None: unknown."""
-    entry = None if _is_path(name) else _entry(name)
-    if entry is None:
+    """Return the terms of weights, by their name or, of a path, by what is in the file; None: unknown.
+
+    Weights trained from others have the strictest terms of those: "non-commercial research (trained from span+rife)".
+    """
+    _, entry = _published_as(name, path)
+    if entry is not None:
+        return entry.get("licence")
+    start = _start_in(path) or ()
+    terms = [one.licence for one in start]
+    bound = [one for one in terms if one is not None and one.startswith("non-commercial")]
+    if not start or (None in terms and not bound):
+        return None
+    strictest = bound[:1] or dict.fromkeys(filter(None, terms))
+    return f"{', '.join(strictest)}{TRAINED_FROM}{', '.join(one.name for one in start)})"
+
+
+def origins(name: str, path: Path) -> tuple[Origin, ...]:
+    """Return what weights trained from these ones come from: these, or those that these were trained from."""
+    known, entry = _published_as(name, path)
+    if entry is not None:
+        return (Origin(known, entry.get("licence")),)
+    start = _start_in(path)
+    return (Origin(known, None),) if start is None else start
+
+
+def _published_as(name: str, path: Path) -> tuple[str, dict[str, Any] | None]:
+    """The name and the description of published weights; of others how they are called, without folders, and None."""
+    if _is_path(name):
         digest = sha256(path)
-        entry = next((one for one in manifest().values() if one.get("sha256") == digest), {})
-    return entry.get("licence")
+        copied = [one for one in manifest().items() if one[1].get("sha256") == digest]
+        return copied[0] if copied else (Path(name).name, None)
+    return name, _entry(name)
+
+
+def _start_in(path: Path) -> tuple[Origin, ...] | None:
+    """What a file says that it was trained from, nothing included; None: it does not say."""
+    found = read_header(path).get("training", {}).get("start")
+    if not isinstance(found, list):
+        return None
+    return tuple(
+        Origin(
+            shortened(str(one.get("name"))),
+            None if one.get("licence") is None else shortened(str(one["licence"])),
+        )
+        for one in found[:_MOST_ORIGINS]
+        if isinstance(one, dict)
+    )
 
 
 def terms_file() -> Path:

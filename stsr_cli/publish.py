@@ -16,7 +16,7 @@ from stsr_cli.card import card_text, networks_of, num_parameters
 from stsr_cli.checkpoint import PARTS, Weights, load_weights
 from stsr_cli.errors import InputError, StsrError, UsageError
 from stsr_cli.files import sha256
-from stsr_cli.hub import hub_client, manifest
+from stsr_cli.hub import TRAINED_FROM, hub_client, licence, manifest
 from stsr_cli.options import PushOptions
 from stsr_cli.registry import name_of
 
@@ -83,6 +83,7 @@ def prepare(options: PushOptions) -> Upload:
     networks = networks_of(weights)
     digest = sha256(options.weights)
     known = next((entry for entry in manifest().values() if entry["sha256"] == digest), {})
+    terms = licence(str(options.weights), options.weights)
     entry = {
         "repo": options.repo,
         "file": options.weights.name,
@@ -90,7 +91,7 @@ def prepare(options: PushOptions) -> Upload:
         "size_bytes": options.weights.stat().st_size,
         **{part: name_of(network) for part, network in networks.items()},
         "parameters": {part: num_parameters(network) for part, network in networks.items()},
-        "licence": options.licence or known.get("licence", "unknown"),
+        "licence": options.licence or terms or "unknown",
         "results": known.get("results", {}),
     }
     if options.card is None:
@@ -164,12 +165,12 @@ def _completed(text: str, entry: dict[str, Any], whose: str) -> str:
     """A card with the metadata it lacks; what it has stays, and one that lacks nothing stays byte for byte."""
     from huggingface_hub import ModelCard, ModelCardData
 
-    licence = str(entry["licence"])
-    is_identifier = licence == licence.lower() and " " not in licence
+    terms = str(entry["licence"]).partition(TRAINED_FROM)[0]
+    is_identifier = terms == terms.lower() and " " not in terms
     names = [entry[part] for part in PARTS if part in entry]
     ours = ModelCardData(
-        license=licence if is_identifier else "other",
-        license_name=None if is_identifier else "-".join(licence.lower().split()),
+        license=terms if is_identifier else "other",
+        license_name=None if is_identifier else "-".join(terms.lower().split()),
         library_name="stsr",
         tags=["stsr", "video-super-resolution", "frame-interpolation", *names],
     ).to_dict()
@@ -205,12 +206,12 @@ def _body(options: PushOptions, weights: Weights, entry: dict[str, Any]) -> str:
         for dataset, psnr in entry["results"].items()
     )
     measured = f"RGB PSNR in dB of the frame in between.\n\n| | by stream |\n|---|---|\n{results}"
-    licence = entry["licence"]
+    terms = entry["licence"]
     sections = {
         "Training": training,
         "Results": measured if results else "",
-        "Licence": licence
-        if licence != "unknown"
+        "Licence": terms
+        if terms != "unknown"
         else "Not stated: ask the owner before you use these weights.",
         "File": f"`{entry['file']}`: {entry['size_bytes']:,} bytes, sha256 `{entry['sha256']}`. "
         "The configuration above is in its header.",

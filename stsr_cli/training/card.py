@@ -1,7 +1,7 @@
 """The model card of a run: what came out, how to use it, what it was trained on and how, and how good it is."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -48,10 +48,26 @@ def run_card(options: Mapping[str, Any], weights: Weights, status: TrainStatus) 
         "Trained on": _footage(options),
         "Recipe": _recipe(options),
         "Results": _results(status),
-        "Licence": "The licence of the footage above decides what these weights may be used for; stsr's own is that of "
-        "the code alone. State one before you give the weights away (`stsr weights push --licence`).",
+        "Licence": _licence(weights.training.get("start", ())),
     }
     return card_text(folder.name, _shown(folder / "weights.safetensors"), weights, sections, about)
+
+
+def _licence(start: Sequence[Mapping[str, Any]]) -> str:
+    """What the weights may be used for, by what they were trained from and on."""
+    named = ", ".join(f"`{one['name']}` ({one['licence'] or 'terms unknown'})" for one in start)
+    strictest = ", the strictest of them" if len(start) > 1 else ""
+    terms = (
+        f"Trained from {named}; those terms{strictest} hold for these weights, too. "
+        if named
+        else ""
+    )
+    also = "also " if named else ""
+    return (
+        f"{terms}The licence of the footage above {also}decides what these weights may be used for; "
+        "stsr's own is that of the code alone. State one before you give the weights away (`stsr weights push "
+        "--licence`)."
+    )
 
 
 def _footage(options: Mapping[str, Any]) -> str:

@@ -8,7 +8,8 @@ import math
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
+from pathlib import Path
 from typing import Any, cast
 
 import torch
@@ -16,6 +17,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from stsr_cli.checkpoint import save_weights
 from stsr_cli.errors import InterruptedRun, StsrError, UsageError
+from stsr_cli.hub import Origin, origins
 from stsr_cli.options import TrainOptions
 from stsr_cli.pairs import to_device
 from stsr_cli.training.batches import Share, make_batches
@@ -73,8 +75,13 @@ class Trainer:
         self.on_note = on_note if self.is_main else _ignore  # one process speaks for all
         on_source = on_source if self.is_main else _ignore
         torch.manual_seed(options.seed)
-        stage = build_stage(options)
+        read: dict[str, Path] = {}
+        stage = build_stage(options, read.__setitem__)
         self.system: System = stage.system
+        self.start = tuple(dict.fromkeys(one for item in read.items() for one in origins(*item)))
+        # what was published for the modules is named, too; what the options name wins over it
+        published = tuple(name for name in read if name not in options.init)
+        self.options = options = replace(options, init=(*published, *options.init))
         if data is None:
             with self.accelerator.main_process_first():  # which decodes for all
                 data = load_training_data(options, self.system.scale, on_source, on_note)
@@ -292,7 +299,7 @@ class Trainer:
         return is_saved
 
     def _write_weights(self, status: TrainStatus) -> str:
-        weights = weights_of(cast(System, self.ema.module), self.options, status)
+        weights = weights_of(cast(System, self.ema.module), self.options, status, self.start)
         try:
             save_weights(self.folder.weights_path, weights)
             self.folder.write_card(run_card(as_values(self.options), weights, status))
@@ -326,6 +333,7 @@ class Trainer:
             "num_stale": self.num_stale,
             "rate": self.guard.rate,
             "num_returns": self.guard.num_returns,
+            "start": [asdict(one) for one in self.start],
             "optimizer": self.optimizer.state_dict(),
             "scaler": scaler.state_dict() if scaler is not None else {},
             "random": torch.get_rng_state(),
@@ -344,6 +352,8 @@ class Trainer:
             self.accelerator.scaler.load_state_dict(state["scaler"])
         torch.set_rng_state(state["random"].cpu())
         self.step, self.best = checkpoint.step, state["best"]
+        if "start" in state:  # not in older checkpoints
+            self.start = tuple(Origin(**one) for one in state["start"])
         self.has_weights, self.num_stale = state["has_weights"], state["num_stale"]
         self.elapsed_seconds = state["elapsed_seconds"]
         self.guard.rate, self.guard.num_returns = state["rate"], state["num_returns"]

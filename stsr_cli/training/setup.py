@@ -3,6 +3,7 @@
 import math
 import os
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -13,11 +14,11 @@ from stsr_cli.checkpoint import Weights, load_weights, read_header
 from stsr_cli.device import resolve_device, resolve_dtype
 from stsr_cli.errors import InputError, StsrError, UsageError, WeightsError
 from stsr_cli.extras import install_command
-from stsr_cli.hub import resolve_weights
+from stsr_cli.hub import Origin, resolve_weights
 from stsr_cli.losses import Objective
 from stsr_cli.modules import SpatialModule, TemporalModule
 from stsr_cli.options import Config, ModelOptions, Recipe, TrainOptions
-from stsr_cli.pairs import load_pair
+from stsr_cli.pairs import OnRead, load_pair
 from stsr_cli.registry import Kind, build, name_of
 from stsr_cli.streams import TwoStream
 from stsr_cli.training.cdca import CDCAStage, CoupledAutoEncoders
@@ -65,10 +66,11 @@ def check_options(options: TrainOptions) -> None:
             raise InputError(f"training data {path} does not exist")
 
 
-def build_system(options: TrainOptions) -> System:
+def build_system(options: TrainOptions, on_read: OnRead = lambda name, path: None) -> System:
     """Build both modules, or CDCA, fresh or from `options.init`; of several files that hold one, the last wins.
 
-    A module of another size than the options' configuration is grown to it.
+    A module of another size than the options' configuration is grown to it. `on_read` is told the name and the file of
+    each weights file that is read.
 
     Raises:
         UsageError: an unknown module, or an argument it does not know.
@@ -76,9 +78,14 @@ def build_system(options: TrainOptions) -> System:
     """
     if options.pretrained:
         return load_pair(
-            ModelOptions(options.spatial, options.temporal, options.init, offline=options.offline)
+            ModelOptions(options.spatial, options.temporal, options.init, offline=options.offline),
+            on_read=on_read,
         )
-    files = [load_weights(resolve_weights(name, options.offline)) for name in options.init]
+    files = []
+    for name in options.init:
+        path = resolve_weights(name, options.offline)
+        on_read(name, path)
+        files.append(load_weights(path))
     if options.stage == "cdca":
         found = [weights.cdca for weights in files if weights.cdca is not None]
         _check_used(options, bool(found))
@@ -144,13 +151,13 @@ def _new_cdca(options: TrainOptions) -> CDCA:
         raise UsageError(f"CDCA cannot be built from {dict(config)}: {reason}") from error
 
 
-def build_stage(options: TrainOptions) -> Stage:
-    """The network inside what its stage minimises.
+def build_stage(options: TrainOptions, on_read: OnRead = lambda name, path: None) -> Stage:
+    """The network inside what its stage minimises; `on_read` as for `build_system`.
 
     Raises:
         UsageError, WeightsError: see `build_system`; also a stage without a parameter to train.
     """
-    recipe, system = options.recipe, build_system(options)
+    recipe, system = options.recipe, build_system(options, on_read)
     objective = Objective(
         recipe.consistency_weight,
         recipe.given_weight,
@@ -173,8 +180,13 @@ def build_stage(options: TrainOptions) -> Stage:
     return stage
 
 
-def weights_of(system: System, options: TrainOptions, status: TrainStatus) -> Weights:
-    """What of the network a run writes down: what it trained and what is needed to upscale; how it got there."""
+def weights_of(
+    system: System, options: TrainOptions, status: TrainStatus, start: Sequence[Origin] = ()
+) -> Weights:
+    """What of the network a run writes down: what it trained and what is needed to upscale; how it got there.
+
+    `start`: the weights that it began from, whose terms go on to hold.
+    """
     training = {
         "stage": options.stage,
         "step": status.step,
@@ -183,6 +195,7 @@ def weights_of(system: System, options: TrainOptions, status: TrainStatus) -> We
         **vars(options.recipe),
         "psnr": dict(status.psnr),
         "baseline": dict(status.baseline),
+        "start": [asdict(one) for one in start],
     }
     if isinstance(system, CoupledAutoEncoders):
         return Weights(cdca=system.cdca, training=training)

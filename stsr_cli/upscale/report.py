@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from stsr_cli.hub import licence
+from stsr_cli.hub import TRAINED_FROM, licence
 from stsr_cli.options import StreamChoice
 from stsr_cli.self_score import Choice
 from stsr_cli.text import plural
@@ -122,11 +122,12 @@ class UpscaleReport:
 
     @property
     def terms(self) -> tuple[str, ...]:
-        """What the output may be used for, by the terms of the published weights that made it, a sentence each."""
+        """What the output may be used for, by the terms of the weights that made it, a sentence each."""
         names: dict[str, list[str]] = {}
         for name, path in self.weights:
-            if terms := licence(name, path):
-                names.setdefault(terms, []).append(name)
+            terms, begins, source = (licence(name, path) or "").partition(TRAINED_FROM)
+            if terms:
+                names.setdefault(terms, []).append(f"{name}{begins}{source}")
         return tuple(
             f"the weights {' and '.join(named)} are for {terms} only, and so is the output (stsr weights list)"
             if terms.startswith("non-commercial")

@@ -1,8 +1,12 @@
 """`stsr finetune`: weights adapt to a clip without an original, and never become worse on its held-out part."""
 
+import json
+import tomllib
+
 import pytest
 import torch
 
+from stsr_cli import hub
 from stsr_cli.checkpoint import Weights, load_weights, save_weights
 from stsr_cli.registry import build
 
@@ -56,6 +60,35 @@ def test_weights_gain_on_the_clip_and_upscale_it(finetune, call, clip, start, tm
     assert sum(weights.training["psnr"].values()) == pytest.approx(max(psnr))
     names = ["--spatial", "espcn", "--temporal", "dvf", "--weights", "out/weights.safetensors"]
     call("upscale", clip, "big.mp4", *names, "--scale", "4")
+
+
+def test_the_terms_of_the_start_go_on_to_hold(finetune, call, clip, start, tmp_path):
+    """In the card, the file, the run's end line and its report; of weights that were themselves trained from others."""
+    before = load_weights(start)
+    came_from = {"name": "espcn+dvf", "licence": "non-commercial research"}
+    save_weights(start, Weights(before.spatial, before.temporal, training={"start": [came_from]}))
+    finetune(clip, "--weights", start, "--steps", "4", "--learning-rate", "0.05")
+    weights = "out/weights.safetensors"
+    assert load_weights(tmp_path / weights).training["start"] == [came_from]
+    card = (tmp_path / "out" / "README.md").read_text()
+    assert "Trained from `espcn+dvf` (non-commercial research)" in card
+    names = ["--spatial", "espcn", "--temporal", "dvf", "--weights", weights, "--scale", "1"]
+    ran = call("upscale", clip, "big.mp4", *names, "--report", "run.json")
+    said = f"the weights {weights} (trained from espcn+dvf) are for non-commercial research only"
+    assert said in ran.stderr
+    (used,) = json.loads((tmp_path / "run.json").read_text())["network"]["weights"]
+    assert used["licence"] == "non-commercial research (trained from espcn+dvf)"
+
+
+def test_published_weights_that_a_run_starts_from_are_named(finetune, clip, tmp_path):
+    names = ["--spatial", "espcn", "--temporal", "dvf"]
+    speed = ["--steps", "1", "--batch-size", "2", "--learning-rate", "10"]
+    finetune(clip, *names, *speed, code=1)
+    config = tomllib.loads((tmp_path / "out" / "config.toml").read_text())
+    assert config["init"] == ["espcn+dvf"]
+    path = hub.resolve_weights("espcn+dvf")
+    origin = hub.Origin("espcn+dvf", "non-commercial research")
+    assert hub.origins("espcn+dvf", path) == hub.origins(str(path), path) == (origin,)
 
 
 def test_what_harms_is_not_saved(finetune, clip, tmp_path):

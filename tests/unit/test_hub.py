@@ -7,7 +7,7 @@ import re
 import pytest
 
 from stsr_cli import hub
-from stsr_cli.checkpoint import PARTS, load_weights
+from stsr_cli.checkpoint import PARTS, Weights, load_weights, save_weights
 from stsr_cli.errors import WeightsError
 from stsr_cli.files import sha256
 from stsr_cli.registry import name_of
@@ -183,3 +183,25 @@ def test_the_manifest_gives_the_results_of_the_cards(published):
             (line,) = re.findall(rf"^\| {row} \| (.+) \|$", card, re.MULTILINE)
             psnrs = [float(cell.split(" / ")[0]) for cell in line.split(" | ")]
             assert [one[stream] for one in entry["results"].values()] == psnrs
+
+
+def test_the_strictest_terms_of_what_weights_come_from_count(tmp_path):
+    free, bound = ("a", "Apache-2.0"), ("b", "non-commercial research")
+    for start, terms in (
+        ([free], "Apache-2.0 (trained from a)"),
+        ([free, bound], "non-commercial research (trained from a, b)"),
+        (
+            [("own.safetensors", None), bound],
+            "non-commercial research (trained from own.safetensors, b)",
+        ),
+        ([("own.safetensors", None), free], None),
+        ([], None),
+    ):
+        path = tmp_path / "trained.safetensors"
+        training = {"start": [{"name": name, "licence": licence} for name, licence in start]}
+        save_weights(path, Weights(training=training))
+        assert hub.licence(str(path), path) == terms
+        assert hub.origins(str(path), path) == tuple(hub.Origin(*one) for one in start)
+    save_weights(path, Weights(training={"start": {"senseless": [1]}}))
+    assert hub.licence(str(path), path) is None
+    assert hub.origins(str(path), path) == (hub.Origin("trained.safetensors", None),)
