@@ -16,6 +16,11 @@ def command_line(words: Sequence[str]) -> str:
     return " ".join(map(_windows_word, words))
 
 
+def going_on(words: Sequence[str]) -> str:
+    """A command that goes on with what an earlier one has done, as it is typed; --no-resume would make all anew."""
+    return command_line([word for word in words if word != "--no-resume"])
+
+
 def plural(number: int, what: str) -> str:
     """A number with what is counted: "1 frame", "2 frames"; `what` takes an s, or es behind a sibilant."""
     ending = "es" if what.endswith(("s", "x", "ch", "sh")) else "s"

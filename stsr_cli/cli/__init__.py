@@ -18,7 +18,7 @@ import click
 from stsr_cli import __version__
 from stsr_cli.cli.standard_streams import surviving_streams
 from stsr_cli.errors import InterruptedRun, StsrError
-from stsr_cli.text import command_line
+from stsr_cli.text import command_line, going_on
 
 # Command -> (its file here, help line), so that `stsr --help` imports no command.
 _COMMANDS = {
@@ -112,7 +112,7 @@ class _LazyGroup(click.Group):
             # every process of a distributed run is stopped; the first one says so
             if not isinstance(error, InterruptedRun) or os.environ.get("RANK", "0") == "0":
                 goes_on = isinstance(error, InterruptedRun) and error.goes_on
-                again = f"; to go on: {command_line(['stsr', *ctx.obj])}" if goes_on else ""
+                again = f"; to go on: {going_on(['stsr', *ctx.obj])}" if goes_on else ""
                 click.echo(f"stsr: {error}{again}", err=True)
             sys.exit(error.exit_code)
         except KeyboardInterrupt:

@@ -48,7 +48,7 @@ from stsr_cli.options import (
     UpscaleOptions,
     VariableRate,
 )
-from stsr_cli.text import command_line
+from stsr_cli.text import going_on
 
 _option = option_of(UpscaleOptions, ModelOptions)
 _MANY = ("pattern", "recursive", "halt_on_error", "skip_existing")
@@ -276,7 +276,7 @@ def _ways_out(error: UnfinishedOutput, output: str, words: Sequence[str]) -> str
         called = words[place]
         if Path(output).suffix != target.suffix:
             called = f"{forms[called]}{target}"
-        commands.append(command_line(["stsr", words[0], *options, *before, called, *after]))
+        commands.append(going_on(["stsr", words[0], *options, *before, called, *after]))
     return f"; to join them: {'; or: '.join(commands)}" if commands else ""
 
 

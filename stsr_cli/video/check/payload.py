@@ -33,6 +33,17 @@ def payload(packet: Packet[Any], stream: Stream) -> bytes:
     return data
 
 
+def adts_format(packet: Packet[Any], stream: Stream) -> tuple[int, int] | None:
+    """The rate and the channels that a packet of AAC states, as numbers of ADTS; None: it states none."""
+    context = stream.codec_context
+    head = bytes(memoryview(packet)[:4])
+    if context is None or context.name != "aac" or len(head) < 4:
+        return None
+    if int.from_bytes(head[:2], "big") & _ADTS_MASK != _ADTS_SYNC:
+        return None
+    return head[2] >> 2 & 15, (head[2] & 1) << 2 | head[3] >> 6
+
+
 def _without_channels(data: bytes) -> bytes:
     """AAC without a description of its channels in front, which has a place of its own in other containers."""
     bits = int.from_bytes(data[:16], "big")

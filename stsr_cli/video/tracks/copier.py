@@ -312,6 +312,8 @@ class TrackCopier:
 
     def close(self) -> None:
         """Close the source; safe to repeat."""
+        for lane in self._lanes.values():
+            lane.close()
         self._opened.close()
 
     def _add(self, track: Track, output: OutputContainer, kept: KeptTags | None) -> None:
@@ -353,8 +355,9 @@ class TrackCopier:
     def _mux(self, output: OutputContainer, lane: Lane, packet: Packet[Any] | None) -> None:
         """Mux what becomes of a packet; None: what its converter still holds."""
         if not self._is_sample:
-            for muxed in lane.converted(packet):
-                lane.mux(output, muxed)
+            if packet is None or lane.takes(packet):
+                for muxed in lane.converted(packet):
+                    lane.mux(output, muxed)
             return
         try:
             for muxed in lane.converted(packet):

@@ -14,10 +14,11 @@ from av.packet import Packet
 from av.stream import Stream
 
 from stsr_cli.text import plural
-from stsr_cli.video.check.payload import payload
+from stsr_cli.video.check.payload import adts_format, payload
 from stsr_cli.video.check.verify import ExpectedTrack
 from stsr_cli.video.damage import REFUSALS
 from stsr_cli.video.target import MOV_FAMILY
+from stsr_cli.video.tracks.gate import Gate
 from stsr_cli.video.tracks.plan import Track
 from stsr_cli.video.tracks.recode import Recoder, SubtitleRecoder, VideoCaptions
 from stsr_cli.video.tracks.tags import lowered
@@ -37,6 +38,8 @@ class Lane:
         kept: what the container keeps of its tags and flags; None: it was not tried.
         num_packets: muxed so far.
         num_damaged: packets of the source that could not be decoded, or converted for another reason.
+        num_refused: packets that the container does not store, and that are left out.
+        num_other: packets at another rate or with other channels than the container says of the track.
         digest: of the payload of what was muxed.
         last_dts: of the last one, in ticks of `time_base`.
         pts: of each one, in ticks.
@@ -49,10 +52,14 @@ class Lane:
     kept: KeptTags | None = None
     num_packets: int = 0
     num_damaged: int = 0
+    num_refused: int = 0
+    num_other: int = 0
     digest: Any = field(default_factory=hashlib.sha256)
     last_dts: int | None = None
     pts: array[int] = field(default_factory=lambda: array("q"))
     time_base: Fraction = Fraction(1)
+    _gate: Gate | None = None
+    _format: tuple[int, int] | None = None  # of the first packet; see `adts_format`
 
     def converted(self, packet: Packet[Any] | None) -> list[Packet[Any]]:
         """What becomes of a packet of the source; None: what the converter still holds.
@@ -70,6 +77,8 @@ class Lane:
     def mux(self, output: OutputContainer, packet: Packet[Any]) -> None:
         """Mux a packet of the output's codec and take note of it."""
         self._order(packet)
+        self._lengthen(packet)
+        self.last_dts = packet.dts
         self.num_packets += 1
         self.digest.update(payload(packet, self.output))
         assert packet.pts is not None
@@ -77,6 +86,31 @@ class Lane:
         self.time_base = packet.time_base
         packet.stream = self.output
         output.mux(packet)
+
+    def takes(self, packet: Packet[Any]) -> bool:
+        """Whether the container stores a packet of the source; one that it does not is left out and counted.
+
+        Of sound and pictures that are copied: a lost part of a stream makes packets that are none.
+        """
+        if self.recoder is not None or self.track.kind not in ("audio", "video"):
+            return True
+        format_name = self.output.container.format.name
+        if self._gate is None:
+            self._gate = Gate(format_name, packet.stream)
+        self._order(packet)
+        if not self._gate.takes(packet):
+            self.num_refused += 1
+            return False
+        sound = adts_format(packet, packet.stream)
+        self._format = self._format or sound
+        if sound != self._format and format_name != "mpegts":  # which keeps the header of each
+            self.num_other += 1
+        return True
+
+    def close(self) -> None:
+        """Close what is open; safe to repeat."""
+        if self._gate is not None:
+            self._gate.close()
 
     def stand_in(self) -> Packet[Any] | None:
         """A packet as the track might have one, for a trial without one of its own; None: only text and data do."""
@@ -127,10 +161,20 @@ class Lane:
     @property
     def damage(self) -> list[str]:
         """What of it could not be read, a sentence each."""
-        if not self.num_damaged:
-            return []
-        number = plural(self.num_damaged, "packet")
-        return [f"{self.track.name}: {number} could not be decoded and left a gap"]
+        name, found = self.track.name, []
+        if self.num_damaged:
+            number = plural(self.num_damaged, "packet")
+            found.append(f"{name}: {number} could not be decoded and left a gap")
+        if self.num_refused:
+            number = plural(self.num_refused, "packet")
+            found.append(f"{name}: {number} could not be stored and left a gap")
+        if self.num_other:
+            number = plural(self.num_other, "packet")
+            found.append(
+                f"{name}: {number} at another sampling rate or with other channels than the first one sound wrong in "
+                "players; a .ts keeps them right, a .webm converts them"
+            )
+        return found
 
     @property
     def start(self) -> Fraction | None:
@@ -169,7 +213,15 @@ class Lane:
             packet.dts = previous + step * _ticks(self.output, packet)
         if packet.pts is None or packet.pts < packet.dts:
             packet.pts = packet.dts
-        self.last_dts = packet.dts
+
+    def _lengthen(self, packet: Packet[Any]) -> None:
+        """Give sound without a length that of the packet before: MP4's readers leave out a last one of no length.
+
+        Matroska says none of a codec that FFmpeg has no parser for, such as ALAC.
+        """
+        if self.track.kind == "audio" and not packet.duration and self.last_dts is not None:
+            assert packet.dts is not None
+            packet.duration = packet.dts - self.last_dts
 
 
 def is_hidden(packet: Packet[Any], format_name: str) -> bool:

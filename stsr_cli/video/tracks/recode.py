@@ -10,6 +10,7 @@ from typing import Any, Protocol
 import av
 import numpy as np
 from av.audio.frame import AudioFrame
+from av.audio.resampler import AudioResampler
 from av.audio.stream import AudioStream
 from av.codec import Codec
 from av.container import OutputContainer
@@ -116,6 +117,8 @@ class AudioRecoder:
         self._output: AudioStream | None = None
         self.begin: Fraction | None = None
         self._end: int | None = None  # of what was encoded, in samples of the source
+        self._first: AudioFrame | None = None  # whose rate, channels and format all others get
+        self._resampler: tuple[tuple[Any, ...], AudioResampler] | None = None  # from which format
 
     def add_to(self, output: OutputContainer) -> Stream:
         """See `Recoder`."""
@@ -145,10 +148,23 @@ class AudioRecoder:
         assert self._output is not None
         packets: list[Packet[Any]] = []
         for frame in self._stream.decode(packet):
-            placed = self._placed(frame)
-            if placed is not None:
-                packets += self._output.encode(placed)
+            for alike in self._alike(frame):
+                placed = self._placed(alike)
+                if placed is not None:
+                    packets += self._output.encode(placed)
         return packets if packet is not None else packets + self._output.encode(None)
+
+    def _alike(self, frame: AudioFrame) -> list[AudioFrame]:
+        """A decoded frame at the rate and with the channels of the first: parts joined in a file may have others."""
+        first = self._first = self._first or frame
+        kind = _kind(frame)
+        if kind == _kind(first):
+            self._resampler = None
+            return [frame]
+        if self._resampler is None or self._resampler[0] != kind:
+            made = AudioResampler(first.format, first.layout, first.sample_rate)
+            self._resampler = (kind, made)
+        return self._resampler[1].resample(frame)
 
     def _placed(self, frame: AudioFrame) -> AudioFrame | None:
         """A decoded frame at its place in samples, cut where it begins too early; None: nothing of it is left."""
@@ -170,6 +186,10 @@ class AudioRecoder:
         frame.pts, frame.time_base = first, Fraction(1, rate)
         self._end = first + frame.samples
         return frame
+
+
+def _kind(frame: AudioFrame) -> tuple[str, str, int]:
+    return frame.format.name, frame.layout.name, frame.sample_rate
 
 
 def _without_first(frame: AudioFrame, num_samples: int) -> AudioFrame:
