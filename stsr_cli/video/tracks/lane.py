@@ -24,6 +24,11 @@ from stsr_cli.video.tracks.recode import Recoder, SubtitleRecoder, VideoCaptions
 from stsr_cli.video.tracks.tags import lowered
 from stsr_cli.video.trial import codec_of
 
+_ONE_FORMAT = (
+    *MOV_FAMILY,
+    "matroska",
+    "flv",
+)  # say once of a track of AAC what ADTS says in each packet
 KeptTags = tuple[dict[str, str], int]  # by key in lower case, and FFmpeg's disposition
 
 
@@ -98,12 +103,12 @@ class Lane:
         if self._gate is None:
             self._gate = Gate(format_name, packet.stream)
         self._order(packet)
-        if not self._gate.takes(packet):
+        sound = adts_format(packet, packet.stream)
+        if (self._format and not sound) or not self._gate.takes(packet):
             self.num_refused += 1
             return False
-        sound = adts_format(packet, packet.stream)
         self._format = self._format or sound
-        if sound != self._format and format_name != "mpegts":  # which keeps the header of each
+        if sound != self._format and format_name in _ONE_FORMAT:
             self.num_other += 1
         return True
 
