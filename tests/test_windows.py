@@ -172,7 +172,7 @@ def test_a_result_whose_name_is_open_elsewhere_is_kept(stsr, clip, tmp_path) -> 
         failed = stsr("upscale", "in.mp4", "out.mp4", *FAST, "-y", code=1)
         player.communicate()
     assert b"out (2).mp4" in failed.stderr
-    assert names(tmp_path) == ["in.mp4", "out (2).mp4", "out.mp4"]
+    assert names(tmp_path) == ["in.mp4", "out (2).mp4", "out.mp4", "out.mp4.stsr"]
     assert num_frames(tmp_path / "out (2).mp4") == 12
 
 

@@ -322,7 +322,8 @@ class Journal:
 
     def remove(self) -> None:
         """Close the journal and delete the folder; its lock, which is held meanwhile, is the last to go."""
-        self._file.close()
+        with contextlib.suppress(OSError):  # what it could not write is not missed
+            self._file.close()
         shutil.rmtree(self.folder, ignore_errors=True)  # Windows leaves the lock, which is open
         self._lock.release(remove=True)
         with contextlib.suppress(OSError):
@@ -334,9 +335,13 @@ class Journal:
         self._read()
         self._file = (self.folder / _NAME).open("ab")
         if not self._file.tell():
-            self._append(self._header())
-            sync(self.folder)
-            sync(self.folder.absolute().parent)
+            try:
+                self._append(self._header())
+                sync(self.folder)
+                sync(self.folder.absolute().parent)
+            except OSError:
+                self.remove()  # it has nothing that another run could use
+                raise
 
     def _append(self, line: Mapping[str, Any]) -> None:
         self._file.write(json.dumps(line).encode() + b"\n")

@@ -247,7 +247,8 @@ def _decodable(container: InputContainer, places: Mapping[int, int]) -> set[int]
     packets = container.demux([container.streams[place] for place in left])
     for packet in itertools.islice(packets, _MOST_DECODED):
         with suppress(*REFUSALS):
-            if packet.stream_index in left and packet.decode():
+            # what an edit list hides is decoded and dropped
+            if packet.stream_index in left and (packet.is_discard or packet.decode()):
                 able.add(left.pop(packet.stream_index))
         if not left:
             break

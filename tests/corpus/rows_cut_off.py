@@ -10,7 +10,7 @@ ROWS = [
         "MP4 that ends before its index",
         clips.truncated("in.mp4", 0.5),
         "refused",
-        (refused(4, ["cannot read"]),),
+        (refused(4, ["is no video that can be read"]),),
         output="out.mp4",
         code=4,
     ),

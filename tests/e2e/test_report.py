@@ -140,4 +140,8 @@ def test_a_failed_run_leaves_no_report(call, make_clip, tmp_path, monkeypatch):
     monkeypatch.setattr(VideoWriter, "_mux", lossy)
     said = call("upscale", "in.mkv", "out.mkv", *FAST, "--report", "run.json", code=1).stderr
     assert "frames: 5 instead of 6" in said
-    assert {path.name for path in tmp_path.iterdir()} == {"in.mkv", "out.unverified.mkv"}
+    assert {path.name for path in tmp_path.iterdir()} == {
+        "in.mkv",
+        "out.mkv.stsr",
+        "out.unverified.mkv",
+    }

@@ -188,7 +188,7 @@ def test_a_cell_that_fails_ends_the_run_with_its_reason(options):
         (["fig4", "--labeled", "nowhere"], "nowhere does not exist"),
         (["fig7"], "'fig7' is not one of 'fig4'"),
         (["fig4", "--seeds", "0"], "--seeds"),
-        ([], "Missing argument 'FIGURE...'"),
+        ([], "missing argument 'FIGURE...'"),
     ],
 )
 def test_bad_input(tmp_path, monkeypatch, arguments, words):

@@ -289,7 +289,7 @@ def test_any_file_name_is_a_file_name(make_clip, tmp_path, monkeypatch, name):
     [
         ("out", FAST, "no container is known"),
         ("out.xyz", FAST, "no container is known"),
-        ("out.png", FAST, "keeps no timestamps"),
+        ("out.png", FAST, "would be a single image"),
         ("out.avi", FAST, "keeps no timestamps"),
         ("no/out.mp4", FAST, "the folder of .* does not exist"),
         ("folder", FAST, "is a folder"),

@@ -199,7 +199,7 @@ def test_an_output_that_is_no_plain_file_stays(call, tmp_path, overwrite):
 
 
 def test_a_source_that_vanishes_or_grows_while_it_is_read(call, make_clip, tmp_path, monkeypatch):
-    from stsr_cli.upscale import engine
+    from stsr_cli.upscale import segment_task as engine
 
     clip = make_clip("in.mkv", num_frames=30)
     call("upscale", *FAST, "in.mkv", "whole.mkv")
