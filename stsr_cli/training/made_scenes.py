@@ -14,7 +14,8 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
-from stsr_cli.ops import to_pixels, to_tensor
+from stsr_cli.data import degrade
+from stsr_cli.ops import imresize, to_pixels, to_tensor
 from stsr_cli.training.drawings import Generator, draw_overlay, draw_shape
 
 Pixels = NDArray[np.uint8]
@@ -127,7 +128,7 @@ class Scene:
         if self.grain is not None:
             frames = frames + self.grain
         if self.overlay is not None:
-            frames = frames + self.overlay[3] * (self.overlay[:3] - frames)
+            frames = _overlaid(frames, self.overlay)
         return frames.clamp(0, 1)
 
     def _exposed(self, t: float, side: int) -> Tensor:
@@ -158,6 +159,37 @@ def made_triplet(rng: Generator, draw: DrawPicture, side: int, scale: int) -> Pi
         frame = to_pixels(scene.frames(side)[1])
         return np.stack([frame] * len(TIMES))
     return to_pixels(draw_scene(rng, draw, side, scale).frames(side))
+
+
+def captioned(rng: Generator, picture: Pixels, scale: int) -> tuple[Pixels, Pixels]:
+    """A picture under an overlay, as a network gets it and as it should become.
+
+    Half of the overlays are drawn in the small picture, as those of low-resolution video are: their letters are sharper
+    than anything that was made smaller, and what they should become is their enlargement.
+
+    Args:
+        rng: everything is drawn from it.
+        picture: (scale*n, scale*n, 3) uint8.
+        scale: how many times smaller a network gets it.
+
+    Returns:
+        (n, n, 3) and (scale*n, scale*n, 3) uint8.
+    """
+    side = len(picture)
+    if rng.random() < 0.5:
+        overlay = draw_overlay(rng, side, scale)
+        hr_picture = to_pixels(_overlaid(to_tensor(picture), overlay).clamp(0, 1))
+        return degrade(hr_picture, scale), hr_picture
+    overlay = draw_overlay(rng, side // scale, 1)
+    lr_picture = to_pixels(_overlaid(to_tensor(degrade(picture, scale)), overlay).clamp(0, 1))
+    painted = torch.cat((overlay[:3] * overlay[3], overlay[3:]))[None]
+    colour, alpha = imresize(painted, (side, side))[0].clamp(0, 1).split((3, 1))
+    return lr_picture, to_pixels((to_tensor(picture) * (1 - alpha) + colour).clamp(0, 1))
+
+
+def _overlaid(images: Tensor, overlay: Tensor) -> Tensor:
+    """(..., 3, H, W) images under an RGBA one."""
+    return images + overlay[3] * (overlay[:3] - images)
 
 
 def _still(scene: Scene) -> Scene:

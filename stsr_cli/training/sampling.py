@@ -21,7 +21,7 @@ from torch.utils.data import DataLoader, Dataset
 from stsr_cli.data import Clip, Frames, Pixels, degrade
 from stsr_cli.errors import StsrError, UsageError
 from stsr_cli.ops import to_tensor
-from stsr_cli.training.made_scenes import made_triplet
+from stsr_cli.training.made_scenes import captioned, made_triplet
 
 T = TypeVar("T")
 _Sample = tuple[Pixels, Pixels, bool]  # low and high resolution, and whether that is there
@@ -106,7 +106,10 @@ class Sampler:
         return self._gather(step, batch_size, first, self._triplet)
 
     def singles(self, step: int, batch_size: int, first: int = 0) -> Batch:
-        """Samples first, first + 1, ... of a step, one frame each, `stills_share` of them from still images."""
+        """Samples first, first + 1, ... of a step, one frame each, `stills_share` of them from still images.
+
+        `made_share` of them are under captions and the like.
+        """
         return self._gather(step, batch_size, first, self._single)
 
     def _triplet(self, rng: np.random.Generator) -> _Sample:
@@ -115,6 +118,8 @@ class Sampler:
         return self._crop(rng, *self._pick_triplet(rng))
 
     def _single(self, rng: np.random.Generator) -> _Sample:
+        if self.made_share and rng.random() < self.made_share:
+            return self._captioned(rng)
         return self._crop(rng, *self._pick_single(rng))
 
     def _made(self, rng: np.random.Generator) -> _Sample:
@@ -125,6 +130,17 @@ class Sampler:
         lr_inside, hr_inside = (slice(rim, -rim) for rim in (margin, margin * self.scale))
         lr_frames = degrade(hr_frames, self.scale)[:, lr_inside, lr_inside]
         return lr_frames, hr_frames[:, hr_inside, hr_inside], True
+
+    def _captioned(self, rng: np.random.Generator) -> _Sample:
+        """A picture under captions or the like, of the size of a crop."""
+        margin = _MADE_MARGIN
+        side = (self.crop + 2 * margin) * self.scale
+        picture = self._draw_picture(rng, side, side)
+        rims = [(0, side - length) for length in picture.shape[:2]]
+        picture = np.pad(picture, (*rims, (0, 0)), mode="reflect")
+        lr_frame, hr_frame = captioned(rng, picture, self.scale)
+        lr_inside, hr_inside = (slice(rim, -rim) for rim in (margin, margin * self.scale))
+        return lr_frame[None, lr_inside, lr_inside], hr_frame[None, hr_inside, hr_inside], True
 
     def _draw_picture(self, rng: np.random.Generator, height: int, width: int) -> Pixels:
         """A part of a high-resolution frame, at most as large as asked for."""
