@@ -124,7 +124,10 @@ def load_weights(path: Path) -> Weights:
         WeightsError: see `read_header`; also a module this version does not have, tensors that do not fit it, or NaN.
     """
     header = read_header(path)
-    tensors = read_safetensors(path)
+    tensors = {
+        name: tensor.float() if tensor.dtype in _HALVES else tensor
+        for name, tensor in read_safetensors(path).items()
+    }
     for name, tensor in tensors.items():
         if not (tensor.float() if tensor.is_floating_point() else tensor).isfinite().all():
             raise WeightsError(
@@ -134,8 +137,8 @@ def load_weights(path: Path) -> Weights:
     for part in PARTS:
         if part in header:
             its_tensors = {
-                name.removeprefix(f"{part}."): t.float() if t.dtype in _HALVES else t
-                for name, t in tensors.items()
+                name.removeprefix(f"{part}."): tensor
+                for name, tensor in tensors.items()
                 if name.startswith(f"{part}.")
             }
             built[part] = _build(path, part, header[part], its_tensors)

@@ -38,8 +38,9 @@ class Choice:
         stream: t2s or s2t.
         num_pairs: pairs of frames measured; 0 where there was nothing to measure.
         psnr_rgb: mean over them in dB: t2s, s2t and mean (of both frames, before clamping); empty without pairs.
-        error: standard error in dB of what s2t has more than t2s; infinite for a single pair.
+        error: standard error in dB of what one stream has more than the other; infinite for a single pair.
         scale: how much smaller than the video they were.
+        usual: the stream that costs less, and is taken where the other is not clearly better.
         why: why nothing was measured; "" where something was.
     """
 
@@ -49,6 +50,7 @@ class Choice:
     error: float = math.inf
     scale: int = 1
     why: str = ""
+    usual: Stream = "t2s"
 
     def __str__(self) -> str:
         if self.why:
@@ -57,12 +59,14 @@ class Choice:
             f"on {self.num_pairs} sampled pairs of the clip at 1/{self.scale} of its size; the mean of both would give "
             f"{self.psnr_rgb['mean'] - self.psnr_rgb[self.stream]:+.2f} dB"
         )
-        gain = self.psnr_rgb["s2t"] - self.psnr_rgb["t2s"]
-        if self.stream == "s2t":
-            return f"stream auto: s2t, {gain:+.2f} dB over t2s {where}"
+        usual, other = self.usual, _other(self.usual)
+        gain = self.psnr_rgb[other] - self.psnr_rgb[usual]
+        if self.stream == other:
+            return f"stream auto: {other}, {gain:+.2f} dB over {usual} {where}"
         if gain < _MIN_GAIN:
-            return f"stream auto: t2s, {abs(gain):+.2f} dB over s2t {where}"
-        return f"stream auto: t2s, since {gain:+.2f} dB of s2t may be chance (error {self.error:.2f} dB) {where}"
+            return f"stream auto: {usual}, {abs(gain):+.2f} dB over {other} {where}"
+        chance = f"{gain:+.2f} dB of {other} may be chance (error {self.error:.2f} dB)"
+        return f"stream auto: {usual}, since {chance} {where}"
 
 
 def choose_stream(
@@ -74,9 +78,10 @@ def choose_stream(
 ) -> Choice:
     """Measure both streams on pairs spread over a video and take the better one.
 
-    t2s costs less, so that s2t must be better by more than the standard error of that. Measured on 21 clips at two
-    speeds with known originals: that is 0.04 to 0.16 dB better than taking s2t whenever it is ahead, 0.18 to 0.24 dB
-    better than always t2s, and 0.01 to 0.04 dB below the better stream of every clip.
+    The stream that costs more must be better by more than the standard error of that: t2s where f_T finds motion in
+    small frames for both, else s2t. The latter was measured on 21 clips at two speeds with known originals: it is 0.04
+    to 0.16 dB better than taking s2t whenever it is ahead, 0.18 to 0.24 dB better than always t2s, and 0.01 to 0.04 dB
+    below the better stream of every clip.
 
     Args:
         model: its modules, on `device` in `dtype`; its factors are not used.
@@ -89,9 +94,10 @@ def choose_stream(
         InputError: the video is damaged at one of these places.
     """
     scale = model.spatial.scale
+    usual: Stream = "s2t" if model.temporal.finds_motion else "t2s"
     if min(source.width, source.height) < _MIN_SIDE * scale:
         size, least = f"{source.width}x{source.height}", _MIN_SIDE * scale
-        return Choice("t2s", why=f"the clip has {size} pixels, and {least}x{least} are the least")
+        return Choice(usual, why=f"the clip has {size} pixels, and {least}x{least} are the least")
     streams = TwoStream(model.spatial, model.temporal)
     scores: dict[str, list[float]] = {"t2s": [], "s2t": [], "mean": []}
     places = _places(source)
@@ -102,13 +108,18 @@ def choose_stream(
                 scores[name].append(score)
         on_pair(index + 1, len(places))
     if not scores["t2s"]:
-        return Choice("t2s", why="no three frames of the clip move evenly and without a cut")
+        return Choice(usual, why="no three frames of the clip move evenly and without a cut")
     mean = {name: float(np.mean(values)) for name, values in scores.items()}
-    gains = np.subtract(scores["s2t"], scores["t2s"])
+    other = _other(usual)
+    gains = np.subtract(scores[other], scores[usual])
     num_pairs = len(gains)
     error = float(gains.std(ddof=1)) / math.sqrt(num_pairs) if num_pairs > 1 else math.inf
-    stream: Stream = "s2t" if gains.mean() >= max(error, _MIN_GAIN) else "t2s"
-    return Choice(stream, num_pairs, mean, error, scale)
+    stream = other if gains.mean() >= max(error, _MIN_GAIN) else usual
+    return Choice(stream, num_pairs, mean, error, scale, usual=usual)
+
+
+def _other(stream: Stream) -> Stream:
+    return "t2s" if stream == "s2t" else "s2t"
 
 
 def _places(source: SourceInfo) -> list[int]:

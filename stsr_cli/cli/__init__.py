@@ -34,8 +34,8 @@ _COMMANDS = {
 }
 
 _TERMS = (
-    "The code is Apache-2.0. The default weights are for non-commercial research only, and so is what you make with\n"
-    "them; `stsr weights list` says which terms each weights file has, and where they are."
+    "The code is Apache-2.0, and so are the default weights. The others that ship (fast, espcn+dvf, cdca) are for\n"
+    "non-commercial research only, and so is what you make with them; `stsr weights list` has the terms of each."
 )
 
 _VERSION = f"%(prog)s, version %(version)s\n{_TERMS}"

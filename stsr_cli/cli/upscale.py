@@ -131,8 +131,8 @@ _what_is_computed = section(
     _option(
         "--stream",
         type=click.Choice(get_args(StreamChoice)),
-        help="t2s interpolates, then upscales; s2t the other way round, with finer detail; both: their mean, at the "
-        "cost of both; auto measures both on pairs sampled from INPUT and takes the better one.",
+        help="s2t upscales, then interpolates, which is sharper; t2s the other way round, which is faster unless f_T "
+        "is rife; both: their mean; auto measures both on pairs sampled from INPUT and takes the better one.",
     ),
     _option(
         "--disagreement",

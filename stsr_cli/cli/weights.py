@@ -57,7 +57,7 @@ def list_weights(is_json: bool) -> None:
             ]
             for name, entry in entries.items()
         ],
-        "PSNR: RGB, dB, of the frame in between, 4x, T->S of a pair, on Vid4 / Middlebury.",
+        "PSNR: RGB, dB, of the frame in between, 4x, S->T of a pair, on Vid4 / Middlebury.",
     )
     click.echo(
         f"Non-commercial research: the weights, and what you make with them, are for that only; {hub.terms_file()}",
@@ -82,7 +82,7 @@ def _text(path: Path | None) -> str | None:
 
 def _psnr(entry: dict[str, Any], dataset: str) -> str:
     results = entry.get("results", {}).get(dataset, {})
-    value = results.get("t2s", results.get("cdca"))
+    value = results.get("s2t", results.get("cdca"))
     return "-" if value is None else f"{value:.2f}"
 
 

@@ -105,7 +105,7 @@ class ModelOptions:
     weights: tuple[str, ...] = ()
     system: System = "streams"
     offline: bool = False
-    stream: StreamChoice = "t2s"
+    stream: StreamChoice = "s2t"
     device: str = "auto"
     precision: Precision = "auto"
 

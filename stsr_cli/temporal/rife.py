@@ -7,7 +7,7 @@ nothing.
 
 The blocks find motion, and the last one looks at the frames that are to show it, too, if they are larger: flow and mask
 are enlarged for that (Dutta et al., CVPR Workshops 2021, enlarge them by a small network). A block of a scale below 1,
-which would have to enlarge the frames, looks only there.
+which would have to enlarge the frames, looks only there. `refines_large=False` leaves that look out.
 
 The authors' later networks fit: RIFE 4.0 as `scales=(8, 4, 2, 1), num_channels=(192, 128, 96, 64), num_convs=8,
 num_refine_channels=0`, and 4.6 with `is_body_residual=False, tail_factor=4` besides.
@@ -146,6 +146,7 @@ class RIFE(TemporalModule):
         sampling: Literal["bilinear", "bicubic"] = "bilinear",
         is_body_residual: bool = True,
         tail_factor: int = 2,
+        refines_large: bool = True,
     ) -> None:
         """Set up a network of random weights.
 
@@ -158,6 +159,8 @@ class RIFE(TemporalModule):
             sampling: of the frames that are fused.
             is_body_residual: the body of a block adds to its input.
             tail_factor: by which a block's last convolution enlarges, 2 or 4.
+            refines_large: the last block and the refinement look at frames that are larger than those of the motion,
+                too; else such frames are only warped and fused, which takes little more than half the time.
         """
         super().__init__(
             {
@@ -169,12 +172,13 @@ class RIFE(TemporalModule):
                 "sampling": sampling,
                 "is_body_residual": is_body_residual,
                 "tail_factor": tail_factor,
+                "refines_large": refines_large,
             }
         )
         # the coarsest block halves its image four times: twice, and by its scale
         coarsest = max(1, int(max(scales)))
         self.card = replace(RIFE.card, multiple_of=4 * coarsest, min_size=8 * coarsest)
-        self.sampling = sampling
+        self.sampling, self.refines_large = sampling, refines_large
         # at least one, and at most one that waits for larger frames
         self.num_coarse = len(scales) - (len(scales) > 1 and scales[-1] < 1)
         self.blocks = nn.ModuleList(
@@ -243,6 +247,8 @@ class RIFE(TemporalModule):
     def render(
         self, frame0: Tensor, frame1: Tensor, motion: Tensor, t: float = 0.5, ratio: int = 1
     ) -> Tensor:
+        if ratio > 1 and not self.refines_large:
+            return self._fuse(frame0, frame1, motion, self.sampling)
         if ratio > 1 and len(self.blocks) > 1:
             half0, half1, half = (
                 _resize(image, 1 / _HALF) for image in (frame0, frame1, _scaled(motion, 1 / _HALF))

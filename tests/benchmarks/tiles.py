@@ -38,7 +38,7 @@ def frame(path: Path) -> Tensor:
 
 def reach(folders: list[Path]) -> None:
     """How much of the picture beside a cut changes, by the distance from it: the largest change of all folders."""
-    for name in ("span-rife", "espcn-dvf"):
+    for name in ("span-rife", "fast", "espcn-dvf"):
         weights = load_weights(WEIGHTS / f"{name}.safetensors")
         assert weights.spatial is not None
         assert weights.temporal is not None

@@ -134,7 +134,7 @@ def test_commands_that_cannot_be_read_are_refused(clip: Path) -> None:
 def test_stsr_itself_as_a_command(run_stsr, clip: Path) -> None:
     stsr = Path(sys.executable).with_name("stsr")
     result = run_stsr(
-        *("eval", clip, "--system", "streams", "--stream", "t2s", "--json", "--protocol", "stvsr"),
+        *("eval", clip, "--system", "streams", "--stream", "s2t", "--json", "--protocol", "stvsr"),
         *("--external", f"self={shlex.quote(str(stsr))} upscale {{in}} {{out}} --codec ffv1 -q"),
         *("--external", "broken=false {in} {out}"),
     )

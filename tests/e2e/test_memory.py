@@ -82,7 +82,7 @@ def test_max_memory_makes_tiles_and_says_so(call, tmp_path, demo_clip, stream):
     options = ["--stream", stream, "--end", "0.1"]
     call("upscale", demo_clip, "whole/", *options)
     done = call(
-        "upscale", demo_clip, "tiles/", *options, "--max-memory", "180MB", "--report", "r.json"
+        "upscale", demo_clip, "tiles/", *options, "--max-memory", "130MB", "--report", "r.json"
     )
     told = [line for line in done.stderr.splitlines() if line.startswith("note: ")]
     if stream == "t2s":

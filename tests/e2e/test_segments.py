@@ -341,7 +341,7 @@ def test_what_changed_is_refused_and_said(long_clip, make_clip, tmp_path, call):
         (("--scale", 1), "options scale was 4 and is 1"),
         (("--segment", 2), "options segment was 1 and is 2"),
         (("--cut", "off"), "options cut was hold and is off"),
-        (("--stream", "s2t"), "options stream was t2s and is s2t"),
+        (("--stream", "t2s"), "options stream was s2t and is t2s"),
     ]:
         result = call("upscale", *LONG, *options, code=2)
         assert words in result.stderr
