@@ -4,10 +4,11 @@ import numpy as np
 import pytest
 import torch
 
+from stsr_cli.data import degrade
 from stsr_cli.ops import to_pixels, to_tensor
 from stsr_cli.training import made_scenes
 from stsr_cli.training.drawings import draw_overlay, draw_shape
-from stsr_cli.training.made_scenes import Layer, Scene, Wave, draw_scene, made_triplet
+from stsr_cli.training.made_scenes import Layer, Scene, Wave, captioned, draw_scene, made_triplet
 from stsr_cli.training.sampling import Sampler
 
 SIDE = 64
@@ -148,3 +149,23 @@ def test_scenes_need_no_more_of_a_picture_than_there_is(picture):
     small = to_pixels(picture[:, :20, :30])
     frames = made_triplet(np.random.default_rng(5), lambda rng, height, width: small, SIDE, 4)
     assert frames.shape == (3, SIDE, SIDE, 3)
+
+
+def test_a_captioned_picture_is_small_and_large_alike() -> None:
+    """Where no overlay is, both are the picture; where one is, the enlarged small one is near the large one."""
+    picture = to_pixels(torch.rand(1, 3, 16, 16).repeat_interleave(16, 2).repeat_interleave(16, 3))[
+        0
+    ]
+    kinds = set()
+    for seed in range(12):
+        rng = np.random.default_rng(seed)
+        lr_picture, hr_picture = captioned(rng, picture, 4)
+        assert lr_picture.shape == (64, 64, 3)
+        assert hr_picture.shape == picture.shape
+        again = captioned(np.random.default_rng(seed), picture, 4)
+        assert np.array_equal(again[0], lr_picture)
+        assert np.array_equal(again[1], hr_picture)
+        difference = np.abs(degrade(hr_picture, 4).astype(int) - lr_picture)
+        kinds.add(difference.max() == 0)
+        assert difference.mean() < 20
+    assert kinds == {True, False}, "drawn in the large picture, and in the small one"
