@@ -72,10 +72,12 @@ def read_header(path: Path) -> dict[str, Any]:
     try:
         with safe_open(path, framework="pt") as file:
             metadata = file.metadata() or {}
-    except (OSError, SafetensorError) as error:
+    except SafetensorError as error:
         raise WeightsError(
-            f"cannot read weights {path}: {error}; expected a .safetensors file"
+            f"cannot read weights {path}: the file is damaged, cut short or no .safetensors file; fetch it again"
         ) from error
+    except OSError as error:
+        raise WeightsError(f"cannot read weights {path}: {error}") from error
     if _FORMAT not in metadata:
         raise WeightsError(f"{path} holds no stsr weights (its header has no {_FORMAT!r})")
     try:

@@ -7,6 +7,7 @@ its cache atomically and under a lock, and obeys HF_ENDPOINT, HF_HOME, HF_TOKEN,
 """
 
 import contextlib
+import difflib
 import errno
 import logging
 import os
@@ -246,8 +247,10 @@ def _find(name: str) -> Path | HubFile:
         return Path(name)
     entry = _entry(name)
     if entry is None:
+        close = difflib.get_close_matches(name, manifest(), n=1)
+        meant = f"did you mean {close[0]!r}? " if close else ""
         raise WeightsError(
-            f"no weights {name!r}; published: {', '.join(sorted(manifest()))}; "
+            f"no weights {name!r}; {meant}published: {', '.join(sorted(manifest()))}; "
             "or give a .safetensors path, or hf:OWNER/REPO:FILE"
         )
     if "repo" in entry:

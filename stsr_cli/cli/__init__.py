@@ -38,6 +38,13 @@ _TERMS = (
     "non-commercial research only, and so is what you make with them; `stsr weights list` has the terms of each."
 )
 
+# Options of other programs -> what to do here.
+_OF_OTHERS = {
+    "i": "INPUT is named without it; leave it out",
+    "input": "INPUT is named without it; leave it out",
+    "width": "give --size 1920x1080, or --height 1080 and the width follows",
+}
+
 _VERSION = f"%(prog)s, version %(version)s\n{_TERMS}"
 
 
@@ -129,11 +136,17 @@ def _usage_in_one_line() -> Iterator[None]:
         raise
     except click.UsageError as error:
         message = " ".join(error.format_message().split()).rstrip(".")
+        command = error.ctx.info_name if error.ctx is not None else None
+        if isinstance(error, click.NoSuchOption) and command in ("upscale", "probe"):
+            advice = _OF_OTHERS.get(error.option_name.lstrip("-"))
+            message = f"no such option: {error.option_name}; {advice}" if advice else message
         message = message.replace("a valid integer range", "a whole number")
         message = message.replace("a valid float range", "a number")
         if ";" not in message and error.ctx is not None:
             message += f"; {error.ctx.command_path} --help lists what there is"
-        click.echo(f"stsr: {message[:1].lower()}{message[1:]}", err=True)
+        if not message[:2].isupper():  # the name of an argument, such as INPUT
+            message = f"{message[:1].lower()}{message[1:]}"
+        click.echo(f"stsr: {message}", err=True)
         sys.exit(error.exit_code)
 
 

@@ -81,6 +81,8 @@ def sort_arguments(
         raise click.UsageError(
             f"Missing argument 'OUTPUT'; write: {command_line(upscale_command(list(paths)))}"
         )
+    if is_output_named and len(paths) == 3 and not Path(paths[1]).exists() and not has_pattern:
+        raise click.UsageError(f"OUTPUT was named twice: {paths[1]} and {paths[2]}; leave one out")
     first, last = tuple(map(Path, paths[:-1])), paths[-1]
     is_batch = len(first) > 1 or has_pattern or values["recursive"]
     is_folder = last.endswith(("/", os.sep)) or Path(last).is_dir()
@@ -106,8 +108,8 @@ def sort_arguments(
     return Arguments(first, last, is_batch=True)
 
 
-def refuse_second_input(source: Path, target: Path) -> None:
-    """Refuse an output that exists and looks like a second input.
+def refuse_second_input(source: Path, target: Path, *, is_output_named: bool) -> None:
+    """Refuse an output that exists and looks like a second input; `is_output_named`: -o said that it is the output.
 
     Raises:
         UsageError: it is a file other than the input.
@@ -116,9 +118,8 @@ def refuse_second_input(source: Path, target: Path) -> None:
         return
     from stsr_cli.video.probe import shown
 
-    raise UsageError(
-        f"{shown(target)} exists; -y replaces it (several inputs go into a folder: name it last, as out/)"
-    )
+    last = "" if is_output_named else ", the last argument"
+    raise UsageError(f"{shown(target)} exists and is OUTPUT{last}; -y replaces it")
 
 
 def upscale_command(arguments: list[str]) -> list[str]:

@@ -338,7 +338,7 @@ def command(
     with telling(tell) as told:
         listener = told.file(options)
         if not options.overwrite:
-            refuse_second_input(options.source, options.target)
+            refuse_second_input(options.source, options.target, is_output_named=output is not None)
         try:
             report = make(options, listener)
         except UnfinishedOutput as error:

@@ -201,7 +201,7 @@ def test_output_is_missing(fails, make_clip):
 def test_output_exists(really_fails, make_clip, tmp_path):
     make_clip("in.mp4")
     (tmp_path / "out.mp4").write_bytes(b"precious")
-    words = ["out.mp4", "exists", "-y", "exists; -y replaces it"]
+    words = ["out.mp4 exists", "-y replaces it"]
     really_fails(USAGE, words, "upscale", "in.mp4", "out.mp4", *PLAIN)
 
 

@@ -86,8 +86,35 @@ def test_version_is_a_word_too() -> None:
 def test_a_second_input_that_is_taken_for_the_output_is_refused() -> None:
     refused = run("upscale", "a.mp4", "b.mp4")
     assert refused.exit_code == 2
-    assert "b.mp4 exists; -y replaces it (several inputs go into a folder" in refused.stderr
+    assert "b.mp4 exists and is OUTPUT, the last argument; -y replaces it" in refused.stderr
+    refused = run("upscale", "a.mp4", "-o", "b.mp4")
+    assert "b.mp4 exists and is OUTPUT; -y" in refused.stderr
     assert run("upscale", "a.mp4", "b.mp4", "out/", *PLAIN).exit_code == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "said"),
+    [
+        ("-i a.mp4 out.mp4", 2, "INPUT is named without it"),
+        ("a.mp4 out.mp4 --width 1920", 2, "--size 1920x1080, or --height 1080"),
+        ("a.mp4 out.mp4 --output x.mp4", 2, "OUTPUT was named twice: out.mp4 and x.mp4"),
+        ("a.mp4 out.mp4 --weights span+rfe", 5, "did you mean 'span+rife'?"),
+        ("a.mp4 out.mp4 --weights bad.safetensors", 5, "bad.safetensors: the file is damaged"),
+    ],
+)
+def test_what_was_meant_is_said(arguments: str, code: int, said: str, folder: Path) -> None:
+    (folder / "bad.safetensors").write_text("x")
+    refused = run("upscale", *arguments.split())
+    assert refused.exit_code == code
+    assert said in refused.stderr
+    assert len(refused.stderr.splitlines()) == 1
+    assert not (folder / "out.mp4").exists()
+
+
+@pytest.mark.parametrize("name", ["h264", "x264", "h265", "x265", "H265"])
+def test_a_codec_by_its_usual_name(name: str) -> None:
+    made = run("upscale", "a.mp4", "out.mp4", *PLAIN, "--codec", name)
+    assert made.exit_code == 0, made.stderr
 
 
 def test_a_word_like_no_command_is_answered_with_the_list() -> None:

@@ -164,8 +164,20 @@ def encoder_of(name: str) -> Encoder:
     return _ENCODERS.get(name, Encoder())
 
 
+# What people call a coding or its encoder -> what FFmpeg calls it.
+_USUAL_NAMES = {
+    "x264": "h264",
+    "h.264": "h264",
+    "avc": "h264",
+    "x265": "hevc",
+    "h265": "hevc",
+    "h.265": "hevc",
+    "prores": "prores_ks",
+}
+
+
 def find_encoder(name: str, format_name: str) -> Codec:
-    """The encoder of a name, or of the name of a coding (h264, hevc, av1, vp9).
+    """The encoder of a name, or of the usual name of a coding (h264, h265, hevc, x265, av1, vp9, prores).
 
     Args:
         name: or "auto": libx264, or what else a container of that format can hold.
@@ -174,8 +186,9 @@ def find_encoder(name: str, format_name: str) -> Codec:
     Raises:
         UsageError: there is none, or it encodes no video.
     """
+    meant = _USUAL_NAMES.get(name.lower(), name)
     try:
-        codec = Codec(held_by(format_name)[0] if name == "auto" else name, "w")
+        codec = Codec(held_by(format_name)[0] if name == "auto" else meant, "w")
     except (av.FFmpegError, ValueError):
         raise UsageError(
             f"unknown codec {name!r}; use libx264, libx265, libsvtav1, libvpx-vp9, prores_ks, ffv1 or another encoder"
