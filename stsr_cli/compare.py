@@ -186,7 +186,7 @@ def _alike(videos: Sequence[_Video], options: CompareOptions) -> list[_Video]:
     Raises:
         UsageError: their headers say that their frames do not belong together.
     """
-    largest = max(videos, key=lambda one: one.upright.width * one.upright.height)
+    largest = _largest(videos)
     rates = [one.source.frame_rate for one in videos]
     fastest = max(videos, key=lambda one: one.source.frame_rate or 0)
     alike = []
@@ -219,6 +219,10 @@ def _alike(videos: Sequence[_Video], options: CompareOptions) -> list[_Video]:
     return [
         replace(one, name=f"{one.name} ({one.change})" if one.change else one.name) for one in alike
     ]
+
+
+def _largest(videos: Sequence[_Video]) -> _Video:
+    return max(videos, key=lambda one: one.upright.width * one.upright.height)
 
 
 def _has_shape_of(video: _Video, other: _Video) -> bool:
@@ -262,7 +266,7 @@ def _writing(
     first, montage, repeats = videos[0].upright, _montage(options, videos), videos[0].repeats
     height, width = montage.size(*videos[0].size)
     turn_ticks = Fraction(str(options.flip_seconds)) / first.time_base * repeats
-    largest = max(videos, key=lambda one: one.upright.width * one.upright.height).upright
+    largest = _largest(videos).upright
     first = replace(first, sample_aspect_ratio=largest.sample_aspect_ratio)
 
     def write(moment: _Moment) -> None:

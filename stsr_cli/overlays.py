@@ -20,10 +20,8 @@ _EDGE = 80 / 255  # difference of neighbours that makes a clear edge
 _WINDOW = 5  # pixels of a side, where edges are added up
 _GROWTH = 6  # pixels that an overlay reaches past its edges
 _SURROUNDINGS = 7  # blocks of a side
-_BLOCK, _BLOCKS = (
-    4,
-    45,
-)  # pixels of a block's side; larger where the frame has more than so many on its short side
+_BLOCK = 4  # pixels of a block's side, or more:
+_BLOCKS = 45  # there are no more of them on a frame's short side
 _LEAST_SIDE = 16  # of a frame
 
 

@@ -19,6 +19,7 @@ from typing import Any
 from stsr_cli.distribute.crew import Assignment, Done, Event, Failed, Lost, Note, Withdrawn
 from stsr_cli.errors import StsrError, UsageError
 from stsr_cli.extras import install_command
+from stsr_cli.text import plural
 
 _WAIT_SECONDS = 0.5
 _GRACE_SECONDS = 10.0  # for tasks that are told to stop, to remove what is unfinished
@@ -137,12 +138,12 @@ class RayCrew:
         self._doubted_seconds = self._looked_seconds = time.monotonic()
         self._num_slots = self._count_slots(nodes)
         num_cores = int(sum(node.get("CPU", 0) for node in nodes))
-        gpus = f", {num_gpus} GPU{'s' * (num_gpus > 1)}" if num_gpus else ""
+        gpus = f", {plural(num_gpus, 'GPU')}" if num_gpus else ""
         each = "a GPU and " if on_gpu else ""
         self.description = (
-            f"Ray cluster of {len(nodes)} node{'s' * (len(nodes) > 1)}, "
-            f"{num_cores} core{'s' * (num_cores != 1)}{gpus}; "
-            f"each segment on {each}{self._cores} core{'s' * (self._cores > 1)}"
+            f"Ray cluster of {plural(len(nodes), 'node')}, "
+            f"{plural(num_cores, 'core')}{gpus}; "
+            f"each segment on {each}{plural(self._cores, 'core')}"
         )
 
     def has_room(self) -> bool:
@@ -215,7 +216,7 @@ class RayCrew:
         self._doubted_seconds = now
         gpu = " and a GPU" if self._needs["GPU"] else ""
         text = (
-            f"no node of the Ray cluster has {self._cores} core{'s' * (self._cores > 1)}{gpu}: waiting for one; "
+            f"no node of the Ray cluster has {plural(self._cores, 'core')}{gpu}: waiting for one; "
             "--worker-cores asks for fewer"
         )
         return [Note(min(self._running.values()), text)]

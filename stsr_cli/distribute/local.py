@@ -52,9 +52,9 @@ class LocalCrew:
         self._num_sharing = math.ceil(num_workers / (len(gpus) or 1))
         self._context = multiprocessing.get_context("spawn")
         self._workers: list[_Worker] = []
-        where = f" on {len(gpus)} GPU{'s' * (len(gpus) > 1)}" if gpus else ""
+        where = f" on {plural(len(gpus), 'GPU')}" if gpus else ""
         self.description = (
-            f"{plural(num_workers, 'process')}{where}, {cores} thread{'s' * (cores > 1)} each"
+            f"{plural(num_workers, 'process')}{where}, {plural(cores, 'thread')} each"
         )
 
     def has_room(self) -> bool:

@@ -15,6 +15,7 @@ from stsr_cli.data import Pixels, degrade
 from stsr_cli.data.frames import crop_to_multiple, decode
 from stsr_cli.errors import InputError
 from stsr_cli.testsets import Clip, Still
+from stsr_cli.text import plural
 from stsr_cli.video import reader
 
 SCALE = 4
@@ -85,7 +86,7 @@ def read_samples(clip: Clip | Still, is_every_frame: bool) -> Iterator[Sample]:
         before = index, lr_frame
     if num_frames < 3 and clip.middles is None:
         raise InputError(
-            f"{clip.files[0]} has {num_frames} frame{'s' * (num_frames != 1)}; three or more are needed"
+            f"{clip.files[0]} has {plural(num_frames, 'frame')}; three or more are needed"
         )
 
 

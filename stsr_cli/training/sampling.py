@@ -124,23 +124,28 @@ class Sampler:
 
     def _made(self, rng: np.random.Generator) -> _Sample:
         """A made scene of the size of a crop, degraded with what is around it, as crops of footage are."""
-        margin = _MADE_MARGIN
-        side = (self.crop + 2 * margin) * self.scale
-        hr_frames = made_triplet(rng, self._draw_picture, side, self.scale)
-        lr_inside, hr_inside = (slice(rim, -rim) for rim in (margin, margin * self.scale))
-        lr_frames = degrade(hr_frames, self.scale)[:, lr_inside, lr_inside]
-        return lr_frames, hr_frames[:, hr_inside, hr_inside], True
+        hr_frames = made_triplet(rng, self._draw_picture, self._made_side, self.scale)
+        return self._without_margin(degrade(hr_frames, self.scale), hr_frames)
 
     def _captioned(self, rng: np.random.Generator) -> _Sample:
         """A picture under captions or the like, of the size of a crop."""
-        margin = _MADE_MARGIN
-        side = (self.crop + 2 * margin) * self.scale
+        side = self._made_side
         picture = self._draw_picture(rng, side, side)
         rims = [(0, side - length) for length in picture.shape[:2]]
         picture = np.pad(picture, (*rims, (0, 0)), mode="reflect")
         lr_frame, hr_frame = captioned(rng, picture, self.scale)
-        lr_inside, hr_inside = (slice(rim, -rim) for rim in (margin, margin * self.scale))
-        return lr_frame[None, lr_inside, lr_inside], hr_frame[None, hr_inside, hr_inside], True
+        return self._without_margin(lr_frame[None], hr_frame[None])
+
+    @property
+    def _made_side(self) -> int:
+        """Side of what is made, in high-resolution pixels: a crop's, and the margin that is cut off."""
+        return (self.crop + 2 * _MADE_MARGIN) * self.scale
+
+    def _without_margin(self, lr_frames: Pixels, hr_frames: Pixels) -> _Sample:
+        lr_inside, hr_inside = (
+            slice(rim, -rim) for rim in (_MADE_MARGIN, _MADE_MARGIN * self.scale)
+        )
+        return lr_frames[:, lr_inside, lr_inside], hr_frames[:, hr_inside, hr_inside], True
 
     def _draw_picture(self, rng: np.random.Generator, height: int, width: int) -> Pixels:
         """A part of a high-resolution frame, at most as large as asked for."""

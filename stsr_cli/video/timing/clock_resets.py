@@ -206,6 +206,7 @@ class _Joiner:
         self._offsets = [0]  # of each part
         self._start = self._end = self._now = 0  # of the part, by its own clock
         self._is_begun = False
+        self._from: int | None = None  # where the part begins in the file, in bytes
         self._candidate: _Candidate | None = None
         self._waiting: list[_Waiting] = []
         self._num_bytes = 0
@@ -280,9 +281,7 @@ class _Joiner:
             if not one.is_new:
                 self._settle(one)
         starts = [
-            min(one.time, self._shown(one.packet, one.track, one.time))
-            if one.packet.dts is None
-            else self._shown(one.packet, one.track, one.time)
+            self._shown(one.packet, one.track, one.time)
             for one in waiting
             if one.is_new and one.track.is_timing and one.time is not None
         ]
@@ -300,8 +299,6 @@ class _Joiner:
                     one.track.part, one.track.last = self._part, None
                 self._settle(one)
         return [one.packet for one in waiting]
-
-    _from: int | None = None  # where the part begins in the file
 
     def _settle(self, one: _Waiting) -> None:
         if one.time is None:

@@ -166,20 +166,20 @@ class Lane:
     @property
     def damage(self) -> list[str]:
         """What of it could not be read, a sentence each."""
-        name, found = self.track.name, []
-        if self.num_damaged:
-            number = plural(self.num_damaged, "packet")
-            found.append(f"{name}: {number} could not be decoded and left a gap")
-        if self.num_refused:
-            number = plural(self.num_refused, "packet")
-            found.append(f"{name}: {number} could not be stored and left a gap")
-        if self.num_other:
-            number = plural(self.num_other, "packet")
-            found.append(
-                f"{name}: {number} at another sampling rate or with other channels than the first one sound wrong in "
-                "players; a .ts keeps them right, a .webm converts them"
-            )
-        return found
+        found = (
+            (self.num_damaged, "could not be decoded and left a gap"),
+            (self.num_refused, "could not be stored and left a gap"),
+            (
+                self.num_other,
+                "at another sampling rate or with other channels than the first one sound wrong in players; "
+                "a .ts keeps them right, a .webm converts them",
+            ),
+        )
+        return [
+            f"{self.track.name}: {plural(number, 'packet')} {what}"
+            for number, what in found
+            if number
+        ]
 
     @property
     def start(self) -> Fraction | None:
