@@ -99,11 +99,11 @@ OPTIONS = [
     ),
     Row(
         "encoder-unknown",
-        "--codec h265",
+        "--codec h256",
         clip("in.mkv", PLAIN),
         "refused, with names that exist",
-        (refused(2, ["h265", "libx265"]),),
-        ("--codec", "h265"),
+        (refused(2, ["h256", "libx265"]),),
+        ("--codec", "h256"),
         code=2,
     ),
     Row(

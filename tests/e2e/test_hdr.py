@@ -23,7 +23,9 @@ METADATA = (
 def write(path, codec="libx265", transfer=PQ, pix_fmt="yuv420p10le", params=METADATA):
     """A ramp of luma from black to white, without colour."""
     is_deep = pix_fmt.endswith("le")
-    options = {"x265-params": f"{params}:log-level=error"} if codec == "libx265" else {}
+    # without B-frames: of fewer than three frames libx265 4.2 leaves dts to chance
+    x265 = f"{params}:log-level=error:bframes=0"
+    options = {"x265-params": x265} if codec == "libx265" else {}
     with av.open(str(path), "w") as out:
         video = out.add_stream(codec, rate=25, options=options)
         video.width, video.height, video.pix_fmt = WIDTH, HEIGHT, pix_fmt

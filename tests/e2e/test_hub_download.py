@@ -116,7 +116,7 @@ def test_a_published_name_is_listed_fetched_by_itself_and_verified(
     assert (ran.returncode, ran.stderr) == (0, "")
     assert place() == "cached"
     table = hub_stsr("weights", "list", weights_folder=published).stderr
-    for word in ("small", "cached", "espcn", "cc0-1.0", "22.50 / -", "span", "dvf", "convert"):
+    for word in ("small", "cached", "espcn", "cc0-1.0", "23.00 / -", "span", "dvf", "convert"):
         assert word in table
     verified = hub_stsr("weights", "verify", weights_folder=published)
     assert verified.returncode == 0, verified.stderr
