@@ -37,13 +37,13 @@ test: .venv/.dev
 	$(BIN)/python $(PYTEST)
 
 test-min: .venv-min/.stamp
-	.venv-min/bin/python $(PYTEST) -W 'ignore:The distutils package:DeprecationWarning' $(FAST)  # triton 3.2's
+	SETUPTOOLS_USE_DISTUTILS=stdlib .venv-min/bin/python $(PYTEST) -W 'ignore:The distutils package:DeprecationWarning' $(FAST)  # triton 3.2's
 
 # Without the tests that say what another system does, or pull away files that are open.
 test-windows: .venv/.dev
 	$(BIN)/python -m pytest tests/test_windows.py
 	SIMULATE_WINDOWS=1 PYTHONPATH=$(CURDIR)/tests/windows $(BIN)/python $(PYTEST) tests/unit \
-		-k "not windows and not link and not damaged_entry and not make_room and not paths_of_one_file and not removed_by_its_owner and not as_it_was_typed and not log_on_a_full_disk"
+		-m 'not gpu and not slow and not posix'
 
 lint: .venv/.dev
 	$(BIN)/ruff check .

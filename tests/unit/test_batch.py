@@ -53,6 +53,7 @@ def test_every_file_counts_once_and_those_named_need_no_ending(touch):
     ]
 
 
+@pytest.mark.posix
 def test_the_folder_of_outputs_is_not_searched_and_links_of_folders_are_not_followed(touch):
     touch("c/a.mp4", "c/out/a.mp4", "c/s/b.mp4")
     Path("c/s/loop").symlink_to("..")

@@ -59,6 +59,7 @@ def test_a_changed_video_is_decoded_again(make_clip, load):
 
 
 @pytest.mark.parametrize("damage", ["vanished", "cut", "no record", "half a record"])
+@pytest.mark.posix
 def test_a_damaged_entry_is_made_again(make_clip, load, tmp_path, damage):
     source = make_clip(num_frames=4)
     (first,) = load(source)
@@ -125,6 +126,7 @@ def size_of(cache):
     return sum(file.stat().st_size for file in cache.rglob("*") if file.is_file())
 
 
+@pytest.mark.posix
 def test_the_least_recently_used_entries_make_room(make_clip, load, tmp_path):
     cache, bound = tmp_path / "cache", gib(20)
     paths = [make_clip(f"{index}.mp4", num_frames=8) for index in range(4)]

@@ -33,6 +33,7 @@ def test_a_folder_of_everything(tmp_path):
     ]
 
 
+@pytest.mark.posix
 def test_a_folder_that_is_reached_twice_counts_once(tmp_path):
     touch(tmp_path, "x/a.mp4", "x/y/b.mp4")
     (tmp_path / "x" / "y" / "loop").symlink_to(tmp_path)

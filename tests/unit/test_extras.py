@@ -12,7 +12,9 @@ import pytest
 from stsr_cli import extras
 from stsr_cli.extras import install_command
 
-PROJECT = tomllib.loads(Path(__file__).parents[2].joinpath("pyproject.toml").read_text())["project"]
+PROJECT = tomllib.loads(
+    Path(__file__).parents[2].joinpath("pyproject.toml").read_text(encoding="utf-8")
+)["project"]
 
 
 def names(requirements: list[str]) -> set[str]:

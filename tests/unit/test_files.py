@@ -37,6 +37,7 @@ def test_a_lock_is_held_by_one_process_until_it_is_released(tmp_path):
         assert not other.apply(_held, (path,))
 
 
+@pytest.mark.posix
 def test_a_lock_whose_file_was_removed_by_its_owner_is_taken_anew(tmp_path, monkeypatch):
     path = tmp_path / "lock"
     lock, attempts = files._lock, []
@@ -65,6 +66,7 @@ def test_write_atomically_leaves_the_old_file_when_it_fails(tmp_path, monkeypatc
     assert [*tmp_path.iterdir()] == [path]
 
 
+@pytest.mark.posix
 def test_paths_of_one_file_are_told_from_others(tmp_path, monkeypatch):
     (tmp_path / "a").mkdir()
     file = tmp_path / "a" / "x"
@@ -103,6 +105,7 @@ def test_paths_of_one_file_are_told_from_others(tmp_path, monkeypatch):
         ),
     ],
 )
+@pytest.mark.posix
 def test_windows_writes_no_file_of_a_name_that_means_something_else(name, monkeypatch):
     check_name(Path(name))  # elsewhere it may be called anything
     monkeypatch.setattr(sys, "platform", "win32")
@@ -113,6 +116,7 @@ def test_windows_writes_no_file_of_a_name_that_means_something_else(name, monkey
 @pytest.mark.parametrize(
     "name", ["null.mp4", "../x.mp4", "./con_1.mp4", "com10.mp4", "a.b.mkv", ".hidden", "50%.mp4"]
 )
+@pytest.mark.posix
 def test_windows_writes_files_of_ordinary_names(name, monkeypatch):
     monkeypatch.setattr(sys, "platform", "win32")
     check_name(Path(name))
@@ -131,11 +135,13 @@ def test_windows_writes_files_of_ordinary_names(name, monkeypatch):
         (["stsr", 'x "y"'], r'stsr "x \"y\""'),
     ],
 )
+@pytest.mark.posix
 def test_a_command_for_windows_is_quoted_as_its_shells_want_it(words, typed, monkeypatch):
     monkeypatch.setattr(sys, "platform", "win32")
     assert command_line(words) == typed
 
 
+@pytest.mark.posix
 def test_a_command_is_read_as_it_was_typed(monkeypatch):
     assert split_command(r"""a "b c" 'd "e' f\ g""") == ["a", "b c", 'd "e', "f g"]
     assert command_line(["a", "b c", "it's"]) == """a 'b c' 'it'"'"'s'"""

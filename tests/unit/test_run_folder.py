@@ -218,6 +218,7 @@ def test_a_folder_that_nobody_can_write_into_is_refused():
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs the disk that is always full")
+@pytest.mark.posix
 def test_a_log_on_a_full_disk_is_noted_and_made_good(path, notes):
     folder = RunFolder(path)
     folder.create("")

@@ -238,6 +238,7 @@ def test_more_workers_than_processors_are_no_warning():
     made.close()
 
 
+@pytest.mark.posix
 def test_workers_end_with_the_iterator_and_ignore_ctrl_c():
     made = batches(Fault(), 0, 2)
     pids = {next(made)[1], next(made)[1]}
@@ -269,6 +270,7 @@ def test_a_batch_source_makes_what_is_asked_for():
     assert BatchSource(Fault())[12] == (12, os.getpid())
 
 
+@pytest.mark.posix
 def test_a_clip_is_pickled_by_name(load, make_clip):
     """Its pixels are not in it, and a part of it stays that part."""
     (clip,) = load(make_clip(num_frames=40, width=256, height=192))

@@ -76,6 +76,7 @@ def test_a_still_image_is_one_frame(tmp_path, name, codec, pix_fmt, error):
 @pytest.mark.parametrize(
     "name", ["日本 ö 'x'.mkv", "a\nb.mkv", "-y.mkv", "http:x.mkv", "concat:a|b.mkv", "50%d.mkv"]
 )
+@pytest.mark.posix
 def test_any_file_name_is_a_file_name(make_clip, monkeypatch, name):
     path = make_clip(name="plain.mkv", num_frames=2)
     path.rename(path.with_name(name))
@@ -132,6 +133,7 @@ def test_a_pipe_is_refused(tmp_path):
         (os.urandom(5000), "is no video that can be read: .*; check"),
     ],
 )
+@pytest.mark.posix
 def test_garbage_is_one_clear_line(tmp_path, content, word):
     path = tmp_path / "new\nline.mp4"
     path.write_bytes(content)
