@@ -26,6 +26,7 @@ from stsr_cli.upscale.numbers import Exact
 from stsr_cli.upscale.transparency import AlphaNetwork
 from stsr_cli.video.colour.keeping import tone_mapped
 from stsr_cli.video.encode.encoder import EncoderPlan
+from stsr_cli.video.files_behind import unread_files
 from stsr_cli.video.hardware import accelerated
 from stsr_cli.video.pipes.pipe import PIPE
 from stsr_cli.video.probe import (
@@ -196,10 +197,10 @@ def open_output(job: Job) -> Writer:
 def warnings_of(job: Job, writer: Writer, copies: int = 1) -> list[str]:
     """What is known beforehand to be lost, or to go wrong; `copies`: as of `disk_warning`."""
     num_frames = (estimate_num_frames(job.source) or 0) * job.options.time_scale
-    crowded = crowding(job)
-    refuse_loss(crowded, job.options.tracks)
+    lost = [*unread_files(job.source), *crowding(job)]
+    refuse_loss(lost, job.options.tracks)
     return [
-        *crowded,
+        *lost,
         *writer.warnings,
         *disk_warning(job.options.target, writer.plan, num_frames, copies),
     ]

@@ -1,0 +1,101 @@
+"""A file that another one was appended to (`cat a.mp4 b.mp4 > c.mp4`): FFmpeg reads the first alone, without a word.
+
+Of MP4 and QuickTime (ISO/IEC 14496-12, 4.2), FLV (Adobe Flash Video File Format 10.1, annex E) and Ogg (RFC 3533, 6);
+MPEG-TS and -PS, Matroska, AVI and raw streams are read on.
+"""
+
+import struct
+from collections.abc import Callable, Iterator
+from typing import BinaryIO
+
+from stsr_cli.video.opening import shown
+from stsr_cli.video.probe import SourceInfo
+
+_OGG_FIRST = 2  # flag of the first page of a stream
+
+
+def unread_files(source: SourceInfo) -> list[str]:
+    """What to say of files behind the first one in the source, of which nothing is read; nothing if there are none."""
+    path = source.path
+    if source.pipe is not None or source.images or not path.is_file():
+        return []
+    try:
+        with path.open("rb") as file:
+            starts = list(_starts(file))
+    except OSError:
+        return []
+    if not starts:
+        return []
+    behind = "another one" if len(starts) == 1 else f"{len(starts)} more"
+    return [
+        f"{shown(source.path)} is several files, one behind the other, and only the first is read: {behind} from byte "
+        f"{starts[0]:,} on; cut them apart, such as with `tail -c +{starts[0] + 1}`, and join their videos"
+    ]
+
+
+def _starts(file: BinaryIO) -> Iterator[int]:
+    """Where each file behind the first begins."""
+    head = file.read(12)
+    walks: dict[bytes, Callable[[BinaryIO, int], Iterator[int]]] = {
+        b"FLV": _in_flv,
+        b"OggS": _in_ogg,
+    }
+    walk = next((walk for magic, walk in walks.items() if head.startswith(magic)), None)
+    if head[4:8] == b"ftyp":
+        walk = _in_mp4
+    if walk:
+        yield from walk(file, file.seek(0, 2))
+
+
+def _in_mp4(file: BinaryIO, end: int) -> Iterator[int]:
+    """Of boxes; an index that fragments follow belongs to them, and is read."""
+    at, begin, is_pending, has_index = 0, 0, False, False
+    while at + 8 <= end:
+        file.seek(at)
+        size, kind, large_size = struct.unpack(">I4sQ", file.read(16).ljust(16, b"\0"))
+        size = large_size if size == 1 else size or end - at
+        if size < 8:
+            break
+        if kind == b"ftyp":
+            if is_pending:
+                yield begin
+            begin, is_pending = at, False
+        elif kind == b"moov":
+            is_pending = has_index and begin > 0
+            has_index = True
+        elif kind == b"moof":
+            is_pending = False
+        at += size
+    if is_pending:
+        yield begin
+
+
+def _in_flv(file: BinaryIO, end: int) -> Iterator[int]:
+    """Of tags, behind a header."""
+    at = 0
+    while at + 15 <= end:
+        file.seek(at)
+        head = file.read(11)
+        if head.startswith(b"FLV"):
+            if at:
+                yield at
+            at += struct.unpack(">I", head[5:9])[0] + 4
+        elif head[0] & 31 in (8, 9, 18):  # sound, video, metadata
+            at += 11 + int.from_bytes(head[1:4], "big") + 4
+        else:
+            break
+
+
+def _in_ogg(file: BinaryIO, end: int) -> Iterator[int]:
+    """Of pages; streams that begin together belong together."""
+    at, is_in_front = 0, True
+    while at + 27 <= end:
+        file.seek(at)
+        head = file.read(27)
+        if not head.startswith(b"OggS"):
+            break
+        is_first = bool(head[5] & _OGG_FIRST)
+        if is_first and not is_in_front:
+            yield at
+        is_in_front = is_first
+        at += 27 + head[26] + sum(file.read(head[26]))
