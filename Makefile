@@ -37,7 +37,7 @@ test: .venv/.dev
 	$(BIN)/python $(PYTEST)
 
 test-min: .venv-min/.stamp
-	SETUPTOOLS_USE_DISTUTILS=stdlib .venv-min/bin/python $(PYTEST) -W 'ignore:The distutils package:DeprecationWarning' $(FAST)  # triton 3.2's
+	SETUPTOOLS_USE_DISTUTILS=stdlib .venv-min/bin/python $(PYTEST) -W ignore::DeprecationWarning $(FAST)  # old packages' own
 
 # Without the tests that say what another system does, or pull away files that are open.
 test-windows: .venv/.dev
