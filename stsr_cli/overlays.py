@@ -117,7 +117,7 @@ def take_off_larger(hr_frame: Tensor, taken_off: Tensor, overlay: Overlay) -> Te
     size = hr_frame.shape[-2:]
     hiding = _enlarged(_largest(overlay.hiding), size).to(hr_frame.dtype)
     larger = F.interpolate(taken_off, size=size, mode="bilinear", align_corners=False)
-    return torch.lerp(hr_frame, larger, hiding)
+    return torch.lerp(hr_frame, larger.to(hr_frame.dtype), hiding)
 
 
 def lay_over(new: Tensor, frame0: Tensor, frame1: Tensor, overlay: Overlay, t: float) -> Tensor:
@@ -136,8 +136,8 @@ def lay_over(new: Tensor, frame0: Tensor, frame1: Tensor, overlay: Overlay, t: f
     still, hiding = (
         _enlarged(mask, new.shape[-2:]).to(new.dtype) for mask in (overlay.still, overlay.hiding)
     )
-    given = torch.lerp(frame0, frame1, t * (1 - hiding))
-    return torch.lerp(new, given, still)
+    given = torch.lerp(frame0, frame1, (t * (1 - hiding)).to(frame0.dtype))
+    return torch.lerp(new, given.to(new.dtype), still)
 
 
 def _enlarged(mask: Tensor, size: torch.Size) -> Tensor:

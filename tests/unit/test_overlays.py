@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from stsr_cli.modules import Card, TemporalModule
-from stsr_cli.overlays import find_overlay
+from stsr_cli.overlays import find_overlay, lay_over, take_off_larger
 from stsr_cli.spatial.bicubic import Bicubic
 from stsr_cli.streams import Interval, TwoStream
 
@@ -150,3 +150,15 @@ def test_what_passes_before_a_still_background_is_not_cut_off(way):
     frames = [torch.where(disc(shift), other, background) for shift in (-way / 2, way / 2)]
     overlay = find_overlay(*frames)
     assert overlay is None or overlay.still[0, 0][disc(0)].mean() < 0.05
+
+
+def test_an_overlay_is_taken_off_and_laid_over_in_either_precision(frames):
+    """In half precision f_S's frames and f_T's are not always of one type."""
+    overlay = find_overlay(*frames)
+    assert overlay is not None
+    half = frames[0].bfloat16()
+    taken_off = take_off_larger(half, frames[0], overlay)
+    assert taken_off.dtype == torch.bfloat16
+    laid = lay_over(frames[0], half, half, overlay, 0.5)
+    assert laid.dtype == torch.float32
+    torch.testing.assert_close(laid, frames[0], rtol=0, atol=0.01)
