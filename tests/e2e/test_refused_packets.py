@@ -165,3 +165,28 @@ def test_a_command_that_goes_on_does_not_start_anew():
 def _pipe(data):
     left = io.BytesIO(data)
     return lambda number, num_bytes: left.read(num_bytes)
+
+
+@pytest.mark.parametrize(
+    ("start", "is_taken"),
+    [
+        (b"\xfc", True),  # one frame of 20 ms
+        (b"\xfd", True),  # two
+        (b"\xff\x06", True),  # six
+        (b"\xff\x07", False),  # 140 ms
+        (b"\xff\x40", False),  # none
+        (b"\xd3\x74", False),  # 52 of 10 ms, as damage left it
+        (b"\x1b\x03", False),  # three of 60 ms
+    ],
+)
+def test_opus_that_a_reader_would_drop_is_refused(tmp_path, start, is_taken):
+    part(tmp_path / "in.ts", codec="libopus")
+    with av.open(str(tmp_path / "in.ts")) as container:
+        stream = container.streams.audio[0]
+        first = next(container.demux(stream))
+        gate = Gate("matroska", stream)
+        packet = av.Packet(start + bytes(first)[2:])
+        packet.stream, packet.time_base = stream, first.time_base
+        packet.pts, packet.dts, packet.duration = first.pts, first.dts, first.duration
+        assert gate.takes(packet) == is_taken
+        gate.close()

@@ -16,6 +16,8 @@ from av.stream import Stream
 from stsr_cli.video.damage import REFUSALS
 from stsr_cli.video.tracks.layout import add_copy
 
+_OPUS_MOST_MS = 120
+
 
 class Gate:
     """A muxer for the packets of one copied track alone."""
@@ -30,6 +32,7 @@ class Gate:
         Raises:
             FFmpegError, OSError, ValueError: the container does not hold the track.
         """
+        self._is_opus = stream.codec_context is not None and stream.codec_context.name == "opus"
         self._output: OutputContainer = av.open(_Nowhere(), mode="w", format=format_name)
         try:
             self._stream = add_copy(self._output, stream)
@@ -39,7 +42,9 @@ class Gate:
             raise
 
     def takes(self, packet: Packet[Any]) -> bool:
-        """Whether the muxer takes a packet, which stays as it is; its times must be in order."""
+        """Whether the muxer takes a packet, and readers find it there; it stays as it is; its times must be in order."""
+        if self._is_opus and not _has_frames(bytes(packet)):
+            return False
         times = packet.time_base, packet.pts, packet.dts, packet.duration
         stream = packet.stream
         packet.stream = self._stream
@@ -56,6 +61,19 @@ class Gate:
         """Close the muxer; safe to repeat."""
         with contextlib.suppress(*REFUSALS):
             self._output.close()
+
+
+def _has_frames(packet: bytes) -> bool:
+    """Whether an Opus packet says of itself what it may (RFC 6716, 3.1 and 3.2): 120 ms at most; parsers drop others."""
+    if not packet:
+        return False
+    config, code = packet[0] >> 3, packet[0] & 3
+    if config < 12:
+        frame_ms = (10.0, 20.0, 40.0, 60.0)[config & 3]
+    else:
+        frame_ms = (10.0, 20.0)[config & 1] if config < 16 else (2.5, 5.0, 10.0, 20.0)[config & 3]
+    num_frames = (1, 2, 2, packet[1] & 63 if len(packet) > 1 else 0)[code]
+    return 0 < num_frames * frame_ms <= _OPUS_MOST_MS
 
 
 class _Nowhere:
