@@ -42,7 +42,7 @@ class Gate:
             raise
 
     def takes(self, packet: Packet[Any]) -> bool:
-        """Whether the muxer takes a packet, and readers find it there; it stays as it is; its times must be in order."""
+        """Whether the muxer takes a packet, which stays as it is, and readers find it; its times must be in order."""
         if self._is_opus and not _has_frames(bytes(packet)):
             return False
         times = packet.time_base, packet.pts, packet.dts, packet.duration
@@ -64,7 +64,7 @@ class Gate:
 
 
 def _has_frames(packet: bytes) -> bool:
-    """Whether an Opus packet says of itself what it may (RFC 6716, 3.1 and 3.2): 120 ms at most; parsers drop others."""
+    """Whether an Opus packet says of itself what it may (RFC 6716, 3.1, 3.2), 120 ms at most; readers drop others."""
     if not packet:
         return False
     config, code = packet[0] >> 3, packet[0] & 3
