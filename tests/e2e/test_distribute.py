@@ -164,9 +164,10 @@ def test_machines_that_share_no_storage(
     assert copy.read_bytes() == options.source.read_bytes()
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
+@pytest.mark.posix
+@pytest.mark.parametrize("name", ["SIGINT", "SIGKILL"])
 def test_a_run_that_ends_leaves_no_process_and_goes_on(
-    options: UpscaleOptions, expected: str, number: signal.Signals
+    options: UpscaleOptions, expected: str, name: str
 ) -> None:
     words = ["--segment", "1", "--spatial", "bicubic", "--temporal", "blend", "--preset", "medium"]
     command = [sys.executable, "-m", "stsr_cli", "upscale", options.source, options.target, *words]
@@ -179,7 +180,8 @@ def test_a_run_that_ends_leaves_no_process_and_goes_on(
     folder = work_folder(options.target)
     wait_for_writer(folder)
     workers = workers_of(psutil.Process(process.pid))
-    if number == signal.SIGINT:
+    number = signal.Signals[name]
+    if name == "SIGINT":
         os.killpg(process.pid, number)  # as a terminal does
     else:
         process.send_signal(number)
@@ -188,7 +190,7 @@ def test_a_run_that_ends_leaves_no_process_and_goes_on(
     assert not alive
     assert len(workers) in (1, 2)  # the second may just be starting
     assert not options.target.exists()
-    if number == signal.SIGINT:
+    if name == "SIGINT":
         assert process.returncode == InterruptedRun.exit_code, said
         assert "Traceback" not in said
         assert not [*folder.glob("attempt-*"), *folder.rglob(".*.nut")]

@@ -3,7 +3,6 @@
 import contextlib
 import json
 import re
-import resource
 import shlex
 import shutil
 from fractions import Fraction
@@ -179,6 +178,7 @@ def test_a_track_that_fails_in_the_middle_does_not_end_the_pictures(
 @pytest.fixture
 def small_files():
     """No file of this process may have more than so many bytes, as on a disk that is full."""
+    resource = pytest.importorskip("resource")  # not on Windows
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
 
     def limit(num_bytes):

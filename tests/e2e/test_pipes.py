@@ -2,7 +2,6 @@
 
 import array
 import contextlib
-import fcntl
 import io
 import json
 import os
@@ -10,7 +9,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import termios
 import threading
 import time
 from dataclasses import dataclass
@@ -249,6 +247,7 @@ def test_ctrl_c_while_waiting_for_the_first_bytes(tmp_path):
 
 def unread(pipe):
     """How many bytes nobody has read yet."""
+    fcntl, termios = map(pytest.importorskip, ("fcntl", "termios"))  # not on Windows
     waiting = array.array("i", [0])
     fcntl.ioctl(pipe, termios.FIONREAD, waiting)
     return waiting[0]

@@ -2,7 +2,6 @@
 
 import json
 import os
-import pty
 import re
 import subprocess
 import sys
@@ -181,7 +180,7 @@ def test_encoders_are_silent(run_stsr, clip, tmp_path, codec):
 
 def on_a_terminal(*arguments, cwd):
     """What a command writes to a terminal of 100 columns, without colours, and its exit code."""
-    ours, theirs = pty.openpty()
+    ours, theirs = pytest.importorskip("pty").openpty()  # not on Windows
     environment = {**os.environ, "TERM": "xterm", "COLUMNS": "100"}
     command = [str(Path(sys.executable).with_name("stsr")), *arguments]
     with subprocess.Popen(

@@ -6,7 +6,6 @@ code, standard output and error, and files out.
 
 import os
 import re
-import resource
 import shutil
 import signal
 import sys
@@ -14,6 +13,11 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
+
+import pytest
+
+resource = pytest.importorskip("resource")  # not on Windows, which has no fork either
 
 LIMIT_SECONDS = 90.0  # of wall time, on a machine that may be busy
 MOST_CPU_SECONDS = 20.0  # that a run of a small clip may take
@@ -130,7 +134,7 @@ def _child(folder: Path, arguments: Sequence[str], stdin: Path | None, logs: Pat
         os._exit(code)
 
 
-def _wait(pid: int, deadline: float) -> tuple[int | None, resource.struct_rusage]:
+def _wait(pid: int, deadline: float) -> tuple[int | None, Any]:
     """Exit code of a child and what it took; it is killed at the deadline."""
     pause = 0.002
     while True:

@@ -3,7 +3,6 @@
 import contextlib
 import http.server
 import os
-import resource
 import shutil
 import threading
 import unicodedata
@@ -289,6 +288,7 @@ def test_counts_that_lie_cost_no_memory(call, tmp_path, atom, value):
     at = content.index(atom) + 4 + (8 if atom == b"stsz" else 4)
     content[at : at + 4] = value.to_bytes(4, "big")
     (tmp_path / "in.mp4").write_bytes(content)
+    resource = pytest.importorskip("resource")  # not on Windows
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     with contextlib.suppress(InputError):
         list(read_frames(probe(tmp_path / "in.mp4", SourceOptions())))

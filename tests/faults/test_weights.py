@@ -3,7 +3,6 @@
 import json
 import os
 import random
-import resource
 import struct
 import time
 from pathlib import Path
@@ -89,6 +88,7 @@ FILES = {
 @pytest.fixture
 def cheap():
     """Fail if a test takes seconds of processor time, or much memory."""
+    resource = pytest.importorskip("resource")  # not on Windows
     begin, before = time.process_time(), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     yield
     assert time.process_time() - begin < 5

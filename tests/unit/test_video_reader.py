@@ -119,6 +119,7 @@ def test_a_folder_is_named(tmp_path):
         probe(tmp_path)
 
 
+@pytest.mark.posix
 def test_a_pipe_is_refused(tmp_path):
     os.mkfifo(tmp_path / "pipe.mp4")
     with pytest.raises(InputError, match="not a regular file"):
