@@ -11,9 +11,13 @@ FINISHED_DAMAGED = 3  # exit code: what was asked for is there, but for what is 
 
 
 class StsrError(Exception):
-    """Processing failed: an encoder refused, the disk filled up, a written file did not verify."""
+    """Processing failed: an encoder refused, the disk filled up, a written file did not verify.
+
+    `goes_on`: the same command goes on with what is kept, once the cause is gone.
+    """
 
     exit_code = 1
+    goes_on = False
 
 
 class UnfinishedOutput(StsrError):
@@ -58,10 +62,7 @@ class DeviceError(StsrError):
 
 
 class InterruptedRun(StsrError):
-    """The user stopped the run (Ctrl-C, SIGTERM).
-
-    `goes_on`: the same command goes on from where it was stopped.
-    """
+    """The user stopped the run (Ctrl-C, SIGTERM)."""
 
     exit_code = 130
 

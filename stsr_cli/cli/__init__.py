@@ -118,8 +118,7 @@ class _LazyGroup(click.Group):
         except StsrError as error:
             # every process of a distributed run is stopped; the first one says so
             if not isinstance(error, InterruptedRun) or os.environ.get("RANK", "0") == "0":
-                goes_on = isinstance(error, InterruptedRun) and error.goes_on
-                again = f"; to go on: {going_on(['stsr', *ctx.obj])}" if goes_on else ""
+                again = f"; to go on: {going_on(['stsr', *ctx.obj])}" if error.goes_on else ""
                 click.echo(f"stsr: {error}{again}", err=True)
             sys.exit(error.exit_code)
         except KeyboardInterrupt:

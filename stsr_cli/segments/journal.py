@@ -235,7 +235,10 @@ class Journal:
 
     def __exit__(self, *_: object) -> None:
         if hasattr(self, "_file"):
-            self._file.close()
+            with contextlib.suppress(
+                OSError
+            ):  # a line that a full disk did not take, which was said
+                self._file.close()
         self._lock.release()
 
     def add(self, record: SegmentRecord) -> None:

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from stsr_cli.disagreement import DisagreementFiles
+from stsr_cli.errors import StsrError
 from stsr_cli.options import UpscaleOptions
 from stsr_cli.upscale.job import (
     Job,
@@ -25,11 +26,12 @@ from stsr_cli.upscale.passage import Passage
 from stsr_cli.upscale.pump import Clock, Waits, pump, write_slots
 from stsr_cli.upscale.report import UpscaleReport
 from stsr_cli.upscale.segment_task import Runner, here
-from stsr_cli.upscale.segmented import in_segments, left_behind, plan_segments
+from stsr_cli.upscale.segmented import in_segments, left_behind, plan_segments, why_in_one_go
 from stsr_cli.upscale.totals import Totals, output_counts
 from stsr_cli.video.hardware import decoder_note
 from stsr_cli.video.size_changes import check_sizes
 from stsr_cli.video.target import held
+from stsr_cli.video.written import is_of_disk
 
 
 def upscale(
@@ -66,7 +68,14 @@ def upscale(
         if report is None:
             for note in left_behind(options):
                 listener.on_note(note)
-            report = _in_one_go(job, listener)
+            try:
+                report = _in_one_go(job, listener)
+            except StsrError as error:
+                why = why_in_one_go(job)
+                if not (why and is_of_disk(error.__cause__)):
+                    raise
+                again = f"{error}; the next run begins anew, for {why}"
+                raise type(error)(again) from error
     write_manifest(job.options, job.source, report)
     return report
 

@@ -49,20 +49,32 @@ def plan_segments(job: Job) -> Grid | None:
     """Where the segments of a run begin, or None: there are none.
 
     A video no longer than a segment is one, so that it need not be made again if the output cannot be completed. There
-    are none where there is nothing to go on with: a pipe is read once, an address may hold something else the next
-    time, images and tables of disagreement are written one after another.
+    are none where there is nothing to go on with (`why_in_one_go`).
     """
     options, source = job.options, job.source
-    is_file = source.pipe is None and address(source.path, source.options) is None
-    if not is_file or options.disagreement:
-        return None
-    if options.target == PIPE or image_pattern(options.target):
+    if why_in_one_go(job):
         return None
     seconds = estimate_seconds(source)
     is_short = seconds is not None and seconds <= _LONGEST_IN_ONE_GO * options.segment
     if is_short or not options.segment:
         return Grid.whole(source.start_pts)
     return Grid.of(options.segment, source.start_pts, source.time_base, source.frame_rate)
+
+
+def why_in_one_go(job: Job) -> str | None:
+    """Why a run has no segments whatever --segment says, for a message; None: it has."""
+    options, source = job.options, job.source
+    if source.pipe is not None:
+        return "a pipe is read only once"
+    if address(source.path, source.options) is not None:
+        return "an address may hold something else the next time"
+    if options.disagreement:
+        return "tables of --disagreement are written row after row"
+    if options.target == PIPE:
+        return "a pipe is written only once"
+    if image_pattern(options.target):
+        return "images are written one after another"
+    return None
 
 
 def in_segments(job: Job, grid: Grid, listener: Listener, runner: Runner) -> UpscaleReport | None:
@@ -119,7 +131,9 @@ def in_segments(job: Job, grid: Grid, listener: Listener, runner: Runner) -> Ups
         except KeyboardInterrupt:
             raise _interrupted(journal) from None
         except StsrError as error:
-            raise type(error)(f"{error}{_kept(journal)}") from error
+            ended = type(error)(f"{error}{_kept(journal)}")
+            ended.goes_on = is_of_disk(error.__cause__) and bool(journal.records)
+            raise ended from error
         drain = Clock()
         try:
             writer, written = _join(job, journal)

@@ -222,6 +222,45 @@ def test_a_disk_that_is_full_at_the_end_costs_nothing(clip, call, tmp_path, smal
     assert "going on from there" in again
 
 
+def test_a_disk_that_is_full_in_the_middle_says_how_to_go_on(clip, call, tmp_path, small_files):
+    command = ("upscale", "in.mp4", "out.mkv", *IN_SEGMENTS)
+    really, sizes = SegmentWriter.close, []
+    with pytest.MonkeyPatch.context() as patch:
+
+        def close(self):
+            really(self)
+            sizes.append(self.path.stat().st_size)
+            if len(sizes) == 2:
+                small_files(1000)
+
+        patch.setattr(SegmentWriter, "close", close)
+        error = call(*command, code=1).stderr
+    small_files(-1)
+    assert "cannot write out.mkv.stsr/journal.jsonl: " in error
+    assert "in 1 segment are done and kept in out.mkv.stsr" in error
+    again = shlex.split(error.strip().rpartition("to go on: ")[2])
+    assert again == ["stsr", *map(str, command)]
+    assert "going on from there" in call(*command).stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "why"),
+    [
+        (("in.mp4", "out/"), "images are written one after another"),
+        (("in.mp4", "out.mkv", "--disagreement", "d.csv"), "written row after row"),
+    ],
+)
+def test_a_full_disk_says_that_the_next_run_begins_anew(words, why, clip, call, small_files):
+    small_files(4000)
+    error = call("upscale", *words, *PLAIN[:4], code=1).stderr
+    small_files(-1)
+    assert "free some space" in error
+    assert f"the next run begins anew, for {why}" in error.replace(
+        "tables of --disagreement are ", ""
+    )
+    assert "to go on" not in error
+
+
 @pytest.mark.parametrize("segment", [0, 0.25])
 def test_a_folder_that_is_removed_is_said_to_be_gone(segment, clip, call, tmp_path, monkeypatch):
     (tmp_path / "out").mkdir()
