@@ -235,11 +235,13 @@ class Journal:
 
     def __exit__(self, *_: object) -> None:
         if hasattr(self, "_file"):
-            with contextlib.suppress(
-                OSError
-            ):  # a line that a full disk did not take, which was said
-                self._file.close()
+            self._close()
         self._lock.release()
+
+    def _close(self) -> None:
+        """Close the file; a line that a full disk did not take was told when it was written, or is not missed."""
+        with contextlib.suppress(OSError):
+            self._file.close()
 
     def add(self, record: SegmentRecord) -> None:
         """Take note of a segment whose file is finished; it is on the disk when this returns.
@@ -325,8 +327,7 @@ class Journal:
 
     def remove(self) -> None:
         """Close the journal and delete the folder; its lock, which is held meanwhile, is the last to go."""
-        with contextlib.suppress(OSError):  # what it could not write is not missed
-            self._file.close()
+        self._close()
         shutil.rmtree(self.folder, ignore_errors=True)  # Windows leaves the lock, which is open
         self._lock.release(remove=True)
         with contextlib.suppress(OSError):

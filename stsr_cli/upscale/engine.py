@@ -28,6 +28,7 @@ from stsr_cli.upscale.report import UpscaleReport
 from stsr_cli.upscale.segment_task import Runner, here
 from stsr_cli.upscale.segmented import in_segments, left_behind, plan_segments, why_in_one_go
 from stsr_cli.upscale.totals import Totals, output_counts
+from stsr_cli.video.files_behind import unread_files
 from stsr_cli.video.hardware import decoder_note
 from stsr_cli.video.size_changes import check_sizes
 from stsr_cli.video.target import held
@@ -56,7 +57,11 @@ def upscale(
     """
     listener = listener or Silent()
     job = settle(options)
-    job = replace(job, source_notes=(*check_sizes(job.source), *pauses_to_fill(job)))
+    job = replace(
+        job,
+        source_notes=(*check_sizes(job.source), *pauses_to_fill(job)),
+        unread=tuple(unread_files(job.source)),
+    )
     with held(options.target):
         grid = plan_segments(job)
         if runner is not here and (grid is None or grid.is_whole):

@@ -26,7 +26,6 @@ from stsr_cli.upscale.numbers import Exact
 from stsr_cli.upscale.transparency import AlphaNetwork
 from stsr_cli.video.colour.keeping import tone_mapped
 from stsr_cli.video.encode.encoder import EncoderPlan
-from stsr_cli.video.files_behind import unread_files
 from stsr_cli.video.hardware import accelerated
 from stsr_cli.video.pipes.pipe import PIPE
 from stsr_cli.video.probe import (
@@ -73,6 +72,7 @@ class Job:
         scale: factor of the network, which Lanczos brings to that of the options.
         source_notes: what is worth to know of the source, a sentence each.
         tick: of the output's clock in seconds, where it is too coarse for all times of the plan; None: it is not.
+        unread: what of the source is not read, a sentence each.
     """
 
     options: UpscaleOptions
@@ -85,6 +85,7 @@ class Job:
     scale: int
     source_notes: tuple[str, ...] = ()
     tick: Fraction | None = None
+    unread: tuple[str, ...] = ()
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -197,7 +198,7 @@ def open_output(job: Job) -> Writer:
 def warnings_of(job: Job, writer: Writer, copies: int = 1) -> list[str]:
     """What is known beforehand to be lost, or to go wrong; `copies`: as of `disk_warning`."""
     num_frames = (estimate_num_frames(job.source) or 0) * job.options.time_scale
-    lost = [*unread_files(job.source), *crowding(job)]
+    lost = [*job.unread, *crowding(job)]
     refuse_loss(lost, job.options.tracks)
     return [
         *lost,

@@ -16,7 +16,6 @@ from stsr_cli.upscale.network import Network
 from stsr_cli.upscale.pump import Waits
 from stsr_cli.upscale.report import UpscaleReport
 from stsr_cli.video.describe import ends_early
-from stsr_cli.video.files_behind import unread_files
 from stsr_cli.video.probe import SourceInfo, shown
 from stsr_cli.video.side_data.support import late_captions
 from stsr_cli.video.timing.deinterlace import FrameFlags
@@ -125,8 +124,8 @@ class Totals:
             num_deinterlaced=counts["num_deinterlaced"],
             num_interlaced=counts["num_interlaced"],
         )
-        unread = unread_files(source)
-        damage = [*unread, *ends_early(source, self.end_pts), *flags.damage, *written.damage]
+        early = ends_early(source, self.end_pts)
+        damage = [*job.unread, *early, *flags.damage, *written.damage]
         late = late_captions(source.beside, writer.plan.codec, int(counts["num_captioned"]))
         warnings = [*warnings, *writer.warnings, *flags.warnings, *late, *damage]
         return UpscaleReport(

@@ -65,6 +65,19 @@ def boxes_in(body: bytes) -> Iterator[tuple[bytes, bytes]]:
         place += size
 
 
+def boxes_of(file: BinaryIO) -> Iterator[tuple[bytes, int, int]]:
+    """Kind, start and stated size of each outermost box of a file, up to one that cannot be; heads alone are read."""
+    end, at = file.seek(0, 2), 0
+    while at + 8 <= end:
+        file.seek(at)
+        size, kind, large_size = struct.unpack(">I4sQ", file.read(16).ljust(16, b"\0"))
+        size = large_size if size == 1 else size or end - at
+        if size < 8:
+            return
+        yield kind, at, size
+        at += size
+
+
 def child(body: bytes, *kinds: bytes) -> bytes:
     """The body of the first box at a path; empty if there is none."""
     for kind in kinds:
@@ -134,20 +147,12 @@ def _descriptions_of_file(path: Path, size: int, modified: int) -> list[TrackDes
 
 def _read_index(file: BinaryIO) -> tuple[int, bytes]:
     """Where `moov` starts, and its body; nothing where there is none, or none that is whole."""
-    end, at = file.seek(0, 2), 0
-    while at + 8 <= end:
-        file.seek(at)
-        size, kind, large_size = struct.unpack(">I4sQ", file.read(16).ljust(16, b"\0"))
-        size = large_size if size == 1 else size or end - at
-        if size < 8:
-            break
-        if kind == b"moov":
-            if size > min(_MOST_BYTES, end - at):
-                break
-            file.seek(at + 8)
-            return at, file.read(size - 8)
-        at += size
-    return end, b""
+    end = file.seek(0, 2)
+    index = next(((at, size) for kind, at, size in boxes_of(file) if kind == b"moov"), None)
+    if index is None or index[1] > min(_MOST_BYTES, end - index[0]):
+        return end, b""
+    file.seek(index[0] + 8)
+    return index[0], file.read(index[1] - 8)
 
 
 def _description(track: bytes) -> TrackDescription:

@@ -5,9 +5,10 @@ MPEG-TS and -PS, Matroska, AVI and raw streams are read on.
 """
 
 import struct
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import BinaryIO
 
+from stsr_cli.video.boxes import boxes_of
 from stsr_cli.video.opening import shown
 from stsr_cli.video.probe import SourceInfo
 
@@ -35,27 +36,19 @@ def unread_files(source: SourceInfo) -> list[str]:
 
 def _starts(file: BinaryIO) -> Iterator[int]:
     """Where each file behind the first begins."""
-    head = file.read(12)
-    walks: dict[bytes, Callable[[BinaryIO, int], Iterator[int]]] = {
-        b"FLV": _in_flv,
-        b"OggS": _in_ogg,
-    }
-    walk = next((walk for magic, walk in walks.items() if head.startswith(magic)), None)
-    if head[4:8] == b"ftyp":
-        walk = _in_mp4
-    if walk:
-        yield from walk(file, file.seek(0, 2))
+    head = file.read(8)
+    if head.endswith(b"ftyp"):
+        yield from _in_mp4(file)
+    elif head.startswith(b"FLV"):
+        yield from _in_flv(file, file.seek(0, 2))
+    elif head.startswith(b"OggS"):
+        yield from _in_ogg(file, file.seek(0, 2))
 
 
-def _in_mp4(file: BinaryIO, end: int) -> Iterator[int]:
+def _in_mp4(file: BinaryIO) -> Iterator[int]:
     """Of boxes; an index that fragments follow belongs to them, and is read."""
-    at, begin, is_pending, has_index = 0, 0, False, False
-    while at + 8 <= end:
-        file.seek(at)
-        size, kind, large_size = struct.unpack(">I4sQ", file.read(16).ljust(16, b"\0"))
-        size = large_size if size == 1 else size or end - at
-        if size < 8:
-            break
+    begin, is_pending, has_index = 0, False, False
+    for kind, at, _ in boxes_of(file):
         if kind == b"ftyp":
             if is_pending:
                 yield begin
@@ -65,7 +58,6 @@ def _in_mp4(file: BinaryIO, end: int) -> Iterator[int]:
             has_index = True
         elif kind == b"moof":
             is_pending = False
-        at += size
     if is_pending:
         yield begin
 
