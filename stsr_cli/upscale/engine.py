@@ -30,8 +30,9 @@ from stsr_cli.upscale.segmented import in_segments, left_behind, plan_segments, 
 from stsr_cli.upscale.totals import Totals, output_counts
 from stsr_cli.video.files_behind import unread_files
 from stsr_cli.video.hardware import decoder_note
+from stsr_cli.video.program_changes import unread_tracks
 from stsr_cli.video.size_changes import check_sizes
-from stsr_cli.video.target import held
+from stsr_cli.video.target import held, refuse_loss
 from stsr_cli.video.written import is_of_disk
 
 
@@ -57,11 +58,10 @@ def upscale(
     """
     listener = listener or Silent()
     job = settle(options)
-    job = replace(
-        job,
-        source_notes=(*check_sizes(job.source), *pauses_to_fill(job)),
-        unread=tuple(unread_files(job.source)),
-    )
+    unread = (*unread_files(job.source), *unread_tracks(job.source))
+    refuse_loss(unread, options.tracks)
+    notes = (*check_sizes(job.source), *pauses_to_fill(job))
+    job = replace(job, source_notes=notes, unread=unread)
     with held(options.target):
         grid = plan_segments(job)
         if runner is not here and (grid is None or grid.is_whole):

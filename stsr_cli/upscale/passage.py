@@ -32,6 +32,7 @@ class Counts(NamedTuple):
     num_corrupt: int = 0
     num_held: int = 0
     num_skipped: int = 0
+    num_missing: int = 0
     num_captioned: int = 0
 
     def since(self, before: "Counts") -> "Counts":
@@ -147,6 +148,7 @@ class Passage:
             self._flags.num_corrupt,
             self._flags.num_held,
             self._flags.num_skipped,
+            self._flags.num_missing,
             self.side_data.num_captioned,
         )
 

@@ -96,7 +96,8 @@ class Totals:
             InputError: there are more.
         """
         limit = source.options.max_bad_frames
-        num_bad = sum(self.counts[name] for name in ("num_held", "num_skipped", "num_corrupt"))
+        lost = ("num_held", "num_skipped", "num_corrupt", "num_missing")
+        num_bad = sum(self.counts[name] for name in lost)
         if limit and num_bad > limit:
             raise InputError(
                 f"{shown(source.path)} has {num_bad} damaged frames; repair or cut it, or allow more than {limit} with "
@@ -121,6 +122,7 @@ class Totals:
             num_held=counts["num_held"],
             num_skipped=counts["num_skipped"],
             num_corrupt=counts["num_corrupt"],
+            num_missing=counts["num_missing"],
             num_deinterlaced=counts["num_deinterlaced"],
             num_interlaced=counts["num_interlaced"],
         )

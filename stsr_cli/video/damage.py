@@ -27,11 +27,13 @@ class Counted:
         num_held: frames that are missing, in whose place the one before is shown.
         num_skipped: packets before the first frame that could not be decoded.
         num_corrupt: frames that were not decoded without errors, and are shown.
+        num_missing: frames of which nothing is left, between others, where a file tells by its times alone.
     """
 
     num_held: int = 0
     num_skipped: int = 0
     num_corrupt: int = 0
+    num_missing: int = 0
 
     @property
     def damage(self) -> tuple[str, ...]:
@@ -48,6 +50,10 @@ class Counted:
         if self.num_corrupt:
             sentences.append(
                 f"damaged, and shown as far as decoded: {plural(self.num_corrupt, 'frame')} of the source"
+            )
+        if self.num_missing:
+            sentences.append(
+                f"missing in the source, where its data is damaged: {plural(self.num_missing, 'frame')}"
             )
         return tuple(sentences)
 

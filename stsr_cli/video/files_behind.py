@@ -1,9 +1,10 @@
 """A file that another one was appended to (`cat a.mp4 b.mp4 > c.mp4`): FFmpeg reads the first alone, without a word.
 
-Of MP4 and QuickTime (ISO/IEC 14496-12, 4.2), FLV (Adobe Flash Video File Format 10.1, annex E) and Ogg (RFC 3533, 6);
-MPEG-TS and -PS, Matroska, AVI and raw streams are read on.
+Of MP4 and QuickTime (ISO/IEC 14496-12, 4.2), FLV (Adobe Flash Video File Format 10.1, annex E), Ogg (RFC 3533, 6) and
+NUT; MPEG-TS and -PS, Matroska, AVI and raw streams are read on.
 """
 
+import mmap
 import struct
 from collections.abc import Iterator
 from typing import BinaryIO
@@ -13,6 +14,7 @@ from stsr_cli.video.opening import shown
 from stsr_cli.video.probe import SourceInfo
 
 _OGG_FIRST = 2  # flag of the first page of a stream
+_NUT = b"nut/multimedia container\0"
 
 
 def unread_files(source: SourceInfo) -> list[str]:
@@ -43,6 +45,8 @@ def _starts(file: BinaryIO) -> Iterator[int]:
         yield from _in_flv(file, file.seek(0, 2))
     elif head.startswith(b"OggS"):
         yield from _in_ogg(file, file.seek(0, 2))
+    elif _NUT.startswith(head):
+        yield from _in_nut(file)
 
 
 def _in_mp4(file: BinaryIO) -> Iterator[int]:
@@ -91,3 +95,12 @@ def _in_ogg(file: BinaryIO, end: int) -> Iterator[int]:
             yield at
         is_in_front = is_first
         at += 27 + head[26] + sum(file.read(head[26]))
+
+
+def _in_nut(file: BinaryIO) -> Iterator[int]:
+    """Of what every file begins with, and no picture or sound holds but by chance."""
+    with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+        at = data.find(_NUT, 1)
+        while at >= 0:
+            yield at
+            at = data.find(_NUT, at + 1)

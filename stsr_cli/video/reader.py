@@ -240,6 +240,7 @@ def _decode_from(
             first_pts=first_pts,
             counted=flags,
             can_go_back=True,
+            resets=source.resets,
         )
         for frame in salvaged(container, stream, salvage, source.resets):
             fitter.learn(frame, stream)

@@ -183,3 +183,38 @@ def test_a_stream_that_changes_its_pixel_format_is_one_format(call, make_clip, t
     (tmp_path / "in.ts").write_bytes(b"".join(part.read_bytes() for part in parts))
     call("upscale", "in.ts", "out.mkv", *FAST)
     assert len(read(tmp_path / "out.mkv")[0]) == 24
+
+
+def without_beginnings(clip, target, numbers):
+    """A transport stream without the packets that begin some of its pictures."""
+    data, kept, number = clip.read_bytes(), [], -1
+    for at in range(0, len(data), 188):
+        packet = data[at : at + 188]
+        head = int.from_bytes(packet[1:3], "big")
+        number += head == 0x4100
+        if head != 0x4100 or number not in numbers:
+            kept.append(packet)
+    target.write_bytes(b"".join(kept))
+    return target
+
+
+@pytest.mark.parametrize("codec", ["libx264", "mpeg2video"])
+@pytest.mark.parametrize("numbers", [{9}, {4, 9, 10, 17}])
+def test_pictures_of_which_a_broadcast_lost_the_beginning_are_told(
+    make_clip, tmp_path, codec, numbers
+):
+    options = {"g": "100"} if codec == "mpeg2video" else {"x264-params": "keyint=100:scenecut=0"}
+    clip = make_clip("in.ts", codec=codec, num_frames=LENGTH, height=64, options=options)
+    frames, flags = read(without_beginnings(clip, tmp_path / "damaged.ts", numbers))
+    assert flags.num_missing == len(numbers)
+    assert flags.num_missing + len(frames) == LENGTH
+    assert any(f"{len(numbers)} frame" in sentence for sentence in flags.damage)
+    assert read(clip)[1].num_missing == 0
+
+
+def test_a_gap_between_joined_recordings_is_no_damage(make_clip, tmp_path):
+    clip = make_clip("in.ts", num_frames=12, has_sound=True)
+    joined = tmp_path / "joined.ts"
+    joined.write_bytes(clip.read_bytes() * 3)
+    frames, flags = read(joined)
+    assert (len(frames), flags.num_missing, flags.damage) == (36, 0, ())

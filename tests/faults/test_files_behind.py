@@ -20,7 +20,9 @@ def num_read(path):
         return sum(packet.size > 0 for packet in container.demux(video=0))
 
 
-@pytest.mark.parametrize("ending", ["mp4", "mov", "flv", "ogv", "mkv", "webm", "avi", "mpg", "ts"])
+@pytest.mark.parametrize(
+    "ending", ["mp4", "mov", "flv", "ogv", "nut", "mkv", "webm", "avi", "mpg", "ts"]
+)
 def test_what_is_not_read_is_told_and_nothing_else(make_clip, tmp_path, ending):
     first, second = parts(make_clip, ending, {})
     joined = tmp_path / f"joined.{ending}"

@@ -76,7 +76,9 @@ class InputPipe:
         """Say which stream is decoded."""
         let_thread(video.codec_context)
         ticks = video.time_base or Fraction(1)
-        self._salvage = Salvage(decoder_of(video), "the pipe (-)", self._limit, ticks)
+        self._salvage = Salvage(
+            decoder_of(video), "the pipe (-)", self._limit, ticks, resets=self.resets
+        )
         self._frames = self._decode(video, self._salvage)
 
     def peek(self) -> Iterator[VideoFrame]:

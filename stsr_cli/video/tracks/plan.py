@@ -350,8 +350,9 @@ def _ways(
     else:
         ways = []
     if track.kind == "subtitle" and not is_text(stream):
+        name = suffix if is_disc(suffix) else format_name
         these = "these pictures" if format_name == "mpegts" else "pictures"
-        why = f"{format_name} cannot hold {these} as subtitles, and a .mkv can"
+        why = f"{name} cannot hold {these} as subtitles, and a .mkv can"
         dropped = replace(dropped, reason=why)
     return (*ways, *_conversions(track, stream, format_name, suffix), dropped)
 
@@ -377,7 +378,7 @@ def _conversions(track: Track, stream: Stream, format_name: str, suffix: str) ->
     codecs: tuple[str, ...] = ()
     recoder: type[AudioRecoder | SubtitleRecoder] = AudioRecoder
     if track.kind == "audio" and not can_be_decoded(stream):
-        why = "the source does not say its rate and channels"
+        why = "the file's beginning does not say its rate and channels"
         yield replace(track, action="drop", reason=why)
     elif track.kind == "audio":
         exact, others = (
