@@ -143,7 +143,7 @@ def compare(
 def _open(options: CompareOptions) -> list[_Video]:
     """Look at everything that can be wrong before the first frame is decoded."""
     if not options.target and not options.page:
-        raise UsageError("nothing to write; name a video (-o OUT.mp4), a page (--html PAGE.html)")
+        raise UsageError("nothing to write; name a video (-o OUT.mp4) or a page (--html PAGE.html)")
     if options.target and options.page and options.target.absolute() == options.page.absolute():
         raise UsageError(f"{shown(options.page)} cannot be both the video and the page")
     paths = [*options.sources, *([options.truth] if options.truth else [])]

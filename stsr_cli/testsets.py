@@ -149,7 +149,7 @@ def find_dataset(given: str | Path, limit: int | None = None) -> Dataset:
         dataset, found = _search(path, name)
     else:
         raise InputError(
-            f"data set {path} is not a folder and not a video; name a folder with sub-folders of frames"
+            f"no such file or folder: {path}; name a video, or a folder with sub-folders of frames"
         )
     if not dataset.clips:
         raise InputError(

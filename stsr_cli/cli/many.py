@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from stsr_cli.cli.fields import Decorator, option_of, output_path, refuse_given, section
-from stsr_cli.errors import InterruptedRun, UsageError
+from stsr_cli.errors import InputError, InterruptedRun, UsageError
 from stsr_cli.options import BatchOptions, TellOptions, UpscaleOptions
 from stsr_cli.text import command_line, plural
 
@@ -109,15 +109,27 @@ def sort_arguments(
 
 
 def refuse_second_input(source: Path, target: Path, *, is_output_named: bool) -> None:
-    """Refuse an output that exists and looks like a second input; `is_output_named`: -o said that it is the output.
+    """Refuse an output that exists and looks like an input; `is_output_named`: -o said that it is the output.
 
     Raises:
+        InputError: there is no input of that name, so that it may be the other one.
         UsageError: it is a file other than the input.
     """
-    if not (source.is_file() and target.is_file()) or source.samefile(target):
+    if not target.is_file() or (source.exists() and not source.is_file()):
         return
+    from stsr_cli.video.images.sequence import parse_pattern
     from stsr_cli.video.probe import shown
 
+    if not source.exists():
+        is_name = str(source) != "-" and "://" not in shown(source)
+        if is_name and not is_output_named and parse_pattern(source.name) is None:
+            command = command_line(["stsr", "upscale", str(target), str(source)])
+            raise InputError(
+                f"no such file: {shown(source)}; {shown(target)} is there: INPUT comes first, as in: {command}"
+            )
+        return
+    if source.samefile(target):
+        return
     last = "" if is_output_named else ", the last argument"
     raise UsageError(f"{shown(target)} exists and is OUTPUT{last}; -y replaces it")
 

@@ -68,7 +68,7 @@ def command(
     from stsr_cli.video.probe import probe
     from stsr_cli.video.size_changes import find_size_changes
     from stsr_cli.video.timing.excerpt import excerpt
-    from stsr_cli.video.tracks.plan import list_tracks
+    from stsr_cli.video.tracks.plan import list_tracks, printable
 
     info = excerpt(probe(options.source, options.read), options.read)
     tracks = _plan_tracks(options, info) if is_planned else list_tracks(info)
@@ -78,6 +78,8 @@ def command(
     shots = _find_cuts(info, options.scene_threshold) if is_decoded else None
     if shots and not is_json:
         _print_cuts(shots)
+    if is_planned and options.target.is_file() and not is_json:
+        click.echo(f"{printable(str(options.target))} exists; -y replaces it", err=True)
     is_tried = is_planned and not no_trial and PIPE not in (options.source, options.target)
     needed = _estimate(options, tracks) if is_tried else None
     if needed and not is_json:

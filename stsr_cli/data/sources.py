@@ -78,7 +78,7 @@ def find_sources(paths: Iterable[Path]) -> tuple[list[Source], list[str]]:
     stills: list[Path] = []
     for path in paths:
         if not path.exists():
-            raise InputError(f"training data {path} does not exist; check the name")
+            raise InputError(f"no such file or folder: {path}; check the name")
         num_before = len(found.sources) + len(found.problems)
         if path.is_dir():
             if path.resolve() in found.seen:

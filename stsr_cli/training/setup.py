@@ -63,7 +63,7 @@ def check_options(options: TrainOptions) -> None:
         )
     for path in (*options.labeled, *options.unlabeled, *options.clips, *options.held_out):
         if not path.exists():
-            raise InputError(f"training data {path} does not exist")
+            raise InputError(f"no such file or folder: {path}; check the name")
 
 
 def build_system(options: TrainOptions, on_read: OnRead = lambda name, path: None) -> System:

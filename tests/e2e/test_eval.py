@@ -130,7 +130,7 @@ def test_faulty_clips_and_missing_data_are_told(write_frames, tmp_path: Path) ->
     (row,) = report.rows
     assert [clip["clip"] for clip in row["clips"]] == ["a"]
     wanted = (
-        r"nowhere is not a folder and not a video",
+        r"no such file or folder: .*nowhere",
         r"mixed/c: no frame 3 between 2\.png and 4\.png",
         r"mixed/d holds no clip of three images or more, only 2 images",
         r"clip b differ in size: .*2\.png has 66x40 pixels, those before it 66x50.*; clip b of mixed is left out",
@@ -144,7 +144,7 @@ def test_faulty_clips_and_missing_data_are_told(write_frames, tmp_path: Path) ->
     for folder, pattern in (
         ("mixed/b", "differ in size"),
         ("mixed/c", "no frame 3"),
-        ("nowhere", "is not a folder"),
+        ("nowhere", "no such file or folder"),
         ("empty", "no clip of three images"),
     ):
         with pytest.raises(InputError, match=pattern):
@@ -340,7 +340,9 @@ def test_one_bad_data_set_degrades_the_run(run_stsr, write_frames, tmp_path: Pat
     assert result.returncode == 3, result.stderr
     assert "vid4 beside the paper" in result.stderr
     assert re.search(r"paper +F\(V\+S\) +22\.95 +0\.708 +22\.92 +0\.707", result.stderr)
-    assert result.stderr.splitlines()[-1].startswith(f"stsr: data set {tmp_path / 'nowhere'} is")
+    assert result.stderr.splitlines()[-1].startswith(
+        f"stsr: no such file or folder: {tmp_path / 'nowhere'}; "
+    )
     with (tmp_path / "rows.csv").open(newline="") as file:
         lines = list(csv.DictReader(file))
     assert [(line["clip"], line["system"]) for line in lines] == [

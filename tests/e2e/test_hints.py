@@ -98,6 +98,8 @@ def test_a_second_input_that_is_taken_for_the_output_is_refused() -> None:
         ("-i a.mp4 out.mp4", 2, "INPUT is named without it"),
         ("a.mp4 out.mp4 --width 1920", 2, "--size 1920x1080, or --height 1080"),
         ("a.mp4 out.mp4 --output x.mp4", 2, "OUTPUT was named twice: out.mp4 and x.mp4"),
+        ("out.mp4 b.mp4", 4, "no such file: out.mp4; b.mp4 is there: INPUT comes first, as in: "),
+        ("https://a.b/c.mp4 b.mp4", 4, "or allow an address with --allow-protocols https"),
         ("a.mp4 out.mp4 --weights span+rfe", 5, "did you mean 'span+rife'?"),
         ("a.mp4 out.mp4 --weights bad.safetensors", 5, "bad.safetensors: the file is damaged"),
     ],

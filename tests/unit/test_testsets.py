@@ -124,5 +124,5 @@ def test_what_cannot_be_measured_is_said(touch) -> None:
         find_dataset(broken)
     with pytest.raises(UsageError, match=r"no layout 'vid5'.*davis, frames, middlebury"):
         find_dataset(f"vid5={folder}")
-    with pytest.raises(InputError, match="is not a folder and not a video"):
+    with pytest.raises(InputError, match=r"no such file or folder: .*; name a video"):
         find_dataset(f"vid4={folder}-not")
