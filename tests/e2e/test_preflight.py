@@ -238,3 +238,12 @@ def test_sound_of_which_nut_stores_less_is_converted(tmp_path):
     output = rehearsal.PlannedOutput(source, plan, name, 2)
     (track,) = rehearsal.rehearse(output, TrackOptions()).tracks
     assert (track.codec, track.action, track.target) == ("wmav2", "convert", "aac")
+
+
+@pytest.mark.parametrize("codec", ["ffv1", "libvpx-vp9"])
+@pytest.mark.parametrize("ending", ["ts", "m2ts"])
+def test_video_that_readers_of_mpeg_ts_take_for_data_is_refused(call, make_clip, codec, ending):
+    clip = make_clip("in.mkv", num_frames=3)
+    command = ("upscale", clip.name, f"out.{ending}", "--spatial", "bicubic", "--temporal", "blend")
+    refused = call(*command, "--codec", codec, code=2)
+    assert "kind of track: data instead of video" in refused.stderr

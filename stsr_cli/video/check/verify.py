@@ -197,7 +197,8 @@ def different_tracks(found: Found, expected: Expected) -> dict[int, str]:
 
 def _compare_video(found: Found, expected: Expected, comparison: _Comparison) -> Fraction:
     """Frames and their times; returns by how many seconds the container moved everything."""
-    video = found.tracks[0]
+    video = found.tracks.get(0, FoundTrack("nothing", Fraction(1), {}, 0))
+    comparison.same("video: kind of track", "video", video.kind)
     comparison.same("video: frames", len(expected.pts), video.num_packets)
     times = sorted(video.pts)
     num_distinct = len(set(times))
