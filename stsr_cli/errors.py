@@ -4,8 +4,10 @@ The library raises these and never prints or exits. A message is one line that s
 and what to do next. Anything else that escapes is a bug and keeps its traceback.
 """
 
+import copy
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Self
 
 FINISHED_DAMAGED = 3  # exit code: what was asked for is there, but for what is said on stderr
 
@@ -19,6 +21,12 @@ class StsrError(Exception):
     exit_code = 1
     goes_on = False
 
+    def with_advice(self, advice: str) -> Self:
+        """The same error, with more to say; without what caused it."""
+        error = copy.copy(self)
+        error.args = (f"{self}{advice}",)
+        return error
+
 
 class UnfinishedOutput(StsrError):
     """All frames are computed and kept, and the output could not be completed of them.
@@ -31,10 +39,6 @@ class UnfinishedOutput(StsrError):
     ) -> None:
         super().__init__(message)
         self.ways, self.exit_code = tuple(ways), exit_code
-
-    def with_advice(self, advice: str) -> "UnfinishedOutput":
-        """The same error, with more to say."""
-        return UnfinishedOutput(f"{self}{advice}", self.ways, self.exit_code)
 
 
 class UsageError(StsrError):

@@ -74,7 +74,7 @@ def _make_remotely(
         num_sharing = 1 if is_on_gpu else max(1, (os.cpu_count() or 1) // cores)
         return make(assignment, lambda event: mailbox.put.remote(event), num_sharing)
     except StsrError as error:
-        return type(error)(f"{error} (on {worker_name()})")
+        return error.with_advice(f" (on {worker_name()})")
     except Exception as error:
         return portable(error)
 

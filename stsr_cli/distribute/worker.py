@@ -121,7 +121,7 @@ def _compare(wanted: Mapping[str, Any], own: Mapping[str, Any]) -> None:
 def portable(error: Exception) -> Exception:
     """The same error, fit to be sent to another process; of a bug, with the traceback of this one."""
     if isinstance(error, StsrError):
-        return type(error)(str(error))
+        return error.with_advice("")
     trace = "".join(traceback.format_exception(error))
     error.add_note(f"on worker {worker_name()}:\n{trace}")
     try:

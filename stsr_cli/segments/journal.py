@@ -283,9 +283,10 @@ class Journal:
     def drop(self, index: int) -> None:
         """Forget a segment, which has to be made again."""
         record = self.records.pop(index)
-        self._append({"dropped": index})
         if record.file:
             (self.folder / record.file).unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # the file that is gone says so, too
+            self._append({"dropped": index})
 
     @property
     def chain(self) -> list[SegmentRecord]:

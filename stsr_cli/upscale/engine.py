@@ -79,8 +79,8 @@ def upscale(
                 why = why_in_one_go(job)
                 if not (why and is_of_disk(error.__cause__)):
                     raise
-                again = f"{error}; the next run begins anew, for {why}"
-                raise type(error)(again) from error
+                again = error.with_advice(f"; the next run begins anew, for {why}")
+                raise again from error
     write_manifest(job.options, job.source, report)
     return report
 

@@ -131,7 +131,7 @@ def in_segments(job: Job, grid: Grid, listener: Listener, runner: Runner) -> Ups
         except KeyboardInterrupt:
             raise _interrupted(journal) from None
         except StsrError as error:
-            ended = type(error)(f"{error}{_kept(journal)}")
+            ended = error.with_advice(_kept(journal))
             ended.goes_on = is_of_disk(error.__cause__) and bool(journal.records)
             raise ended from error
         drain = Clock()
