@@ -29,7 +29,11 @@ def rendered(use, width=100, is_terminal=True):
     """What `use(console)` writes, without control sequences, line by line."""
     file = io.StringIO()
     rich_console = Console(
-        file=file, width=width, force_terminal=is_terminal, force_interactive=is_terminal
+        file=file,
+        width=width,
+        force_terminal=is_terminal,
+        force_interactive=is_terminal,
+        _environ={"TERM": "xterm"},
     )
     with TrainConsole(rich_console) as console:
         use(console)
