@@ -70,26 +70,27 @@ def _changes(path: Path, video: int, sounds: set[int]) -> Iterator[tuple[int, st
         video: PID of the pictures that are read.
         sounds: those of the sound that is.
     """
-    maps, first, told = _Maps(), Map(), set[str]()
+    maps, initial = _Maps(), Map()
     table = 0  # where the last table of programs begins
+    kind: int | None = None  # of the pictures that are read
+    told: set[str] = set()
     for position, section in _sections(path, maps):
         maps.take(section)
         table = position if section[0] == _TABLES else table
         tracks = maps.tracks
         if tracks is None:
             continue
-        first = {**tracks, **first}
-        others = {pid: kind for pid, kind in tracks.items() if first[pid] != kind}
-        pictures = [kind for kind in tracks.values() if kind in _PICTURES]
-        if tracks.get(video) != first.get(video) and pictures and "pictures" not in told:
+        initial = initial or tracks
+        kind = tracks.get(video) if kind is None else kind
+        pictures = [one for one in tracks.values() if one in _PICTURES]
+        if tracks.get(video) != kind and pictures and "pictures" not in told:
             told.add("pictures")
-            kind = tracks.get(video)
-            name = _PICTURES[kind if kind in _PICTURES else pictures[0]]
-            yield table, f"its pictures ({name})"
+            now = tracks.get(video, -1)
+            yield table, f"its pictures ({_PICTURES[now if now in _PICTURES else pictures[0]]})"
         unheard = [
-            kind
-            for pid, kind in tracks.items()
-            if kind in _SOUND and (pid not in sounds or pid in others)
+            one
+            for pid, one in tracks.items()
+            if one in _SOUND and (initial[pid] != one if pid in initial else pid not in sounds)
         ]
         if unheard and "sound" not in told:
             told.add("sound")

@@ -89,6 +89,16 @@ def test_nothing_is_told_of_tracks_that_go_on_or_end(tmp_path, parts):
     assert unread_tracks(probe(path)) == []
 
 
+def test_nothing_is_told_of_a_track_that_is_announced_and_never_comes(tmp_path):
+    data = recording(tmp_path / "a.ts", "va").read_bytes()
+    packets = [data[at : at + 188] for at in range(0, len(data), 188)]
+    silent = tmp_path / "silent.ts"
+    silent.write_bytes(
+        b"".join(one for one in packets if one[1:3] not in (b"\x01\x01", b"\x41\x01"))
+    )
+    assert unread_tracks(probe(silent)) == []
+
+
 def test_a_map_that_is_damaged_tells_nothing(tmp_path):
     path = recording(tmp_path / "a.ts", "va")
     data = bytearray(path.read_bytes())
