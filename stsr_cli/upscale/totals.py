@@ -17,6 +17,7 @@ from stsr_cli.upscale.pump import Waits
 from stsr_cli.upscale.report import UpscaleReport
 from stsr_cli.video.describe import ends_early
 from stsr_cli.video.probe import SourceInfo, shown
+from stsr_cli.video.program_changes import unread_tracks
 from stsr_cli.video.side_data.support import late_captions
 from stsr_cli.video.timing.deinterlace import FrameFlags
 from stsr_cli.video.timing.retime import Times
@@ -127,7 +128,8 @@ class Totals:
             num_interlaced=counts["num_interlaced"],
         )
         early = ends_early(source, self.end_pts)
-        damage = [*job.unread, *early, *flags.damage, *written.damage]
+        unread = unread_tracks(source) if source.pipe is not None else job.unread
+        damage = [*unread, *early, *flags.damage, *written.damage]
         late = late_captions(source.beside, writer.plan.codec, int(counts["num_captioned"]))
         warnings = [*warnings, *writer.warnings, *flags.warnings, *late, *damage]
         return UpscaleReport(

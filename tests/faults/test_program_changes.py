@@ -1,5 +1,7 @@
 """MPEG transport streams joined of recordings whose tracks have other numbers or codecs: told before the run."""
 
+import subprocess
+import sys
 from fractions import Fraction
 
 import av
@@ -8,6 +10,7 @@ import pytest
 
 from stsr_cli.video.probe import probe
 from stsr_cli.video.program_changes import unread_tracks
+from stsr_cli.video.program_maps import ProgramMaps
 
 RATE = 48_000
 
@@ -124,3 +127,29 @@ def test_a_run_says_so_and_ends_with_3_and_strict_refuses(call, tmp_path):
     result = call(*command, code=3)
     assert "cut the file there" in result.stderr
     call(*command, "-y", "--end", "0.5", code=0)  # nothing of the second part is asked for
+
+
+def test_a_pipe_says_so_at_its_end(tmp_path):
+    path, _ = joined(tmp_path, "ts", PLAIN, {"tracks": "av"})
+    command = [sys.executable, "-m", "stsr_cli", "upscale", "-", str(tmp_path / "out.mkv")]
+    with path.open("rb") as file:
+        result = subprocess.run(
+            [*command, "--spatial", "bicubic", "--temporal", "blend"],
+            stdin=file,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+    assert result.returncode == 3
+    assert result.stderr.count("the pipe (-) changes its tracks on the way: from byte ") == 1
+
+
+@pytest.mark.parametrize("num_bytes", [1, 187, 100_000])
+def test_tracks_are_the_same_whatever_pieces_a_stream_comes_in(tmp_path, num_bytes):
+    path, size = joined(tmp_path, "m2ts", PLAIN, {"tracks": "va", "video": "mpeg2video"})
+    data, maps = path.read_bytes(), ProgramMaps()
+    for at in range(0, len(data), num_bytes):
+        maps.feed(data[at : at + num_bytes])
+    (first, before), (second, after) = maps.states
+    assert first < 192 * 2 < size <= second < size + 192 * 2
+    assert (sorted(before.values()), sorted(after.values())) == ([0x06, 0x1B], [0x02, 0x06])

@@ -21,6 +21,7 @@ from stsr_cli.video.damage import Counted
 from stsr_cli.video.messages import let_thread
 from stsr_cli.video.opening import PIPE as PIPE
 from stsr_cli.video.opening import demuxers
+from stsr_cli.video.program_maps import ProgramMaps
 from stsr_cli.video.salvage import Salvage, decoder_of
 from stsr_cli.video.timing.clock_resets import ClockResets, has_resets, joined_packets
 
@@ -37,6 +38,7 @@ class InputPipe:
     Attributes:
         container: the demuxer; nobody but this class may read packets from it, or close it.
         resets: where its clock started anew so far; None: its format allows none.
+        maps: the tracks that it announced so far, if it is a transport stream.
     """
 
     def __init__(self, options: SourceOptions) -> None:
@@ -50,7 +52,8 @@ class InputPipe:
             raise UsageError(
                 "- reads a video from another program; write PROGRAM | stsr ... -, or name a file"
             )
-        source = _StandardInput()
+        self.maps = ProgramMaps()
+        source = _StandardInput(self.maps)
         # No protocol at all: a playlist from a stranger opens no file.
         safe = {"protocol_whitelist": "none", "format_whitelist": demuxers(SourceOptions())}
         try:
@@ -130,16 +133,18 @@ class InputPipe:
 class _StandardInput:
     """Reads on and never back. Ctrl-C ends it, since FFmpeg would swallow the exception and wait for more."""
 
-    def __init__(self) -> None:
-        self.is_interrupted = False
+    def __init__(self, maps: ProgramMaps) -> None:
+        self.is_interrupted, self._maps = False, maps
 
     def read(self, num_bytes: int) -> bytes:
         """Up to so many bytes, none at the end."""
         try:
-            return b"" if self.is_interrupted else os.read(0, num_bytes)
+            data = b"" if self.is_interrupted else os.read(0, num_bytes)
         except KeyboardInterrupt:
             self.is_interrupted = True
             return b""
+        self._maps.feed(data)
+        return data
 
 
 class _Waiting:

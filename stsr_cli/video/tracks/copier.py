@@ -35,6 +35,7 @@ from stsr_cli.video.target import MOV_FAMILY
 from stsr_cli.video.timing.clock_resets import joined_packets
 from stsr_cli.video.timing.excerpt import Window
 from stsr_cli.video.tracks.chapters import output_chapters, starts_late, with_lead, without_lead
+from stsr_cli.video.tracks.gate import Gate
 from stsr_cli.video.tracks.keys import with_keys
 from stsr_cli.video.tracks.lane import KeptTags, Lane, is_hidden, kept_flags, kept_tags
 from stsr_cli.video.tracks.layout import add_copy
@@ -324,8 +325,11 @@ class TrackCopier:
             recoder = _RECODERS[track.kind](stream, track.target)
             if isinstance(recoder, AudioRecoder) and self._source.begin_pts is not None:
                 recoder.begin = self._source.begin_pts * self._source.time_base
+        gate: Gate | None = None
         try:
             added = recoder.add_to(output) if recoder else self._add_copy(output, stream)
+            if not (self._is_sample or recoder) and track.kind in ("audio", "video"):
+                gate = Gate(output.format.name, stream)
         except (av.FFmpegError, ValueError, StopIteration) as error:
             raise RefusedTrack(
                 f"{output.format.name} cannot hold {track.name} of {shown(self._source.path)}; "
@@ -338,7 +342,7 @@ class TrackCopier:
             added.disposition = stream.disposition
         if track.codec == "dvdsub":
             _keep_canvas(added, self._source)
-        self._lanes[track.index] = Lane(track, added, recoder, kept=kept)
+        self._lanes[track.index] = Lane(track, added, recoder, kept=kept, gate=gate)
 
     def _add_copy(self, output: OutputContainer, stream: Stream) -> Stream:
         """Announce a stream as it is; QuickTime's data gets its description when the file is finished."""

@@ -41,6 +41,8 @@ class Lane:
         output: the stream in the output.
         recoder: what converts it, or None: it is copied.
         kept: what the container keeps of its tags and flags; None: it was not tried.
+        gate: which packets of a track that is copied the container stores; None: all. It is opened with the output:
+            what a demuxer says of a stream may change on the way.
         num_packets: muxed so far.
         num_damaged: packets of the source that could not be decoded, or converted for another reason.
         num_refused: packets that the container does not store, and that are left out.
@@ -55,6 +57,7 @@ class Lane:
     output: Stream
     recoder: Recoder | None = None
     kept: KeptTags | None = None
+    gate: Gate | None = None
     num_packets: int = 0
     num_damaged: int = 0
     num_refused: int = 0
@@ -63,7 +66,6 @@ class Lane:
     last_dts: int | None = None
     pts: array[int] = field(default_factory=lambda: array("q"))
     time_base: Fraction = Fraction(1)
-    _gate: Gate | None = None
     _format: tuple[int, int] | None = None  # of the first packet; see `adts_format`
 
     def converted(self, packet: Packet[Any] | None) -> list[Packet[Any]]:
@@ -97,14 +99,12 @@ class Lane:
 
         Of sound and pictures that are copied: a lost part of a stream makes packets that are none.
         """
-        if self.recoder is not None or self.track.kind not in ("audio", "video"):
+        if self.gate is None:
             return True
         format_name = self.output.container.format.name
-        if self._gate is None:
-            self._gate = Gate(format_name, packet.stream)
         self._order(packet)
         sound = adts_format(packet, packet.stream)
-        if (self._format and not sound) or not self._gate.takes(packet):
+        if (self._format and not sound) or not self.gate.takes(packet):
             self.num_refused += 1
             return False
         self._format = self._format or sound
@@ -114,8 +114,8 @@ class Lane:
 
     def close(self) -> None:
         """Close what is open; safe to repeat."""
-        if self._gate is not None:
-            self._gate.close()
+        if self.gate is not None:
+            self.gate.close()
 
     def stand_in(self) -> Packet[Any] | None:
         """A packet as the track might have one, for a trial without one of its own; None: only text and data do."""

@@ -9,6 +9,7 @@ from typing import Any, Protocol
 
 import av
 import numpy as np
+from av.audio.codeccontext import AudioCodecContext
 from av.audio.frame import AudioFrame
 from av.audio.resampler import AudioResampler
 from av.audio.stream import AudioStream
@@ -56,8 +57,9 @@ def is_text(stream: Stream) -> bool:
 def can_be_decoded(sound: Stream) -> bool:
     """Whether the header of a sound says all that a decoder's frames must be known to be."""
     context: Any = sound.codec_context
-    is_known = context is not None and context.format is not None and context.sample_rate > 0
-    return bool(is_known and num_channels(context) > 0)
+    if not isinstance(context, AudioCodecContext) or context.format is None:
+        return False
+    return context.sample_rate > 0 and num_channels(context) > 0
 
 
 def is_lossless(codec: Codec) -> bool:
