@@ -185,7 +185,7 @@ def test_a_cell_that_fails_ends_the_run_with_its_reason(options):
     [
         (["fig4"], "draw 512 samples at random from footage: give --labeled, such as videos"),
         (["fig5", "--scale", "paper"], "2048 samples .* give --labeled, such as Vimeo-90K"),
-        (["fig4", "--labeled", "nowhere"], "nowhere does not exist"),
+        (["fig4", "--labeled", "nowhere"], "no such file or folder: nowhere"),
         (["fig7"], "'fig7' is not one of 'fig4'"),
         (["fig4", "--seeds", "0"], "--seeds"),
         ([], "missing argument 'FIGURE...'"),
