@@ -1,7 +1,7 @@
 """A file that another one was appended to (`cat a.mp4 b.mp4 > c.mp4`): FFmpeg reads the first alone, without a word.
 
-Of MP4 and QuickTime (ISO/IEC 14496-12, 4.2), FLV (Adobe Flash Video File Format 10.1, annex E), Ogg (RFC 3533, 6) and
-NUT; MPEG-TS and -PS, Matroska, AVI and raw streams are read on.
+Of MP4 and QuickTime (ISO/IEC 14496-12, 4.2), FLV (Adobe Flash Video File Format 10.1, annex E), Ogg (RFC 3533, 6), MXF
+(SMPTE ST 377-1, 7.1) and NUT; MPEG-TS and -PS, Matroska, AVI and raw streams are read on.
 """
 
 import mmap
@@ -14,6 +14,7 @@ from stsr_cli.video.opening import shown
 from stsr_cli.video.probe import SourceInfo
 
 _OGG_FIRST = 2  # flag of the first page of a stream
+_MXF = bytes.fromhex("060e2b34020501010d0102010102")  # of a header's partition
 _NUT = b"nut/multimedia container\0"
 
 
@@ -45,6 +46,8 @@ def _starts(file: BinaryIO) -> Iterator[int]:
         yield from _in_flv(file, file.seek(0, 2))
     elif head.startswith(b"OggS"):
         yield from _in_ogg(file, file.seek(0, 2))
+    elif _MXF.startswith(head):
+        yield from _in_mxf(file, file.seek(0, 2))
     elif _NUT.startswith(head):
         yield from _in_nut(file)
 
@@ -95,6 +98,22 @@ def _in_ogg(file: BinaryIO, end: int) -> Iterator[int]:
             yield at
         is_in_front = is_first
         at += 27 + head[26] + sum(file.read(head[26]))
+
+
+def _in_mxf(file: BinaryIO, end: int) -> Iterator[int]:
+    """Of keys, each with a length and that much behind it."""
+    at = 0
+    while at + 25 <= end:
+        file.seek(at)
+        head = file.read(25)
+        if not head.startswith(_MXF[:4]):
+            break
+        if at and head.startswith(_MXF):
+            yield at
+        length = num_bytes = head[16] & 127
+        if head[16] & 128:
+            length = int.from_bytes(head[17 : 17 + num_bytes], "big")
+        at += 17 + (num_bytes if head[16] & 128 else 0) + length
 
 
 def _in_nut(file: BinaryIO) -> Iterator[int]:

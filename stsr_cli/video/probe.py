@@ -46,6 +46,7 @@ _COVER = Disposition.attached_pic
 _INTERLACED = (2, 3, 4, 5)  # AV_FIELD_TT, BB, TB, BT
 _NUM_SAMPLED_IMAGES = 5
 _MOST_DIGITS = 12
+_TICKS = 10  # of a clock in a frame, at least, that is finer than the rate
 _ROUNDED = Fraction(1, 10)  # frames, of a length in milliseconds and of an average rate
 _LENGTH = re.compile(r"(\d{1,6}):(\d{1,2}):(\d{1,2}(?:\.\d{1,9})?)$")
 
@@ -229,7 +230,7 @@ def _info(
         width=frame.width - crop.left - crop.right,
         height=frame.height - crop.top - crop.bottom,
         time_base=time_base,
-        frame_rate=stream.average_rate or stream.guessed_rate or None,
+        frame_rate=frame_rate(stream),
         start_pts=start_pts,
         duration=duration if is_time(duration, time_base) and duration > 0 else None,
         num_frames_from_header=stream.frames or _num_frames_by_tags(container, stream, start_pts),
@@ -250,6 +251,14 @@ def _info(
         immersive=read_immersive(frame),
         beside=found_beside(frame),
     )
+
+
+def frame_rate(stream: VideoStream) -> Fraction | None:
+    """Frames per second on average; by the usual interval where a demuxer gives the ticks of its clock instead (DV)."""
+    average, usual = stream.average_rate, stream.guessed_rate
+    if average and usual and stream.time_base == 1 / average and average > _TICKS * usual:
+        return usual
+    return average or usual or None
 
 
 def _num_frames_by_tags(container: InputContainer, stream: VideoStream, start_pts: int) -> int:

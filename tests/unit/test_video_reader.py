@@ -189,3 +189,24 @@ def test_every_shared_clip_is_probed_and_decoded():
         assert frames > 0, path
         if source.num_frames_from_header:
             assert frames == source.num_frames_from_header, path
+
+
+def test_raw_dv_has_the_rate_of_its_frames(tmp_path):
+    path = tmp_path / "in.dv"
+    with av.open(str(path), "w") as output:
+        video = output.add_stream("dvvideo", rate=25)
+        video.width, video.height, video.pix_fmt = 720, 576, "yuv420p"
+        sound = output.add_stream("pcm_s16le", rate=48_000, layout="stereo")
+        for index in range(3):
+            frame = av.VideoFrame.from_ndarray(np.full((864, 720), 90, np.uint8), "yuv420p")
+            frame.pts, frame.time_base = index, Fraction(1, 25)
+            output.mux(video.encode(frame))
+            samples = av.AudioFrame.from_ndarray(np.zeros((1, 2 * 1920), np.int16), "s16", "stereo")
+            samples.sample_rate, samples.pts, samples.time_base = (
+                48_000,
+                1920 * index,
+                Fraction(1, 48_000),
+            )
+            output.mux(sound.encode(samples))
+    source = probe(path)
+    assert (source.frame_rate, source.time_base) == (25, Fraction(1, 60_000))

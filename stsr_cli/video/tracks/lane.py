@@ -67,6 +67,7 @@ class Lane:
     pts: array[int] = field(default_factory=lambda: array("q"))
     time_base: Fraction = Fraction(1)
     _format: tuple[int, int] | None = None  # of the first packet; see `adts_format`
+    _end: Fraction | None = None  # in seconds, of the PCM so far
 
     def converted(self, packet: Packet[Any] | None) -> list[Packet[Any]]:
         """What becomes of a packet of the source; None: what the converter still holds.
@@ -102,6 +103,9 @@ class Lane:
         if self.gate is None:
             return True
         format_name = self.output.container.format.name
+        if format_name in MOV_FAMILY and self._overlaps(packet):
+            self.num_refused += 1
+            return False
         self._order(packet)
         sound = adts_format(packet, packet.stream)
         if (self._format and not sound) or not self.gate.takes(packet):
@@ -111,6 +115,16 @@ class Lane:
         if sound != self._format and format_name in _ONE_FORMAT:
             self.num_other += 1
         return True
+
+    def _overlaps(self, packet: Packet[Any]) -> bool:
+        """Whether PCM begins before the one in front of it ends: MP4 counts samples, and its readers lose some."""
+        if packet.dts is None or not (codec_of(self.output) or "").startswith("pcm_"):
+            return False
+        begin = packet.dts * packet.time_base
+        if self._end is not None and begin < self._end - packet.time_base - self.time_base:
+            return True
+        self._end = begin + (packet.duration or 0) * packet.time_base
+        return False
 
     def close(self) -> None:
         """Close what is open; safe to repeat."""

@@ -11,7 +11,7 @@ from av.container import InputContainer
 from av.stream import Stream
 
 from stsr_cli.video.boxes import track_description
-from stsr_cli.video.probe import SourceInfo
+from stsr_cli.video.probe import SourceInfo, frame_rate
 from stsr_cli.video.timing.timecode import retimed
 
 _KEY = "timecode"
@@ -39,7 +39,7 @@ class TimecodeChange:
         """The change from an opened source to an output of that frame rate."""
         video: Any = container.streams[source.stream_index]
         counted = (_track_rate(stream) for stream in container.streams)
-        rate = next(filter(None, counted), None) or video.average_rate or video.guessed_rate
+        rate = next(filter(None, counted), None) or frame_rate(video)
         seconds = Fraction(0)
         if source.begin_pts is not None and video.start_time is not None:
             first = (source.start_pts + source.shift) * source.time_base
