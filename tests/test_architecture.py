@@ -17,7 +17,7 @@ MAX_FILE_LINES = 500
 MAX_HELP_SECONDS = 0.3
 
 # A part is a file or folder right under stsr_cli; behind it, the parts it may import. Arrows only go down.
-BASE = {"errors", "extras", "labels", "options", "device", "files", "text"}
+BASE = {"errors", "extras", "interrupts", "labels", "options", "device", "files", "text"}
 NETWORK = {"registry", "modules", "ops", "streams", "cdca"}
 MIDDLE = {"pipeline", "segments", "checkpoint", "video", "data", "losses", "metrics", "tiling"}
 ENGINES = {
@@ -29,6 +29,7 @@ BELOW_ENGINES = BASE | NETWORK | MIDDLE
 MAY_IMPORT: dict[str, set[str]] = {
     "errors": set(),
     "extras": {"text"},
+    "interrupts": set(),
     "labels": set(),
     "files": {"errors"},
     "text": set(),

@@ -8,7 +8,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from multiprocessing.connection import wait
 from multiprocessing.context import SpawnProcess
@@ -19,6 +19,7 @@ else:
     from multiprocessing.connection import Connection
 
 from stsr_cli.distribute.crew import Assignment, Done, Event, Failed, Lost
+from stsr_cli.interrupts import no_interrupts
 from stsr_cli.text import plural
 
 _WAIT_SECONDS = 0.5
@@ -112,7 +113,7 @@ class LocalCrew:
             name="stsr-worker",
             daemon=True,
         )
-        with _interrupts_held():
+        with no_interrupts():
             process.start()
         theirs.close()  # so that its end is the pipe's
         worker = _Worker(process, ours, gpu)
@@ -128,19 +129,6 @@ class LocalCrew:
         code = worker.process.exitcode or 0
         how = f"by signal {signal.Signals(-code).name}" if code < 0 else f"with exit code {code}"
         return [Lost(worker.number, f"process {worker.process.pid} ended {how}")]
-
-
-@contextlib.contextmanager
-def _interrupts_held() -> Iterator[None]:
-    """Keep Ctrl-C from a process that is started here until it says itself that it ignores it."""
-    if sys.platform == "win32":
-        yield
-        return
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _serve(pipe: Connection, gpu: str | None, cores: int, num_sharing: int) -> None:

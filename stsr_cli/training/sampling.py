@@ -6,10 +6,8 @@ the number of processes that make or use the batches.
 
 import itertools
 import signal
-import sys
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -20,6 +18,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from stsr_cli.data import Clip, Frames, Pixels, degrade
 from stsr_cli.errors import StsrError, UsageError
+from stsr_cli.interrupts import no_interrupts
 from stsr_cli.ops import to_tensor
 from stsr_cli.training.made_scenes import captioned, made_triplet
 
@@ -289,7 +288,7 @@ def batches(make: Callable[[int], T], first_step: int, num_workers: int) -> Iter
     if not num_workers:
         yield from map(make, steps)
         return
-    with _no_interrupts(), warnings.catch_warnings():
+    with no_interrupts(), warnings.catch_warnings():
         # of more workers than processors; of forking beside threads
         warnings.simplefilter("ignore")
         loader = DataLoader(
@@ -314,19 +313,6 @@ def batches(make: Callable[[int], T], first_step: int, num_workers: int) -> Iter
             f"a process that makes training batches died ({str(error).splitlines()[0]}); "
             "it may have run out of memory: lower --workers, and go on with --resume"
         ) from error
-
-
-@contextmanager
-def _no_interrupts() -> Iterator[None]:
-    """Workers that start in here inherit the mask: Ctrl-C reaches none of them, not even one that has just begun."""
-    if sys.platform == "win32":  # which has no such mask
-        yield
-        return
-    mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
 
 
 def _as_it_is(item: T) -> T:

@@ -14,6 +14,7 @@ nearer to the truth than the frame before (docs/results/faults.md).
 from __future__ import annotations
 
 import bisect
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from fractions import Fraction
 from typing import Any
@@ -97,7 +98,7 @@ class Salvage:
         self._pts: int | None = None  # of the frame before
         self._num_decoded = self._num_bad = 0
         self._can_go_back, self._resets = can_go_back, resets
-        self._flagged: list[int] = []  # times of packets that are damaged, the last ones
+        self._flagged: deque[int] = deque(maxlen=_MOST_FLAGGED)  # times of packets that are damaged
         self._latest: int | None = None  # time of a frame so far
         self._interval: int | None = None  # the least between two of these
         self.is_short = False
@@ -147,7 +148,7 @@ class Salvage:
         if is_time(time, self._time_base) and not packet.is_discard:
             bisect.insort(self._pending, time)
             if packet.is_corrupt:
-                self._flagged = [*self._flagged[1 - _MOST_FLAGGED :], time]
+                self._flagged.append(time)
         try:
             frames = self._decode(packet)
         except REFUSALS as error:
@@ -210,9 +211,13 @@ class Salvage:
 
     def _count_missing(self, pts: int | None) -> None:
         """Count frames of which nothing went in, in the gap between a frame and the one before it."""
-        latest, self._latest = self._latest, max(self._latest or 0, pts or 0)
-        if pts is None or latest is None or pts <= latest:
+        if pts is None:
             return
+        shown = [time for time in (self._latest, self._pts) if time is not None]  # held ones, too
+        self._latest = max([*shown, pts])
+        if not shown or pts <= max(shown):
+            return
+        latest = max(shown)
         gap = pts - latest
         self._interval = gap if self._interval is None else min(gap, self._interval)
         if gap < _GAP * self._interval or not self._counts(pts):
